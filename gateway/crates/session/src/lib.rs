@@ -1,0 +1,21 @@
+//! The state machine of one MQTT conversation, as values: no socket, clock, disk or
+//! random number inside. The owner passes in packets and the time, and puts on the wire
+//! what comes out.
+//!
+//! - [`Outbound`]: the sending side, from queueing to confirmation, with resending.
+//! - [`Inbound`]: the receiving side, with acknowledgements that wait for a promise.
+//! - [`KeepAlive`]: when a silent client is gone.
+//! - [`Message`]: an application message that outlives its packet.
+//! - [`Timestamp`]: the time, always an argument.
+
+mod inbound;
+mod keep_alive;
+mod message;
+mod outbound;
+mod time;
+
+pub use inbound::{AckKind, Acknowledgement, Inbound, Ticket};
+pub use keep_alive::KeepAlive;
+pub use message::Message;
+pub use outbound::{Delivery, Outbound, Settled, Transmission};
+pub use time::Timestamp;

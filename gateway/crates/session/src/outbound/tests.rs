@@ -1,0 +1,126 @@
+use super::*;
+use mqtt::TopicName;
+
+fn message(text: &str) -> Arc<Message> {
+    Arc::new(Message {
+        topic: TopicName::new("t").expect("valid").to_owned(),
+        payload: text.as_bytes().into(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        properties: Box::default(),
+        expires: None,
+    })
+}
+
+fn row(count: u64, window: u16, qos: QoS) -> Outbound<u64> {
+    let mut row = Outbound::new(0);
+    for n in 0..count {
+        row.push(message("m"), qos, false, n);
+    }
+    row.connect(window);
+    row
+}
+
+/// Sends what may be sent: (identifier, DUP), or (identifier, "release").
+fn sent(row: &mut Outbound<u64>) -> Vec<String> {
+    let mut out = Vec::new();
+    while let Some(transmission) = row.next_to_send(|_| true) {
+        out.push(match transmission {
+            Transmission::Publish { packet_id, dup, .. } => {
+                format!("{}{}", packet_id.get(), if dup { " dup" } else { "" })
+            }
+            Transmission::Release { packet_id } => format!("{} release", packet_id.get()),
+        });
+    }
+    out
+}
+
+fn id(n: u16) -> PacketId {
+    PacketId::new(n).expect("non-zero")
+}
+
+#[test]
+fn at_most_a_window_is_in_flight_and_each_puback_opens_it() {
+    let mut row = row(5, 2, QoS::AtLeastOnce);
+    assert_eq!(sent(&mut row), ["1", "2"]);
+    assert_eq!(row.puback(id(2)), Some(Settled { sequence: 1, tag: 1 }));
+    assert_eq!(sent(&mut row), ["3"], "out of order confirmations count");
+    assert_eq!(row.puback(id(2)), None, "twice is once");
+    assert_eq!(row.puback(id(5)), None, "not sent yet");
+    assert_eq!((row.len(), row.in_flight()), (4, 2));
+}
+
+#[test]
+fn a_new_connection_resends_in_order_with_dup_and_then_goes_on() {
+    let mut row = row(4, 3, QoS::AtLeastOnce);
+    assert_eq!(sent(&mut row), ["1", "2", "3"]);
+    row.puback(id(2));
+    row.connect(10);
+    assert_eq!(sent(&mut row), ["1 dup", "3 dup", "4"]);
+}
+
+#[test]
+fn qos_2_goes_through_release_and_a_resume_sends_only_pubrel() {
+    let mut row = row(2, 10, QoS::ExactlyOnce);
+    assert_eq!(sent(&mut row), ["1", "2"]);
+    assert!(row.pubcomp(id(1)).is_none(), "PUBCOMP before PUBREC confirms nothing");
+    assert!(row.pubrec(id(1)).is_some());
+    assert!(row.pubrec(id(1)).is_some(), "a repeated PUBREC is answered again");
+    assert!(row.puback(id(2)).is_none(), "PUBACK does not confirm QoS 2");
+    row.connect(10);
+    assert_eq!(sent(&mut row), ["1 release", "2 dup"]);
+    assert_eq!(row.pubcomp(id(1)), Some(Settled { sequence: 0, tag: 0 }));
+    assert_eq!(row.pubrec_refused(id(2)), Some(Settled { sequence: 1, tag: 1 }));
+    assert!(row.is_empty());
+}
+
+#[test]
+fn identifiers_wrap_and_are_never_shared_by_two_deliveries() {
+    let mut row: Outbound<u64> = Outbound::new(0);
+    row.connect(u16::MAX);
+    let (_, stuck) = row.push_sent(None, QoS::AtLeastOnce, false, 0);
+    for n in 1..IDENTIFIERS {
+        assert!(row.has_room());
+        let (_, packet_id) = row.push_sent(None, QoS::AtLeastOnce, false, n);
+        assert_ne!(packet_id, stuck);
+        assert!(row.puback(packet_id).is_some());
+    }
+    assert!(!row.has_room(), "the next identifier is that of the unconfirmed first delivery");
+    row.push(message("m"), QoS::AtLeastOnce, false, 99);
+    assert!(row.next_to_send(|_| true).is_none());
+    assert!(row.puback(stuck).is_some());
+    assert_eq!(sent(&mut row), ["1"]);
+}
+
+#[test]
+fn restored_deliveries_keep_their_identifiers_across_gaps() {
+    let mut row: Outbound<u64> = Outbound::new(0);
+    row.restore(3, message("a"), QoS::ExactlyOnce, false, true, 3);
+    row.restore(9, message("b"), QoS::AtLeastOnce, false, false, 9);
+    row.connect(10);
+    assert_eq!(row.push(message("c"), QoS::AtLeastOnce, false, 10), 10);
+    assert_eq!(sent(&mut row), ["4 release", "10 dup", "11"]);
+    assert!(row.puback(id(10)).is_some());
+    assert!(row.pubcomp(id(4)).is_some());
+    assert!(row.puback(id(11)).is_some());
+}
+
+#[test]
+fn weight_and_length_follow_what_is_unconfirmed() {
+    let mut row = row(3, 2, QoS::AtLeastOnce);
+    let each = message("m").weight();
+    assert_eq!(row.weight(), 3 * each);
+    sent(&mut row);
+    row.puback(id(1));
+    assert_eq!(row.discard(2), Some(Settled { sequence: 2, tag: 2 }));
+    assert_eq!((row.len(), row.weight()), (1, each));
+    assert_eq!(row.drain().len(), 1);
+    assert_eq!((row.len(), row.weight(), row.in_flight()), (0, 0, 0));
+}
+
+#[test]
+fn a_delivery_that_is_not_ready_holds_back_those_behind_it() {
+    let mut row = row(2, 10, QoS::ExactlyOnce);
+    assert!(row.next_to_send(|d| d.sequence != 0).is_none());
+    assert_eq!(sent(&mut row), ["1", "2"]);
+}
