@@ -1,0 +1,34 @@
+//! Who may do what, decided in memory.
+//!
+//! An extension states [`Permissions`] once, when it authenticates a client. They are compiled to
+//! a [`PermissionSet`], which every client with the same permissions shares, and which answers
+//! each publish, subscribe and delivery without calling the extension again.
+//!
+//! - [`Rule`], [`Permissions`]: what an extension states;
+//! - [`Template`]: a topic filter with placeholders such as `${client-id}`;
+//! - [`PermissionSet`]: the compiled form, [`Decision`] its answer;
+//! - [`PermissionSets`]: equal permissions become one shared set;
+//! - [`Grant`]: everything that an authenticator gives to a client;
+//! - [`password`]: argon2id hashes of passwords.
+//!
+//! Everything here is a value: nothing reads a clock, a file or a source of randomness.
+
+mod decision;
+mod grant;
+mod identity;
+mod index;
+mod intern;
+pub mod password;
+mod rule;
+mod rule_error;
+mod set;
+pub mod template;
+
+pub use decision::{Decision, DenyCause, DenyReason};
+pub use grant::{Grant, Limits};
+pub use identity::Identity;
+pub use intern::PermissionSets;
+pub use rule::{Actions, Effect, Fallback, Permissions, Rule};
+pub use rule_error::{RuleError, RuleFault};
+pub use set::PermissionSet;
+pub use template::Template;
