@@ -1,0 +1,285 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use mqtt::{Packet, ReasonCode};
+use session::Timestamp;
+use slab::Slab;
+
+use crate::client::{Client, Promise};
+use crate::durable::{Commit, Lsn, Snapshot};
+use crate::frames::Frames;
+use crate::journal::Journal;
+use crate::retained::Retained;
+use crate::routes::Routes;
+use crate::subscriptions::Subscriptions;
+use crate::timers::Timers;
+use crate::{Answer, Closing, Effect, Event, LinkId, Outbox, Question, Settings, Stats};
+
+/// All MQTT sessions and everything that they share: subscriptions, retained messages,
+/// queues, wills, take-over. It does no IO and never asks for the time.
+///
+/// Inputs: [`connect`](Self::connect), [`receive`](Self::receive),
+/// [`disconnect`](Self::disconnect), [`committed`](Self::committed),
+/// [`handle_deadline`](Self::handle_deadline), [`shut_down`](Self::shut_down).
+///
+/// Outputs, to be drained after every input: [`poll_effect`](Self::poll_effect) until `None`,
+/// [`take_commit`](Self::take_commit) when the disk is idle,
+/// [`take_output`](Self::take_output) for a link that was woken, and
+/// [`next_deadline`](Self::next_deadline).
+///
+/// Time never goes backwards from one call to the next.
+#[derive(Debug)]
+pub struct Broker {
+    pub(crate) settings: Settings,
+    pub(crate) clients: Slab<Client>,
+    pub(crate) by_client_id: HashMap<Arc<str>, u32, FixedState>,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) routes: Routes,
+    pub(crate) retained: Retained,
+    pub(crate) journal: Journal<Waiter>,
+    pub(crate) timers: Timers,
+    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) frames: Frames,
+    pub(crate) stats: Stats,
+    pub(crate) queued_bytes: usize,
+    pub(crate) next_uid: u64,
+    pub(crate) random: u64,
+}
+
+/// Names an accepted connection in calls to the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    pub(crate) session: u32,
+    pub(crate) link: LinkId,
+}
+
+/// What became of a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It was handled; go on with the next.
+    Continue,
+    /// It was not handled: have this answered, then pass the same packet again.
+    Ask(Question),
+    /// The conversation is over; an [`Effect::Close`] says what to write last.
+    Closed,
+}
+
+/// What waits for something to be durable.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// An acknowledgement to a publisher.
+    Promise(Promise),
+    /// A connection whose CONNACK is held, or whose queue may go on.
+    Connection { session: u32, uid: u64 },
+    /// A packet for a connection.
+    Packet { session: u32, link: LinkId, bytes: Box<[u8]> },
+}
+
+impl Broker {
+    /// A broker that goes on from `snapshot`. `seed` decides its hash functions and the
+    /// client identifiers that it assigns, and nothing that a client could observe otherwise.
+    #[must_use]
+    pub fn new(settings: Settings, seed: u64, now: Timestamp, snapshot: Snapshot) -> Self {
+        let mut broker = Self {
+            settings,
+            clients: Slab::new(),
+            by_client_id: HashMap::with_hasher(FixedState::with_seed(seed)),
+            subscriptions: Subscriptions::new(seed),
+            routes: Routes::new(seed),
+            retained: Retained::default(),
+            journal: Journal::new(seed, snapshot.next_message, snapshot.next_session),
+            timers: Timers::default(),
+            effects: VecDeque::new(),
+            frames: Frames::default(),
+            stats: Stats::default(),
+            queued_bytes: 0,
+            next_uid: 1,
+            random: seed,
+        };
+        broker.restore(now, snapshot);
+        broker
+    }
+
+    /// Handles one packet of an accepted connection. When it answers [`Flow::Ask`], the
+    /// caller passes the same packet again with the answer.
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        from: Conversation,
+        packet: &Packet<'_>,
+        answer: Option<Answer>,
+    ) -> Flow {
+        let Some(client) = self.clients.get_mut(from.session as usize) else { return Flow::Closed };
+        let Some(online) = client.online.as_mut().filter(|o| o.link == from.link) else {
+            return Flow::Closed;
+        };
+        online.keep_alive.heard(now);
+        match self.handle(now, from.session, packet, answer) {
+            Ok(flow) => flow,
+            Err(closing) => {
+                self.close(now, from.session, closing);
+                Flow::Closed
+            }
+        }
+    }
+
+    fn handle(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        packet: &Packet<'_>,
+        answer: Option<Answer>,
+    ) -> Result<Flow, Closing> {
+        match packet {
+            Packet::Publish(publish) => return self.publish(now, session, publish, answer),
+            Packet::PubAck(ack) => self.puback(now, session, ack),
+            Packet::PubRec(ack) => self.pubrec(now, session, ack),
+            Packet::PubRel(ack) => self.pubrel(session, ack),
+            Packet::PubComp(ack) => self.pubcomp(now, session, ack),
+            Packet::Subscribe(subscribe) => return self.subscribe(now, session, subscribe, answer),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(session, unsubscribe),
+            Packet::PingReq => self.ping(session),
+            Packet::Disconnect(disconnect) => {
+                return self.client_disconnects(now, session, disconnect);
+            }
+            Packet::Connect(_) => {
+                return Err(Closing::new(
+                    ReasonCode::ProtocolError,
+                    "a second CONNECT was sent on one connection (MQTT-3.1.0-2)",
+                ));
+            }
+            Packet::Auth(_) => {
+                return Err(Closing::new(
+                    ReasonCode::ProtocolError,
+                    "AUTH was sent although CONNECT named no authentication method (MQTT-4.12.0-6)",
+                ));
+            }
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                let why =
+                    format!("{:?} was sent by a client; only a server sends it", packet.kind());
+                return Err(Closing::new(ReasonCode::ProtocolError, why));
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// The next thing for the shell to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Swaps what waits for this connection with `outbox`, which must be empty. Answers
+    /// false when the conversation is over.
+    pub fn take_output(&mut self, now: Timestamp, to: Conversation, outbox: &mut Outbox) -> bool {
+        debug_assert!(outbox.is_empty(), "what was taken before is written first");
+        let Some(client) = self.clients.get_mut(to.session as usize) else { return false };
+        let Some(online) = client.online.as_mut().filter(|o| o.link == to.link) else {
+            return false;
+        };
+        if online.held.is_some_and(|lsn| !self.journal.is_durable(lsn)) {
+            return true;
+        }
+        online.held = None;
+        online.woken = false;
+        let was_full = online.outbox.len() >= self.settings.max_outbox_bytes;
+        std::mem::swap(&mut online.outbox, outbox);
+        if was_full || client.outbound.has_unsent() {
+            self.pump(now, to.session);
+        }
+        true
+    }
+
+    /// The next group of ops to make durable; `None` while one is under way.
+    pub fn take_commit(&mut self) -> Option<Commit> {
+        self.journal.take_commit()
+    }
+
+    /// Everything up to `upto` is durable: what was promised on that condition leaves.
+    pub fn committed(&mut self, now: Timestamp, upto: Lsn) {
+        self.journal.committed(upto);
+        while let Some(waiter) = self.journal.next_served() {
+            match waiter {
+                Waiter::Promise(promise) => self.keep_promise(promise),
+                Waiter::Connection { session, uid } => {
+                    if self.clients.get(session as usize).is_some_and(|c| c.uid == uid) {
+                        self.pump(now, session);
+                        self.wake(session);
+                    }
+                }
+                Waiter::Packet { session, link, bytes } => {
+                    let client = self.clients.get_mut(session as usize);
+                    let online = client.and_then(|c| c.online.as_mut());
+                    if let Some(online) = online.filter(|o| o.link == link) {
+                        online.outbox.bytes_mut().extend_from_slice(&bytes);
+                        self.wake(session);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The earliest moment at which [`handle_deadline`](Self::handle_deadline) has something to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// Whether sockets should not be read until the disk has caught up.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.journal.backlog() > self.settings.max_journal_bytes
+    }
+
+    /// Whether this client's socket should not be read until acknowledgements that it is
+    /// owed have left: 3.1.1 has no Receive Maximum to hold it back.
+    #[must_use]
+    pub fn is_overdrawn(&self, who: Conversation) -> bool {
+        self.clients
+            .get(who.session as usize)
+            .is_some_and(|c| c.inbound.owed() >= usize::from(self.settings.receive_maximum))
+    }
+
+    /// What has happened since start, and how much there is now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            sessions: self.clients.len() as u64,
+            subscriptions: self.subscriptions.len() as u64,
+            retained: self.retained.len() as u64,
+            queued_bytes: self.queued_bytes as u64,
+            ..self.stats
+        }
+    }
+
+    /// Tells the link of this session that bytes wait, unless it knows.
+    pub(crate) fn wake(&mut self, session: u32) {
+        let client = self.clients.get_mut(session as usize);
+        let Some(online) = client.and_then(|c| c.online.as_mut()) else { return };
+        if !online.woken && !online.outbox.is_empty() {
+            online.woken = true;
+            self.effects.push_back(Effect::Wake(online.link));
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.effects.push_back(Effect::Event(event));
+    }
+
+    fn ping(&mut self, session: u32) {
+        let client = self.clients.get_mut(session as usize);
+        if let Some(online) = client.and_then(|c| c.online.as_mut()) {
+            // PINGRESP has neither fields nor versions (MQTT 5, 3.13).
+            online.outbox.bytes_mut().extend_from_slice(&[0xD0, 0x00]);
+            self.wake(session);
+        }
+    }
+
+    /// The next number of a generator (SplitMix64) that begins at the seed.
+    pub(crate) fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,123 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use auth::{Identity, PermissionSet};
+use mqtt::{QoS, SubscribeOptions, TopicFilterBuf, Version};
+use session::{Inbound, KeepAlive, Message, Outbound, Ticket, Timestamp};
+
+use crate::durable::{Lsn, MessageKey, SessionKey, SessionRecord};
+use crate::routes::Route;
+use crate::{LinkId, Outbox};
+
+/// One session, and its connection while there is one.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Never reused, unlike the index at which the session stands.
+    pub(crate) uid: u64,
+    pub(crate) identity: Identity,
+    /// `None` after a restart until the client has authenticated again.
+    pub(crate) permissions: Option<Arc<PermissionSet>>,
+    /// The session's number on disk; `None` for one that ends with its connection.
+    pub(crate) key: Option<SessionKey>,
+    pub(crate) version: Version,
+    /// Session Expiry Interval in seconds.
+    pub(crate) expiry_seconds: u32,
+    pub(crate) subscriptions: BTreeMap<TopicFilterBuf, SubscribeOptions>,
+    pub(crate) outbound: Outbound<Tag>,
+    pub(crate) inbound: Inbound,
+    pub(crate) will: Option<Will>,
+    pub(crate) online: Option<Online>,
+    /// While offline: since when, and when the session ends.
+    pub(crate) offline: Option<Offline>,
+}
+
+/// What exists only while a client is connected.
+#[derive(Debug)]
+pub(crate) struct Online {
+    pub(crate) link: LinkId,
+    pub(crate) outbox: Outbox,
+    /// The link has been told that bytes wait and has not come for them yet.
+    pub(crate) woken: bool,
+    /// CONNACK, which is first in the outbox, must not leave before this is durable.
+    pub(crate) held: Option<Lsn>,
+    pub(crate) keep_alive: KeepAlive,
+    /// Largest packet that the client accepts, in bytes.
+    pub(crate) max_packet_size: usize,
+    /// Subscriptions that this client may have.
+    pub(crate) max_subscriptions: usize,
+    /// When its authorization runs out.
+    pub(crate) authorized_until: Option<Timestamp>,
+    pub(crate) last_publish: Option<LastPublish>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offline {
+    pub(crate) since: Timestamp,
+    /// `None` when the session never expires.
+    pub(crate) until: Option<Timestamp>,
+    /// When the will is due, if it is still to be sent.
+    pub(crate) will_due: Option<Timestamp>,
+}
+
+/// What a client published last and was allowed to: devices repeat themselves.
+#[derive(Debug)]
+pub(crate) struct LastPublish {
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) route: Arc<Route>,
+}
+
+/// A message that the client left to be sent when it vanishes.
+#[derive(Clone, Debug)]
+pub(crate) struct Will {
+    pub(crate) message: Message,
+    /// Will Delay Interval in seconds.
+    pub(crate) delay: u32,
+    /// Message Expiry Interval in seconds; it begins when the will is published.
+    pub(crate) expiry: Option<u32>,
+}
+
+/// What the broker remembers of a delivery.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// The acknowledgement that waits for this delivery to be durable or confirmed.
+    pub(crate) promise: Option<Promise>,
+    /// The message's number, for deliveries of durable sessions.
+    pub(crate) message: Option<MessageKey>,
+    /// Where the delivery was written, if it was.
+    pub(crate) stored: Option<Lsn>,
+}
+
+/// Names an acknowledgement that waits in a publisher's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Promise {
+    pub(crate) session: u32,
+    pub(crate) uid: u64,
+    pub(crate) ticket: Ticket,
+}
+
+impl Client {
+    /// Whether the session outlives its connection.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// What the disk is to remember of the session.
+    pub(crate) fn record(&self) -> SessionRecord {
+        SessionRecord {
+            client_id: Arc::clone(&self.identity.client_id),
+            principal: Arc::clone(&self.identity.principal),
+            version: self.version,
+            expiry_seconds: self.expiry_seconds,
+            disconnected_at: self.offline.map(|offline| offline.since),
+        }
+    }
+
+    /// Whether the client may be given a message on `topic`. A session whose client has
+    /// not authenticated since the last start is asked again when it does.
+    pub(crate) fn may_receive(&self, topic: &str) -> bool {
+        self.permissions.as_ref().is_none_or(|set| {
+            !matches!(set.check_delivery(&self.identity, topic), auth::Decision::Deny(_))
+        })
+    }
+}

@@ -1,0 +1,312 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use auth::{Decision, Identity, PermissionSet};
+use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version};
+use session::{Inbound, KeepAlive, Message, Outbound, Timestamp};
+
+use crate::broker::Waiter;
+use crate::client::{Client, Online, Will};
+use crate::durable::{Lsn, Op};
+use crate::timers::Timer;
+use crate::{Action, Broker, Closing, Conversation, Event, LinkId, Outbox, Question, Verdict};
+
+/// A client whose identity is established and who wants a session.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    /// The connection.
+    pub link: LinkId,
+    /// Its CONNECT.
+    pub connect: &'a Connect<'a>,
+    /// The client identifier: that of the CONNECT, or one from
+    /// [`Broker::new_client_id`] if that was empty.
+    pub client_id: Arc<str>,
+    /// Who it is.
+    pub principal: Arc<str>,
+    /// What the extension noted about it.
+    pub attributes: Vec<(String, String)>,
+    /// What it may do.
+    pub permissions: Arc<PermissionSet>,
+    /// How long the authorization is valid; `None` without end.
+    pub valid_for_ms: Option<u64>,
+    /// Limits that the extension set for it.
+    pub limits: auth::Limits,
+    /// The answer to [`Admitted::Ask`].
+    pub will_verdict: Option<Verdict>,
+}
+
+/// What became of an [`Admission`].
+#[derive(Debug)]
+pub enum Admitted {
+    /// The session is there; CONNACK is first in its output.
+    Accepted(Conversation),
+    /// Nothing has changed: have this answered (it is about the will), then try again.
+    Ask(Question),
+    /// Nothing has changed: answer CONNACK with this code and close.
+    Refused(Closing),
+}
+
+impl Broker {
+    /// Gives a session to an authenticated client: a new one, or the one that it left
+    /// (MQTT 5, 3.1.2.4 and 4.1). A connection that holds the session is closed.
+    pub fn connect(&mut self, now: Timestamp, admission: Admission<'_>) -> Admitted {
+        let connect = admission.connect;
+        let identity = Identity {
+            client_id: Arc::clone(&admission.client_id),
+            principal: Arc::clone(&admission.principal),
+            attributes: admission.attributes.clone(),
+        };
+        match self.check_will(&admission, &identity) {
+            Ok(()) => {}
+            Err(admitted) => return admitted,
+        }
+        let existing = self.by_client_id.get(&identity.client_id).copied();
+        let owner =
+            existing.and_then(|s| self.clients.get(s as usize)).map(|c| &c.identity.principal);
+        if owner.is_some_and(|owner| *owner != identity.principal) {
+            return Admitted::Refused(Closing::new(
+                ReasonCode::NotAuthorized,
+                format!(
+                    "the session of client identifier {:?} belongs to another principal",
+                    identity.client_id
+                ),
+            ));
+        }
+        if let Some(session) = existing {
+            let why = "another connection took the session over (MQTT-3.1.4-3)";
+            self.close(now, session, Closing::new(ReasonCode::SessionTakenOver, why));
+        }
+        // Closing ends a session that does not outlive its connection.
+        let existing = existing.filter(|_| self.by_client_id.contains_key(&identity.client_id));
+        if let Some(session) = existing.filter(|_| connect.clean_start) {
+            self.remove_session(now, session);
+        }
+        let resumed = existing.filter(|_| !connect.clean_start);
+        let expiry_seconds = self.session_expiry(connect);
+        let session = match resumed {
+            Some(session) => session,
+            None => self.new_session(identity.clone(), connect.version),
+        };
+        let must_be_durable = self.attach(now, session, &admission, identity, expiry_seconds);
+        self.greet(session, &admission, expiry_seconds, resumed.is_some(), must_be_durable);
+        self.pump(now, session);
+        Admitted::Accepted(Conversation { session, link: admission.link })
+    }
+
+    /// A client identifier for a client that brought none (MQTT 5, 3.1.3.1).
+    pub fn new_client_id(&mut self) -> Arc<str> {
+        let (high, low) = (self.next_random(), self.next_random());
+        format!("auto-{high:016x}{low:016x}").into()
+    }
+
+    fn check_will(&self, admission: &Admission<'_>, identity: &Identity) -> Result<(), Admitted> {
+        let Some(will) = &admission.connect.will else { return Ok(()) };
+        let topic = will.topic.as_str();
+        let why = match admission.permissions.check_publish(identity, topic, will.qos, will.retain)
+        {
+            Decision::Allow { .. } => return Ok(()),
+            Decision::Deny(reason) => admission.permissions.explain(reason),
+            Decision::Ask => match &admission.will_verdict {
+                Some(Verdict::Allow) => return Ok(()),
+                Some(Verdict::Deny { why }) => why.clone(),
+                None => {
+                    return Err(Admitted::Ask(Question::Publish {
+                        topic: topic.into(),
+                        qos: will.qos,
+                        retain: will.retain,
+                        payload_len: will.payload.len(),
+                    }));
+                }
+            },
+        };
+        let why = format!("the will may not be published to {topic:?}: {why}");
+        Err(Admitted::Refused(Closing::new(ReasonCode::NotAuthorized, why)))
+    }
+
+    /// Seconds that the session is to outlive the connection. In 3.1.1 a session without
+    /// Clean Session has no end of its own; the gateway's limit gives it one.
+    fn session_expiry(&self, connect: &Connect<'_>) -> u32 {
+        let asked = match connect.version {
+            Version::V5 => connect.properties.session_expiry.unwrap_or(0),
+            Version::V3_1_1 if connect.clean_start => 0,
+            Version::V3_1_1 => u32::MAX,
+        };
+        asked.min(self.settings.max_session_expiry)
+    }
+
+    fn new_session(&mut self, identity: Identity, version: Version) -> u32 {
+        let client_id = Arc::clone(&identity.client_id);
+        let uid = self.new_uid();
+        let session = self.clients.insert(Client {
+            uid,
+            identity,
+            permissions: None,
+            key: None,
+            version,
+            expiry_seconds: 0,
+            subscriptions: BTreeMap::new(),
+            outbound: Outbound::new(0),
+            inbound: Inbound::default(),
+            will: None,
+            online: None,
+            offline: None,
+        });
+        let session = u32::try_from(session).unwrap_or(u32::MAX);
+        self.by_client_id.insert(client_id, session);
+        session
+    }
+
+    pub(crate) fn new_uid(&mut self) -> u64 {
+        self.next_uid += 1;
+        self.next_uid - 1
+    }
+
+    /// Connects a session. Answers what CONNACK has to wait for, if it promises anything new.
+    fn attach(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        admission: &Admission<'_>,
+        identity: Identity,
+        expiry_seconds: u32,
+    ) -> Option<Lsn> {
+        let connect = admission.connect;
+        let keep_alive = KeepAlive::new(self.keep_alive(connect), now);
+        let inflight =
+            connect.properties.receive_maximum.unwrap_or(u16::MAX).min(self.settings.max_inflight);
+        let window = admission.limits.max_inflight.map_or(inflight, |max| inflight.min(max));
+        let key = match self.clients.get(session as usize)?.key {
+            None if expiry_seconds > 0 => Some(self.journal.new_session_key()),
+            key => key,
+        };
+        let client = self.clients.get_mut(session as usize)?;
+        let promised = client.key.map(|_| (client.expiry_seconds, client.version));
+        let permissions_changed = !client.permissions.as_ref().is_some_and(|old| {
+            Arc::ptr_eq(old, &admission.permissions) && client.identity == identity
+        });
+        client.identity = identity;
+        client.permissions = Some(Arc::clone(&admission.permissions));
+        client.version = connect.version;
+        client.expiry_seconds = expiry_seconds;
+        client.key = key;
+        client.offline = None;
+        client.will = connect.will.as_ref().map(will);
+        client.outbound.connect(window.max(1));
+        let max_subscriptions =
+            admission.limits.max_subscriptions.map_or(usize::MAX, |max| max as usize);
+        client.online = Some(Online {
+            link: admission.link,
+            outbox: Outbox::default(),
+            woken: true,
+            held: None,
+            keep_alive,
+            max_packet_size: connect
+                .properties
+                .maximum_packet_size
+                .map_or(usize::MAX, |max| max as usize),
+            max_subscriptions: max_subscriptions.min(self.settings.max_subscriptions),
+            authorized_until: admission
+                .valid_for_ms
+                .map(|ms| now.after(std::time::Duration::from_millis(ms))),
+            last_publish: None,
+        });
+        let uid = client.uid;
+        let authorized_until = client.online.as_ref().and_then(|o| o.authorized_until);
+        if permissions_changed && !client.subscriptions.is_empty() {
+            self.subscriptions.invalidate();
+        }
+        if let Some(at) = keep_alive.deadline() {
+            self.timers.set(at, Timer::KeepAlive { session, uid });
+        }
+        if let Some(at) = authorized_until {
+            self.timers.set(at, Timer::Authorization { session, uid });
+        }
+        self.stats.clients_connected += 1;
+        let client = self.clients.get(session as usize)?;
+        let lsn =
+            self.journal.append(Op::PutSession { session: client.key?, record: client.record() });
+        // A resumed session whose terms are unchanged is on disk already.
+        (promised != Some((expiry_seconds, connect.version))).then_some(lsn)
+    }
+
+    fn keep_alive(&self, connect: &Connect<'_>) -> u16 {
+        match (self.settings.max_keep_alive, connect.keep_alive) {
+            (0, asked) => asked,
+            (max, 0) => max,
+            (max, asked) => asked.min(max),
+        }
+    }
+
+    /// Puts CONNACK into the output; it leaves when what it promises is durable.
+    fn greet(
+        &mut self,
+        session: u32,
+        admission: &Admission<'_>,
+        expiry_seconds: u32,
+        session_present: bool,
+        must_be_durable: Option<Lsn>,
+    ) {
+        let connect = admission.connect;
+        let keep_alive = self.keep_alive(connect);
+        let settings = &self.settings;
+        let asked_expiry = connect.properties.session_expiry.unwrap_or(0);
+        let properties = ConnAckProperties {
+            session_expiry: (asked_expiry != expiry_seconds).then_some(expiry_seconds),
+            receive_maximum: Some(settings.receive_maximum),
+            maximum_packet_size: Some(settings.max_packet_size),
+            assigned_client_id: connect.client_id.is_empty().then_some(&*admission.client_id),
+            subscription_ids_available: Some(false),
+            shared_available: Some(false),
+            server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
+            ..ConnAckProperties::default()
+        };
+        let connack = Packet::ConnAck(Box::new(ConnAck {
+            session_present,
+            code: ReasonCode::Success,
+            properties,
+        }));
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let event = Event::Connected {
+            client_id: Arc::clone(&client.identity.client_id),
+            principal: Arc::clone(&client.identity.principal),
+            session_present,
+            durable: client.is_durable(),
+        };
+        let uid = client.uid;
+        if let Some(online) = client.online.as_mut() {
+            crate::frames::packet(&connack, connect.version, &mut online.outbox);
+            online.held = must_be_durable;
+        }
+        if let Some(lsn) = must_be_durable {
+            // Held back, the output is not asked for; so the link is to be woken then.
+            if let Some(online) = client.online.as_mut() {
+                online.woken = false;
+            }
+            self.journal.wait(lsn, Waiter::Connection { session, uid });
+        }
+        self.event(event);
+    }
+
+    /// Whether a client is to be told of a will that its extension should be asked about.
+    pub(crate) fn will_denied(&mut self, session: u32, topic: &str, decision: String) {
+        self.denied(session, Action::Will, topic, decision);
+    }
+}
+
+/// What a client leaves behind for the case that it vanishes.
+fn will(will: &mqtt::Will<'_>) -> Will {
+    let mut properties = Vec::with_capacity(will.properties.wire_len());
+    will.properties.write_to(&mut properties);
+    Will {
+        message: Message {
+            topic: will.topic.to_owned(),
+            payload: will.payload.into(),
+            qos: will.qos,
+            retain: will.retain,
+            properties: properties.into_boxed_slice(),
+            expires: None,
+        },
+        delay: will.delay,
+        expiry: will.message_expiry,
+    }
+}

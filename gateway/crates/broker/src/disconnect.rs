@@ -1,0 +1,250 @@
+use std::sync::Arc;
+
+use auth::Decision;
+use mqtt::{Disconnect, Packet, Publish, QoS, ReasonCode, Version};
+use session::Timestamp;
+
+use crate::client::{Offline, Will};
+use crate::deliver::Publication;
+use crate::durable::Op;
+use crate::timers::Timer;
+use crate::{Broker, Closing, Conversation, Effect, Event, Flow};
+
+/// The ends of connections and of sessions.
+impl Broker {
+    /// The network connection is gone, or its bytes made no sense: `closing` says why.
+    /// The client is told if it can still hear.
+    pub fn disconnect(&mut self, now: Timestamp, from: Conversation, closing: Closing) {
+        let client = self.clients.get(from.session as usize);
+        if client.and_then(|c| c.online.as_ref()).is_some_and(|o| o.link == from.link) {
+            self.close(now, from.session, closing);
+        }
+    }
+
+    /// Ends every connection because the gateway stops (0x8B); sessions and queues stay on disk.
+    pub fn shut_down(&mut self, now: Timestamp) {
+        let online: Vec<u32> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.online.is_some())
+            .map(|(session, _)| u32::try_from(session).unwrap_or(u32::MAX))
+            .collect();
+        for session in online {
+            self.close(
+                now,
+                session,
+                Closing::new(ReasonCode::ServerShuttingDown, "the gateway stops"),
+            );
+        }
+    }
+
+    /// DISCONNECT of a client (MQTT 5, 3.14.4).
+    pub(crate) fn client_disconnects(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        disconnect: &Disconnect<'_>,
+    ) -> Result<Flow, Closing> {
+        let max_expiry = self.settings.max_session_expiry;
+        let Some(client) = self.clients.get_mut(session as usize) else { return Ok(Flow::Closed) };
+        if let Some(expiry) = disconnect.session_expiry {
+            if client.expiry_seconds == 0 && expiry > 0 {
+                return Err(Closing::new(
+                    ReasonCode::ProtocolError,
+                    "DISCONNECT sets a Session Expiry Interval although CONNECT had none (MQTT-3.14.2-2)",
+                ));
+            }
+            client.expiry_seconds = expiry.min(max_expiry);
+        }
+        if disconnect.code != ReasonCode::DisconnectWithWillMessage {
+            client.will = None;
+        }
+        let why = format!("the client said {}", disconnect.code);
+        self.end_connection(now, session, Closing::new(disconnect.code, why), false);
+        Ok(Flow::Closed)
+    }
+
+    /// Ends a connection from this side, with a DISCONNECT where the version has one.
+    pub(crate) fn close(&mut self, now: Timestamp, session: u32, closing: Closing) {
+        self.end_connection(now, session, closing, true);
+    }
+
+    fn end_connection(&mut self, now: Timestamp, session: u32, closing: Closing, tell: bool) {
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let Some(mut online) = client.online.take() else { return };
+        // A CONNACK that is not true yet must not leave, and nothing without it.
+        if online.held.is_some_and(|lsn| !self.journal.is_durable(lsn)) {
+            online.outbox = crate::Outbox::default();
+        } else if tell && client.version == Version::V5 {
+            let packet =
+                Packet::Disconnect(Disconnect { code: closing.code, ..Disconnect::default() });
+            crate::frames::packet(&packet, Version::V5, &mut online.outbox);
+        }
+        client.inbound.disconnect();
+        self.stats.clients_connected -= 1;
+        self.effects.push_back(Effect::Close { link: online.link, last: online.outbox });
+        let client_id = Arc::clone(&client.identity.client_id);
+        self.event(Event::Disconnected { client_id, closing });
+        self.go_offline(now, session);
+    }
+
+    /// A session has lost its connection: it ends, or everything it is owed goes to disk.
+    fn go_offline(&mut self, now: Timestamp, session: u32) {
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let expiry = client.expiry_seconds;
+        let will_delay = client.will.as_ref().map(|will| will.delay.min(expiry));
+        let uid = client.uid;
+        let until = (expiry != u32::MAX).then(|| now.after_seconds(expiry));
+        let will_due = will_delay.map(|delay| now.after_seconds(delay));
+        client.offline = Some(Offline { since: now, until, will_due });
+        if expiry == 0 {
+            self.remove_session(now, session);
+            return;
+        }
+        match will_delay {
+            Some(0) => self.publish_will(now, session),
+            Some(delay) => {
+                self.timers.set(now.after_seconds(delay), Timer::Will { session, uid });
+            }
+            None => {}
+        }
+        if let Some(until) = until {
+            self.timers.set(until, Timer::Expiry { session, uid });
+        }
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let in_memory: Vec<u64> = client
+            .outbound
+            .iter_mut()
+            .filter(|d| d.tag.stored.is_none())
+            .map(|d| d.sequence)
+            .collect();
+        if let Some(key) = client.key {
+            self.journal.append(Op::PutSession { session: key, record: client.record() });
+        }
+        for sequence in in_memory {
+            self.store_delivery(session, sequence);
+        }
+    }
+
+    /// Ends a session: its subscriptions, its queue, its record. A will that is still due
+    /// is due now (MQTT-3.1.2-10).
+    pub(crate) fn remove_session(&mut self, now: Timestamp, session: u32) {
+        self.publish_will(now, session);
+        let Some(mut client) = self.clients.try_remove(session as usize) else { return };
+        self.by_client_id.remove(&client.identity.client_id);
+        for filter in client.subscriptions.keys() {
+            self.subscriptions.remove(filter.as_filter(), session);
+        }
+        self.queued_bytes -= client.outbound.weight();
+        let deliveries = client.outbound.drain();
+        if let Some(session) = client.key {
+            self.journal.append(Op::RemoveSession { session });
+        }
+        for delivery in &deliveries {
+            if let (Some(message), Some(_)) = (delivery.tag.message, delivery.tag.stored) {
+                self.journal.release(message);
+            }
+            // Nobody is left to whom the message could be owed.
+            if let Some(promise) = delivery.tag.promise {
+                self.keep_promise(promise);
+            }
+        }
+        if client.is_durable() {
+            let client_id = Arc::clone(&client.identity.client_id);
+            self.event(Event::SessionExpired { client_id, messages: deliveries.len() });
+        }
+    }
+
+    /// Publishes the will of a session, once, if it has one and may still publish there.
+    pub(crate) fn publish_will(&mut self, now: Timestamp, session: u32) {
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let Some(Will { mut message, expiry, .. }) = client.will.take() else { return };
+        if let Some(offline) = client.offline.as_mut() {
+            offline.will_due = None;
+        }
+        let topic = message.topic.clone();
+        let decision = client.permissions.as_ref().map(|set| {
+            (
+                set.check_publish(&client.identity, topic.as_str(), message.qos, message.retain),
+                Arc::clone(set),
+            )
+        });
+        if let Some((Decision::Deny(reason), set)) = decision {
+            self.will_denied(session, topic.as_str(), set.explain(reason));
+            return;
+        }
+        message.expires = expiry.map(|seconds| now.after_seconds(seconds));
+        let properties = message.properties();
+        let publish = Publish {
+            dup: false,
+            qos: message.qos,
+            retain: message.retain,
+            topic: Some(message.topic.as_topic()),
+            packet_id: None,
+            topic_alias: None,
+            message_expiry: expiry,
+            subscription_ids: mqtt::SubscriptionIds::default(),
+            properties,
+            payload: &message.payload,
+        };
+        let mut publication = Publication::new(&publish, topic.as_topic(), now);
+        publication.from = Some(session);
+        if message.retain && !self.retain(&mut publication) {
+            self.stats.dropped_queue_full += 1;
+        }
+        let route = self.route(topic.as_str());
+        self.fan_out(now, &mut publication, &route);
+        debug_assert!(message.qos <= QoS::ExactlyOnce, "a will has a QoS");
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_deadline(&mut self, now: Timestamp) {
+        while let Some(write) = self.timers.due_write(now) {
+            if self.clients.get(write.session as usize).is_some_and(|c| c.uid == write.uid) {
+                self.store_delivery(write.session, write.sequence);
+            }
+        }
+        while let Some(timer) = self.timers.due(now) {
+            self.handle_timer(now, timer);
+        }
+    }
+
+    fn handle_timer(&mut self, now: Timestamp, timer: Timer) {
+        let (Timer::KeepAlive { session, uid }
+        | Timer::Expiry { session, uid }
+        | Timer::Will { session, uid }
+        | Timer::Authorization { session, uid }) = timer;
+        let Some(client) = self.clients.get(session as usize).filter(|c| c.uid == uid) else {
+            return;
+        };
+        match (timer, &client.online, &client.offline) {
+            (Timer::KeepAlive { .. }, Some(online), _) => match online.keep_alive.deadline() {
+                Some(at) if at <= now => {
+                    let why =
+                        "nothing was heard for one and a half times the Keep Alive (MQTT-3.1.2-22)";
+                    self.close(now, session, Closing::new(ReasonCode::KeepAliveTimeout, why));
+                }
+                Some(at) => self.timers.set(at, timer),
+                None => {}
+            },
+            (Timer::Authorization { .. }, Some(online), _) => {
+                if online.authorized_until.is_some_and(|at| at <= now) {
+                    let why = "the authorization that the extension granted has run out";
+                    self.close(now, session, Closing::new(ReasonCode::MaximumConnectTime, why));
+                }
+            }
+            (Timer::Expiry { .. }, None, Some(offline)) => {
+                if offline.until.is_some_and(|at| at <= now) {
+                    self.remove_session(now, session);
+                }
+            }
+            (Timer::Will { .. }, None, Some(offline)) => {
+                if offline.will_due.is_some_and(|at| at <= now) {
+                    self.publish_will(now, session);
+                }
+            }
+            (Timer::KeepAlive { .. } | Timer::Authorization { .. }, None, _)
+            | (Timer::Expiry { .. } | Timer::Will { .. }, _, _) => {}
+        }
+    }
+}

@@ -1,0 +1,152 @@
+use std::sync::Arc;
+
+use mqtt::ReasonCode;
+
+use crate::Outbox;
+
+/// Names a connection; the shell chooses it and never uses one twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Bytes wait for this connection where none waited before.
+    Wake(LinkId),
+    /// Write `last`, then close this connection. The broker has let go of it.
+    Close {
+        /// Which connection.
+        link: LinkId,
+        /// The last bytes for it, a DISCONNECT at their end where the version has one.
+        last: Outbox,
+    },
+    /// Something that an operator may want to know.
+    Event(Event),
+}
+
+/// Why a conversation ends: what the client hears, and what the operator reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// The reason code of DISCONNECT (MQTT 5, 3.14.2.1).
+    pub code: ReasonCode,
+    /// One sentence: what was wrong, the value, the rule.
+    pub why: String,
+}
+
+impl Closing {
+    /// Pairs a reason code with its explanation.
+    pub fn new(code: ReasonCode, why: impl Into<String>) -> Self {
+        Self { code, why: why.into() }
+    }
+}
+
+/// What a denied client wanted to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Publish to a topic.
+    Publish,
+    /// Subscribe to a filter.
+    Subscribe,
+    /// Leave a will for a topic.
+    Will,
+    /// Receive a message that waited, on a topic.
+    Receive,
+}
+
+/// Why a message reached nobody or one session less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropCause {
+    /// The session's queue is full (messages or bytes, or all queues together).
+    QueueFull,
+    /// The connection does not drain fast enough for QoS 0.
+    OutboxFull,
+    /// The packet is larger than the client accepts.
+    TooLarge,
+    /// Its expiry interval ran out.
+    Expired,
+    /// The client may not receive it any more.
+    Denied,
+}
+
+/// An operator's view of what happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A client's CONNECT was accepted.
+    Connected {
+        /// The client identifier.
+        client_id: Arc<str>,
+        /// Who it is.
+        principal: Arc<str>,
+        /// Whether an earlier session goes on.
+        session_present: bool,
+        /// Whether the session is on disk.
+        durable: bool,
+    },
+    /// A connection ended.
+    Disconnected {
+        /// The client identifier.
+        client_id: Arc<str>,
+        /// Why.
+        closing: Closing,
+    },
+    /// A client may not do what it wanted.
+    Denied {
+        /// The client identifier.
+        client_id: Arc<str>,
+        /// Who it is.
+        principal: Arc<str>,
+        /// What it wanted.
+        action: Action,
+        /// The topic or filter.
+        topic: Arc<str>,
+        /// Extension, rule or reason.
+        decision: String,
+    },
+    /// A message was not queued for, or delivered to, a session.
+    Dropped {
+        /// The client identifier of the session.
+        client_id: Arc<str>,
+        /// Why.
+        cause: DropCause,
+    },
+    /// A session is gone with everything that waited for it.
+    SessionExpired {
+        /// The client identifier.
+        client_id: Arc<str>,
+        /// Messages that nobody will get.
+        messages: usize,
+    },
+}
+
+/// What has happened since start, for metrics. All but the last group only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// PUBLISH packets received, duplicates included.
+    pub publishes_received: u64,
+    /// PUBLISH packets sent.
+    pub publishes_sent: u64,
+    /// Publishes, subscriptions and deliveries denied.
+    pub denied: u64,
+    /// Dropped because a queue was full.
+    pub dropped_queue_full: u64,
+    /// Dropped because a connection did not drain.
+    pub dropped_outbox_full: u64,
+    /// Dropped because the client does not accept packets that large.
+    pub dropped_too_large: u64,
+    /// Dropped because they expired.
+    pub dropped_expired: u64,
+    /// Deliveries written to disk.
+    pub deliveries_stored: u64,
+    /// Deliveries to durable sessions confirmed before they had to be written.
+    pub deliveries_not_stored: u64,
+    /// Connected clients now.
+    pub clients_connected: u64,
+    /// Sessions now, connected or not.
+    pub sessions: u64,
+    /// Subscriptions now.
+    pub subscriptions: u64,
+    /// Retained messages now.
+    pub retained: u64,
+    /// Bytes that wait in queues now.
+    pub queued_bytes: u64,
+}

@@ -1,0 +1,195 @@
+//! What the broker puts on the wire.
+
+use mqtt::{
+    Ack, FrameLayout, Packet, PacketId, PacketKind, Publish, PublishFrame, QoS, ReasonCode, Version,
+};
+use session::{AckKind, Acknowledgement, Message, Timestamp};
+
+use crate::deliver::Publication;
+use crate::outbox::{Outbox, SHARED_PAYLOAD_MIN};
+
+/// The forms in which one publication goes to its subscribers, each encoded once: there are
+/// two versions, three qualities of service and a RETAIN flag.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    bytes: Vec<u8>,
+    known: [Option<Frame>; 12],
+}
+
+/// One encoded form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    start: usize,
+    end: usize,
+    layout: FrameLayout,
+    /// The payload is not in the bytes; the message is to be shared behind them.
+    shared: bool,
+}
+
+impl Frame {
+    /// Bytes of the whole packet.
+    pub(crate) fn total_len(&self) -> usize {
+        self.layout.total_len()
+    }
+}
+
+impl Frames {
+    /// Begins another publication.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.known = [None; 12];
+    }
+
+    /// The frame of `publication` in this form.
+    pub(crate) fn get(
+        &mut self,
+        publication: &Publication<'_>,
+        version: Version,
+        qos: QoS,
+        retain: bool,
+    ) -> Frame {
+        let index = usize::from(version == Version::V5) * 6
+            + usize::from(qos.as_u8()) * 2
+            + usize::from(retain);
+        if let Some(Some(frame)) = self.known.get(index) {
+            return *frame;
+        }
+        let publish = Publish {
+            dup: false,
+            qos,
+            retain,
+            packet_id: None,
+            topic_alias: None,
+            subscription_ids: mqtt::SubscriptionIds::default(),
+            ..*publication.publish
+        };
+        let shared = publish.payload.len() >= SHARED_PAYLOAD_MIN;
+        let start = self.bytes.len();
+        let layout = if shared {
+            PublishFrame::encode_head(&mut self.bytes, version, &publish)
+        } else {
+            PublishFrame::encode(&mut self.bytes, version, &publish)
+        };
+        // What was decoded can be encoded, unless the other version's form of it is larger than any
+        // packet may be; nobody accepts such a packet.
+        let layout = layout.unwrap_or(FrameLayout {
+            packet_id_at: None,
+            head_len: usize::MAX / 2,
+            payload_len: 0,
+        });
+        let frame = Frame { start, end: self.bytes.len(), layout, shared };
+        if let Some(slot) = self.known.get_mut(index) {
+            *slot = Some(frame);
+        }
+        frame
+    }
+
+    /// Appends `frame` to an outbox, with its own packet identifier.
+    pub(crate) fn append(
+        &self,
+        frame: Frame,
+        packet_id: Option<PacketId>,
+        publication: &mut Publication<'_>,
+        outbox: &mut Outbox,
+    ) {
+        let out = outbox.bytes_mut();
+        let at = out.len();
+        out.extend_from_slice(self.bytes.get(frame.start..frame.end).unwrap_or_default());
+        if let Some(packet_id) = packet_id {
+            frame.layout.set_packet_id(out.get_mut(at..).unwrap_or_default(), packet_id);
+        }
+        if frame.shared {
+            outbox.share(publication.body());
+        }
+    }
+}
+
+/// The flags of one PUBLISH to one client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flags {
+    pub(crate) dup: bool,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+}
+
+/// A stored message as a packet, with what is left of its expiry interval (MQTT-3.3.2-6).
+pub(crate) fn as_publish(message: &Message, now: Timestamp) -> Publish<'_> {
+    Publish {
+        qos: message.qos,
+        retain: message.retain,
+        message_expiry: message.remaining_seconds(now),
+        properties: message.properties(),
+        ..Publish::new(message.topic.as_topic(), &message.payload)
+    }
+}
+
+/// Appends a stored message to an outbox; false when it is larger than the client accepts.
+pub(crate) fn message(
+    message: &std::sync::Arc<Message>,
+    now: Timestamp,
+    version: Version,
+    flags: Flags,
+    packet_id: PacketId,
+    max_packet_size: usize,
+    outbox: &mut Outbox,
+) -> bool {
+    let Flags { dup, qos, retain } = flags;
+    let publish =
+        Publish { dup, qos, retain, packet_id: Some(packet_id), ..as_publish(message, now) };
+    let out = outbox.bytes_mut();
+    let at = out.len();
+    let Ok(layout) = PublishFrame::encode_head(out, version, &publish) else { return false };
+    if layout.total_len() > max_packet_size {
+        out.truncate(at);
+        return false;
+    }
+    if message.payload.len() >= SHARED_PAYLOAD_MIN {
+        outbox.share(std::sync::Arc::clone(message));
+    } else {
+        out.extend_from_slice(&message.payload);
+    }
+    true
+}
+
+/// Appends an acknowledgement.
+#[inline]
+pub(crate) fn acknowledgement(
+    acknowledgement: Acknowledgement,
+    version: Version,
+    outbox: &mut Outbox,
+) {
+    let Acknowledgement { kind, packet_id, code } = acknowledgement;
+    let kind = match kind {
+        AckKind::PubAck => PacketKind::PubAck,
+        AckKind::PubRec => PacketKind::PubRec,
+        AckKind::PubComp => PacketKind::PubComp,
+    };
+    // By far the most acknowledgements are these four bytes (MQTT 5, 3.4.2.1).
+    if version == Version::V3_1_1 || code == ReasonCode::Success {
+        let [high, low] = packet_id.get().to_be_bytes();
+        outbox.bytes_mut().extend_from_slice(&[(kind as u8) << 4, 2, high, low]);
+        return;
+    }
+    let written = Ack::new(packet_id, code).encode(kind, version, outbox.bytes_mut());
+    debug_assert!(written.is_ok(), "the broker answers with codes that the packet allows");
+}
+
+/// Appends PUBREL.
+pub(crate) fn release(packet_id: PacketId, version: Version, outbox: &mut Outbox) {
+    packet(&Packet::PubRel(Ack::new(packet_id, ReasonCode::Success)), version, outbox);
+}
+
+/// Appends the PUBREL that answers a PUBREC of an exchange that is not known (MQTT 5, 4.3.3).
+pub(crate) fn release_unknown(packet_id: PacketId, version: Version, outbox: &mut Outbox) {
+    packet(
+        &Packet::PubRel(Ack::new(packet_id, ReasonCode::PacketIdentifierNotFound)),
+        version,
+        outbox,
+    );
+}
+
+/// Appends any packet that the broker itself composes.
+pub(crate) fn packet(packet: &Packet<'_>, version: Version, outbox: &mut Outbox) {
+    let written = packet.encode(version, outbox.bytes_mut());
+    debug_assert!(written.is_ok(), "the broker composes packets that can be written: {written:?}");
+}

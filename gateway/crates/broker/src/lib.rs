@@ -1,0 +1,40 @@
+//! All MQTT sessions and what they share, as one value: inputs and the time go in,
+//! effects come out.
+//!
+//! Start reading at [`Broker`]. A packet of a connected client comes in through
+//! [`Broker::receive`]; where its permission set says "ask", the broker answers with a
+//! [`Question`] and does nothing until it gets the same packet with the [`Answer`]. What
+//! must survive a power cut goes out as [`durable::Op`]s, and acknowledgements that depend
+//! on them wait inside until [`Broker::committed`] is called.
+//!
+//! The crate knows no socket, clock, disk, thread or extension; a run can be replayed from
+//! its inputs.
+
+mod acknowledge;
+mod broker;
+mod client;
+mod connect;
+mod deliver;
+mod disconnect;
+pub mod durable;
+mod effect;
+mod frames;
+mod journal;
+mod outbox;
+mod publish;
+mod question;
+mod restore;
+mod retained;
+mod routes;
+mod settings;
+mod subscribe;
+mod subscriptions;
+mod timers;
+
+pub use broker::{Broker, Conversation, Flow};
+pub use connect::{Admission, Admitted};
+pub use effect::{Action, Closing, DropCause, Effect, Event, LinkId, Stats};
+pub use outbox::{Outbox, SHARED_PAYLOAD_MIN};
+pub use question::{Answer, Question, Requested, Verdict};
+pub use session::{Message, Timestamp};
+pub use settings::Settings;

@@ -1,0 +1,290 @@
+use std::sync::Arc;
+
+use auth::Decision;
+use mqtt::{Publish, QoS, ReasonCode, TopicName, Version};
+use session::{AckKind, Acknowledgement, Timestamp};
+
+use crate::broker::Waiter;
+use crate::client::{LastPublish, Promise};
+use crate::deliver::Publication;
+use crate::durable::Op;
+use crate::routes::{Route, Target};
+use crate::{Action, Answer, Broker, Closing, Event, Flow, Question, Verdict};
+
+impl Broker {
+    /// A PUBLISH of a client (MQTT 5, 3.3 and 4.3).
+    pub(crate) fn publish(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        publish: &Publish<'_>,
+        answer: Option<Answer>,
+    ) -> Result<Flow, Closing> {
+        let topic = self.topic_of(publish)?;
+        let Some(client) = self.clients.get(session as usize) else { return Ok(Flow::Closed) };
+        if let Some(packet_id) = publish.packet_id {
+            if publish.qos == QoS::ExactlyOnce && client.inbound.is_received(packet_id) {
+                self.stats.publishes_received += 1;
+                self.acknowledge_again(session, packet_id);
+                return Ok(Flow::Continue);
+            }
+            let outstanding = client.inbound.outstanding();
+            if client.version == Version::V5
+                && outstanding >= usize::from(self.settings.receive_maximum)
+            {
+                return Err(Closing::new(
+                    ReasonCode::ReceiveMaximumExceeded,
+                    format!(
+                        "a PUBLISH came while {outstanding} were unacknowledged, the Receive Maximum (MQTT-3.3.4-9)"
+                    ),
+                ));
+            }
+        }
+        let remembered = client
+            .online
+            .as_ref()
+            .and_then(|online| online.last_publish.as_ref())
+            .filter(|last| {
+                last.qos == publish.qos
+                    && last.retain == publish.retain
+                    && *last.route.topic == *topic.as_str()
+            })
+            .map(|last| Arc::clone(&last.route));
+        let route = match remembered {
+            Some(route) if route.generation == self.subscriptions.generation() => route,
+            Some(_) => self.remember(session, publish, topic.as_str()),
+            None => match self.may_publish(session, publish, topic.as_str(), answer) {
+                Right::Granted => self.remember(session, publish, topic.as_str()),
+                Right::GrantedOnce => self.route(topic.as_str()),
+                Right::Unknown(question) => return Ok(Flow::Ask(question)),
+                Right::Denied => {
+                    self.refuse(session, publish, ReasonCode::NotAuthorized);
+                    return Ok(Flow::Continue);
+                }
+            },
+        };
+        self.stats.publishes_received += 1;
+        self.accept(now, session, publish, topic, &route);
+        Ok(Flow::Continue)
+    }
+
+    /// The topic of a PUBLISH, which must name one: the gateway allows no aliases.
+    fn topic_of<'p>(&self, publish: &Publish<'p>) -> Result<TopicName<'p>, Closing> {
+        let topic = publish.topic.filter(|_| publish.topic_alias.is_none()).ok_or_else(|| {
+            Closing::new(
+                ReasonCode::TopicAliasInvalid,
+                "a topic alias was used although the Topic Alias Maximum is 0 (MQTT-3.3.2-9)",
+            )
+        })?;
+        // Counting separators is cheap only because topics are short; so look at the length first.
+        let levels_max = self.settings.max_topic_levels;
+        if topic.len() > levels_max && topic.bytes().filter(|b| *b == b'/').count() >= levels_max {
+            let why =
+                format!("a topic has more than {levels_max} levels, the limit `max-topic-levels`");
+            return Err(Closing::new(ReasonCode::TopicNameInvalid, why));
+        }
+        Ok(topic)
+    }
+
+    /// Passes on a publish that is allowed, and begins its acknowledgement.
+    fn accept(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+        route: &Route,
+    ) {
+        let mut publication = Publication::new(publish, topic, now);
+        publication.from = Some(session);
+        if publish.qos != QoS::AtMostOnce {
+            publication.promise = self.clients.get(session as usize).map(|client| Promise {
+                session,
+                uid: client.uid,
+                ticket: client.inbound.next_ticket(),
+            });
+        }
+        if publish.retain && !self.retain(&mut publication) {
+            self.refuse(session, publish, ReasonCode::QuotaExceeded);
+            return;
+        }
+        self.fan_out(now, &mut publication, route);
+        let Some(packet_id) = publish.packet_id else { return };
+        let kind = match publish.qos {
+            QoS::ExactlyOnce => AckKind::PubRec,
+            QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::PubAck,
+        };
+        let code = match (publication.refused, route.targets.is_empty()) {
+            (true, _) => ReasonCode::QuotaExceeded,
+            (false, true) => ReasonCode::NoMatchingSubscribers,
+            (false, false) => ReasonCode::Success,
+        };
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        if kind == AckKind::PubRec && !code.is_error() {
+            client.inbound.receive(packet_id);
+            if let (Some(key), Some(promise)) = (client.key, publication.promise) {
+                let lsn = self.journal.append(Op::PutReceived { session: key, packet_id });
+                self.journal.wait(lsn, Waiter::Promise(promise));
+                publication.waits += 1;
+            }
+        }
+        client.inbound.begin(Acknowledgement { kind, packet_id, code }, publication.waits);
+        if publication.waits == 0 {
+            self.send_acknowledgements(session);
+        }
+    }
+
+    /// Keeps or clears the retained message; false when there is no room for it.
+    pub(crate) fn retain(&mut self, publication: &mut Publication<'_>) -> bool {
+        let lsn = if publication.publish.payload.is_empty() {
+            let Some(old) = self.retained.get(publication.topic.as_str()) else { return true };
+            let topic = old.topic.clone();
+            self.retained.remove(publication.topic.as_str());
+            self.journal.append(Op::RemoveRetained { topic })
+        } else {
+            let body = publication.body();
+            let old = self.retained.get(publication.topic.as_str()).map(|old| old.weight());
+            let weight = self.retained.weight() - old.unwrap_or(0) + body.weight();
+            let count = self.retained.len() + usize::from(old.is_none());
+            if count > self.settings.max_retained_messages
+                || weight > self.settings.max_retained_bytes
+            {
+                return false;
+            }
+            self.retained.insert(Arc::clone(&body));
+            self.journal.append(Op::PutRetained { body })
+        };
+        if let Some(promise) = publication.promise {
+            self.journal.wait(lsn, Waiter::Promise(promise));
+            publication.waits += 1;
+        }
+        true
+    }
+
+    /// Answers a publish that is not passed on. 3.1.1 has no way to say so: there the
+    /// message is dropped and acknowledged (3.1.1, 3.3.5.2).
+    fn refuse(&mut self, session: u32, publish: &Publish<'_>, code: ReasonCode) {
+        self.stats.publishes_received += 1;
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let Some(packet_id) = publish.packet_id else { return };
+        let kind = match publish.qos {
+            QoS::ExactlyOnce => {
+                // Without a refusal in its vocabulary a 3.1.1 client goes on to PUBREL.
+                if client.version == Version::V3_1_1 {
+                    client.inbound.receive(packet_id);
+                }
+                AckKind::PubRec
+            }
+            QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::PubAck,
+        };
+        client.inbound.begin(Acknowledgement { kind, packet_id, code }, 0);
+        self.send_acknowledgements(session);
+    }
+
+    /// A QoS 2 PUBLISH that was received before: PUBREC again, once all that the first
+    /// one promised is on disk.
+    fn acknowledge_again(&mut self, session: u32, packet_id: mqtt::PacketId) {
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let promise = Promise { session, uid: client.uid, ticket: client.inbound.next_ticket() };
+        let written = self.journal.last();
+        let waits = u32::from(!self.journal.is_durable(written));
+        let code = ReasonCode::Success;
+        client.inbound.begin(Acknowledgement { kind: AckKind::PubRec, packet_id, code }, waits);
+        if waits > 0 {
+            self.journal.wait(written, Waiter::Promise(promise));
+        }
+        self.send_acknowledgements(session);
+    }
+
+    /// Whether the client may publish this, asking its extension where the permission set says so.
+    fn may_publish(
+        &mut self,
+        session: u32,
+        publish: &Publish<'_>,
+        topic: &str,
+        answer: Option<Answer>,
+    ) -> Right {
+        let Some(client) = self.clients.get(session as usize) else { return Right::Denied };
+        let decision = match &client.permissions {
+            Some(set) => {
+                match set.check_publish(&client.identity, topic, publish.qos, publish.retain) {
+                    Decision::Allow { .. } => return Right::Granted,
+                    Decision::Deny(reason) => set.explain(reason),
+                    Decision::Ask => match answer {
+                        Some(Answer::Publish(Verdict::Allow)) => return Right::GrantedOnce,
+                        Some(Answer::Publish(Verdict::Deny { why })) => why,
+                        Some(Answer::Subscribe(_)) | None => {
+                            return Right::Unknown(Question::Publish {
+                                topic: topic.into(),
+                                qos: publish.qos,
+                                retain: publish.retain,
+                                payload_len: publish.payload.len(),
+                            });
+                        }
+                    },
+                }
+            }
+            None => "no permissions are known".to_owned(),
+        };
+        self.denied(session, Action::Publish, topic, decision);
+        Right::Denied
+    }
+
+    /// Counts and reports a denial.
+    pub(crate) fn denied(&mut self, session: u32, action: Action, topic: &str, decision: String) {
+        self.stats.denied += 1;
+        let Some(client) = self.clients.get(session as usize) else { return };
+        let client_id = Arc::clone(&client.identity.client_id);
+        let principal = Arc::clone(&client.identity.principal);
+        self.event(Event::Denied { client_id, principal, action, topic: topic.into(), decision });
+    }
+
+    fn remember(&mut self, session: u32, publish: &Publish<'_>, topic: &str) -> Arc<Route> {
+        let route = self.route(topic);
+        let client = self.clients.get_mut(session as usize);
+        if let Some(online) = client.and_then(|c| c.online.as_mut()) {
+            let last =
+                LastPublish { qos: publish.qos, retain: publish.retain, route: Arc::clone(&route) };
+            online.last_publish = Some(last);
+        }
+        route
+    }
+
+    /// Who gets the messages of `topic`.
+    pub(crate) fn route(&mut self, topic: &str) -> Arc<Route> {
+        let generation = self.subscriptions.generation();
+        if let Some(route) = self.routes.get(topic, generation) {
+            return Arc::clone(route);
+        }
+        let mut targets: Vec<Target> = Vec::new();
+        self.subscriptions.for_each_match(topic, |entry| {
+            targets.push(Target {
+                session: entry.session,
+                qos: entry.options.qos,
+                own_qos: (!entry.options.no_local).then_some(entry.options.qos),
+                retain_as_published: entry.options.retain_as_published,
+            });
+        });
+        targets.sort_by_key(|target| target.session);
+        targets.dedup_by(|later, kept| {
+            let same = later.session == kept.session;
+            if same {
+                kept.merge(*later);
+            }
+            same
+        });
+        targets
+            .retain(|t| self.clients.get(t.session as usize).is_some_and(|c| c.may_receive(topic)));
+        self.routes.insert(Route { topic: topic.into(), generation, targets })
+    }
+}
+
+/// What the permission set says about one publish.
+enum Right {
+    /// Yes, and so for every publish like it.
+    Granted,
+    /// Yes, this one.
+    GrantedOnce,
+    Denied,
+    Unknown(Question),
+}

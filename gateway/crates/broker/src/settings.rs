@@ -1,0 +1,64 @@
+use std::time::Duration;
+
+/// The broker's limits. Every queue has one, with a unit and an answer when it is full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// QoS 1 and 2 publishes that a client may have unacknowledged (Receive Maximum,
+    /// MQTT 5, 3.2.2.3.3). More: DISCONNECT 0x93 (5.0), or the socket is not read (3.1.1).
+    pub receive_maximum: u16,
+    /// Deliveries to one client that may be unconfirmed; the client's Receive Maximum
+    /// lowers it. More wait in its queue.
+    pub max_inflight: u16,
+    /// Largest packet accepted, in bytes, announced in CONNACK. Larger: 0x95.
+    pub max_packet_size: u32,
+    /// Longest Session Expiry Interval, in seconds; what a client asks is lowered to it.
+    pub max_session_expiry: u32,
+    /// Longest Keep Alive, in seconds; 0 allows any, and none. What a client asks is
+    /// lowered to it (Server Keep Alive, 3.2.2.3.14).
+    pub max_keep_alive: u16,
+    /// Messages that may wait for one session. More: the new one is dropped, counted, and
+    /// answered with 0x97 (5.0).
+    pub max_queued_messages: usize,
+    /// Bytes that may wait for one session; as above.
+    pub max_queued_bytes: usize,
+    /// Bytes that may wait for all sessions together; as above.
+    pub max_queued_bytes_total: usize,
+    /// Bytes that may wait to be written to one connection. More: QoS 0 messages to it are
+    /// dropped and counted, the others wait in its queue.
+    pub max_outbox_bytes: usize,
+    /// Subscriptions that one session may have. More: 0x97 in SUBACK.
+    pub max_subscriptions: usize,
+    /// Levels that a topic or filter may have. More: 0x90 or 0x8F.
+    pub max_topic_levels: usize,
+    /// Retained messages. More: 0x97, nothing retained.
+    pub max_retained_messages: usize,
+    /// Bytes of retained messages; as above.
+    pub max_retained_bytes: usize,
+    /// Bytes that may wait between broker and disk. More: no socket is read until the
+    /// disk has caught up.
+    pub max_journal_bytes: usize,
+    /// How long an online client may take to confirm a message before that is written to disk.
+    pub persist_delay: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            receive_maximum: 1000,
+            max_inflight: 1000,
+            max_packet_size: 1024 * 1024,
+            max_session_expiry: 7 * 24 * 3600,
+            max_keep_alive: 0,
+            max_queued_messages: 100_000,
+            max_queued_bytes: 64 * 1024 * 1024,
+            max_queued_bytes_total: 256 * 1024 * 1024,
+            max_outbox_bytes: 1024 * 1024,
+            max_subscriptions: 1000,
+            max_topic_levels: 32,
+            max_retained_messages: 100_000,
+            max_retained_bytes: 64 * 1024 * 1024,
+            max_journal_bytes: 8 * 1024 * 1024,
+            persist_delay: Duration::from_millis(20),
+        }
+    }
+}
