@@ -1,0 +1,16 @@
+//! The store as its users see it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what it expects by failing"
+)]
+
+mod commit;
+mod committer;
+mod damage;
+mod disk_full;
+mod harness;
+mod kill;
