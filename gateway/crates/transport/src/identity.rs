@@ -1,0 +1,177 @@
+//! Who is at the other end of a connection.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// What the transport knows about a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIdentity {
+    /// The peer's address and port.
+    pub address: SocketAddr,
+    /// The address and port of this gateway that the peer reached.
+    pub local: SocketAddr,
+    /// What carries the bytes.
+    pub transport: TransportKind,
+    /// The server name that the client asked for (SNI, RFC 6066 section 3).
+    pub server_name: Option<String>,
+    /// The application protocol agreed on (ALPN, RFC 7301).
+    pub alpn: Option<String>,
+    /// `"1.2"` or `"1.3"`.
+    pub tls_version: Option<&'static str>,
+    /// The client's certificates in DER, leaf first. Not empty only if the chain was verified.
+    pub certificates: Vec<Vec<u8>>,
+    /// The first of `certificates`, read.
+    pub leaf: Option<Certificate>,
+}
+
+impl PeerIdentity {
+    /// A peer of which only the addresses are known.
+    #[must_use]
+    pub fn of_tcp(address: SocketAddr, local: SocketAddr) -> Self {
+        Self {
+            address,
+            local,
+            transport: TransportKind::Tcp,
+            server_name: None,
+            alpn: None,
+            tls_version: None,
+            certificates: Vec::new(),
+            leaf: None,
+        }
+    }
+}
+
+/// What carries the bytes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportKind {
+    /// TCP in the clear.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+}
+
+impl TransportKind {
+    /// `"tcp"` or `"tls"`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// The fields of an X.509 certificate (RFC 5280) by which policies tell clients apart.
+///
+/// Names come from the certificate as they are: only the chain has been verified, not what an
+/// authority chose to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256 of the DER, in lower-case hexadecimal.
+    pub sha256: String,
+    /// The subject's distinguished name, such as `CN=pump-7, O=Plant`.
+    pub subject: String,
+    /// The subject's first common name.
+    pub common_name: Option<String>,
+    /// The issuer's distinguished name.
+    pub issuer: String,
+    /// The serial number in lower-case hexadecimal, two digits a byte.
+    pub serial: String,
+    /// When it ends to be valid: seconds since 1970-01-01 UTC; 0 if before.
+    pub not_after_unix_s: u64,
+    /// DNS names among the subject's alternative names.
+    pub san_dns: Vec<String>,
+    /// URIs among the subject's alternative names.
+    pub san_uri: Vec<String>,
+    /// Mail addresses among the subject's alternative names.
+    pub san_email: Vec<String>,
+    /// IP addresses among the subject's alternative names.
+    pub san_ip: Vec<String>,
+}
+
+impl Certificate {
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    /// If the bytes are not exactly one certificate, or its alternative names cannot be read.
+    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let (rest, parsed) = X509Certificate::from_der(der).map_err(CertificateError::of)?;
+        if !rest.is_empty() {
+            return Err(CertificateError { reason: format!("{} bytes follow it", rest.len()) });
+        }
+        let common_name = parsed
+            .subject()
+            .iter_common_name()
+            .find_map(|name| name.as_str().ok().map(str::to_owned));
+        let mut certificate = Self {
+            sha256: hex(ring::digest::digest(&ring::digest::SHA256, der).as_ref()),
+            subject: parsed.subject().to_string(),
+            common_name,
+            issuer: parsed.issuer().to_string(),
+            serial: hex(parsed.raw_serial()),
+            not_after_unix_s: u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0),
+            san_dns: Vec::new(),
+            san_uri: Vec::new(),
+            san_email: Vec::new(),
+            san_ip: Vec::new(),
+        };
+        if let Some(names) = parsed.subject_alternative_name().map_err(CertificateError::of)? {
+            for name in &names.value.general_names {
+                certificate.add_alternative_name(name);
+            }
+        }
+        Ok(certificate)
+    }
+
+    fn add_alternative_name(&mut self, name: &GeneralName<'_>) {
+        match *name {
+            GeneralName::DNSName(dns) => self.san_dns.push(dns.to_owned()),
+            GeneralName::URI(uri) => self.san_uri.push(uri.to_owned()),
+            GeneralName::RFC822Name(mail) => self.san_email.push(mail.to_owned()),
+            GeneralName::IPAddress(octets) => self.san_ip.extend(ip_text(octets)),
+            // Of no use to a policy as text; the whole certificate is there in DER.
+            _ => {}
+        }
+    }
+}
+
+/// Why a certificate could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateError {
+    reason: String,
+}
+
+impl CertificateError {
+    fn of(cause: impl fmt::Display) -> Self {
+        Self { reason: cause.to_string() }
+    }
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "certificate is not readable as X.509 ({})", self.reason)
+    }
+}
+
+impl std::error::Error for CertificateError {}
+
+fn ip_text(octets: &[u8]) -> Option<String> {
+    let address = match octets.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(octets).ok()?),
+        16 => IpAddr::from(<[u8; 16]>::try_from(octets).ok()?),
+        _ => return None,
+    };
+    Some(address.to_string())
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,63 @@
+//! What a listener is told.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Address and port to listen on; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// What is spoken below the application protocol.
+    pub kind: Kind,
+    /// Connections that the kernel may hold between its handshake and our accept.
+    pub backlog: u32,
+}
+
+/// What is spoken below the application protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Bytes in the clear.
+    Tcp,
+    /// TLS over TCP.
+    Tls(TlsSettings),
+}
+
+/// The TLS side of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// PEM file with the server's certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// PEM file with the private key of the leaf (PKCS#8, PKCS#1 or SEC1, not encrypted).
+    pub key: PathBuf,
+    /// PEM file with the authorities that client certificates must chain to. Needed exactly when
+    /// `client_auth` is not [`ClientAuth::None`].
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients present a certificate.
+    pub client_auth: ClientAuth,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// Application protocols (RFC 7301), best first. A client that offers none is accepted; one
+    /// that offers only others is refused. Empty: the extension is ignored.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+/// Whether clients present a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked for one.
+    None,
+    /// They are asked; without one they are let through, with a bad one they are refused.
+    Optional,
+    /// They are refused without a good one.
+    Required,
+}
+
+/// A TLS version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246), with forward-secret AEAD cipher suites only.
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
