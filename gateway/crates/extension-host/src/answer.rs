@@ -1,0 +1,153 @@
+//! What a call of a hook gives back.
+
+use std::fmt;
+use std::time::Duration;
+
+use mqtt::{QoS, ReasonCode};
+
+/// The result of one call of a hook.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// What the guest said, or why it said nothing.
+    pub result: Result<T, Failure>,
+    /// Time from the caller's question to the answer, waiting included.
+    pub took: Duration,
+}
+
+/// What an authenticator said about a client.
+#[derive(Debug)]
+pub enum AuthenticationOutcome {
+    /// The client is who the grant says. Its permissions, if any, compile.
+    Accept(auth::Grant),
+    /// The client is refused.
+    Reject {
+        /// A code that CONNACK may carry.
+        code: ReasonCode,
+        /// For the log; at most [`crate::MAX_REASON_BYTES`], no control characters.
+        reason: Option<String>,
+    },
+    /// The next extension of the chain is asked.
+    Abstain,
+}
+
+/// What an authorizer said about a publish or a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Let it pass.
+    Allow {
+        /// For the log.
+        reason: Option<String>,
+    },
+    /// Refuse it.
+    Deny {
+        /// A code that the answering packet may carry.
+        code: ReasonCode,
+        /// For the log.
+        reason: Option<String>,
+    },
+    /// The guest cannot tell.
+    Abstain,
+}
+
+/// A message about which an authorizer is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// Topic name, aliases resolved.
+    pub topic: &'a str,
+    /// Its QoS.
+    pub qos: QoS,
+    /// Its retain flag.
+    pub retain: bool,
+    /// Bytes of payload.
+    pub payload_len: u32,
+}
+
+/// One entry of a SUBSCRIBE packet about which an authorizer is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct SubscriptionRequest<'a> {
+    /// Topic filter without a share group.
+    pub filter: &'a str,
+    /// Group of a shared subscription.
+    pub share_group: Option<&'a str>,
+    /// QoS asked for.
+    pub qos: QoS,
+}
+
+/// Why a hook gave no answer. Never a verdict: the caller refuses what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The guest trapped.
+    Trap(String),
+    /// The guest was still running at its deadline.
+    Deadline,
+    /// The guest failed after it was refused memory or table space.
+    Memory,
+    /// The guest says that something it needs is away.
+    Unavailable(String),
+    /// The guest says that it is broken or wrongly configured.
+    Internal(String),
+    /// The guest failed too often and is left alone for this long.
+    BreakerOpen {
+        /// Time until it is tried again.
+        retry_in: Duration,
+    },
+    /// All instances were busy for the whole of the deadline.
+    Saturated,
+    /// The guest's answer is outside of the contract.
+    InvalidAnswer(String),
+    /// What the client sent is larger than a guest is given.
+    ClientTooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its bytes.
+        bytes: usize,
+        /// Bytes that are handed over at most.
+        limit: usize,
+    },
+    /// A fresh instance could not be made.
+    Restart(String),
+    /// The extension does not have this hook.
+    NoHook,
+}
+
+impl Failure {
+    /// Whether the guest itself is at fault, so that it counts towards the breaker and the instance goes.
+    pub(crate) fn is_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::Trap(_)
+                | Self::Deadline
+                | Self::Memory
+                | Self::InvalidAnswer(_)
+                | Self::Restart(_)
+        )
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trap(why) => write!(f, "the extension trapped: {why}"),
+            Self::Deadline => f.write_str("the extension did not answer within its deadline"),
+            Self::Memory => f.write_str("the extension failed at its memory limit"),
+            Self::Unavailable(why) => write!(f, "the extension is unavailable: {why}"),
+            Self::Internal(why) => write!(f, "the extension reports an internal error: {why}"),
+            Self::BreakerOpen { retry_in } => write!(
+                f,
+                "the extension failed repeatedly and is not called for another {} ms",
+                retry_in.as_millis()
+            ),
+            Self::Saturated => {
+                f.write_str("all instances of the extension were busy for the whole deadline")
+            }
+            Self::InvalidAnswer(why) => write!(f, "the extension gave an invalid answer: {why}"),
+            Self::ClientTooLarge { what, bytes, limit } => {
+                write!(f, "{what} has {bytes} bytes; extensions are given at most {limit}")
+            }
+            Self::Restart(why) => write!(f, "the extension could not be restarted: {why}"),
+            Self::NoHook => f.write_str("the extension does not have this hook"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

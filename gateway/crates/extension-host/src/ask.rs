@@ -1,0 +1,138 @@
+//! How a question reaches a guest, and what is done about its failure.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use wasmtime::Store;
+
+use crate::answer::{Answer, Failure};
+use crate::breaker::Breaker;
+use crate::connecting::Connecting;
+use crate::extension::{Extension, load_error, lock};
+use crate::guest::{Guest, Subject};
+use crate::instance::BoundHooks;
+use crate::pool::NoSeat;
+
+/// Which breaker and which deadline a call has.
+#[derive(Clone, Copy)]
+pub(crate) enum Hook {
+    Authenticate,
+    Authorize,
+}
+
+/// What a call of the guest gave: nothing for an absent hook, an error of the engine, or an answer, which may
+/// itself be no good.
+pub(crate) type Called<R> = Option<wasmtime::Result<Result<R, Failure>>>;
+
+impl Extension {
+    pub(crate) fn ask<R>(
+        &self,
+        hook: Hook,
+        connection: &Connecting,
+        secret_bytes: usize,
+        subject: Subject,
+        call: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
+    ) -> Answer<R> {
+        let began = Instant::now();
+        let result = connection
+            .check_size(secret_bytes)
+            .and_then(|()| self.admit(hook, began))
+            .and_then(|()| {
+                let result = self.call(hook, subject, call);
+                self.settle(hook, &result);
+                result
+            });
+        Answer { result, took: began.elapsed() }
+    }
+
+    fn admit(&self, hook: Hook, now: Instant) -> Result<(), Failure> {
+        lock(self.breaker(hook)).admit(now).map_err(|retry_in| {
+            self.0.counters.turned_away.count();
+            Failure::BreakerOpen { retry_in }
+        })
+    }
+
+    fn call<R>(
+        &self,
+        hook: Hook,
+        subject: Subject,
+        call: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
+    ) -> Result<R, Failure> {
+        let budget = self.budget(hook);
+        let pool = Arc::clone(&lock(&self.0.pool));
+        let mut seat = pool.take(budget).map_err(|e| match e {
+            NoSeat::Saturated => Failure::Saturated,
+            NoSeat::Build(e) => Failure::Restart(load_error(&self.0.name, e).to_string()),
+        })?;
+        let Some(instance) = seat.instance() else { return Err(Failure::Saturated) };
+        self.0.counters.calls.count();
+        let result = instance.call(pool.plan(), budget, subject, call).and_then(|answer| answer);
+        if instance.was_refused_memory() {
+            self.0.counters.memory_refused.count();
+        }
+        if instance.is_spent(pool.plan()) || result.as_ref().is_err_and(Failure::is_fault) {
+            seat.discard();
+        }
+        result
+    }
+
+    /// Counts what came of a call and tells the breaker. A guest that says "unavailable" works: only its
+    /// faults open the breaker.
+    fn settle<R>(&self, hook: Hook, result: &Result<R, Failure>) {
+        let counters = &self.0.counters;
+        match result {
+            Err(Failure::Trap(_)) => counters.traps.count(),
+            Err(Failure::Deadline) => counters.deadline_exceeded.count(),
+            Err(Failure::InvalidAnswer(_)) => counters.invalid_answers.count(),
+            Err(Failure::Unavailable(_) | Failure::Internal(_)) => counters.unavailable.count(),
+            Err(Failure::Saturated) => counters.saturated.count(),
+            _ => {}
+        }
+        let mut breaker = lock(self.breaker(hook));
+        match result {
+            Err(failure) if failure.is_fault() => {
+                let opened = breaker.failed(Instant::now());
+                drop(breaker);
+                self.report(hook, failure, opened);
+            }
+            Err(Failure::Saturated) => {}
+            _ => breaker.succeeded(),
+        }
+    }
+
+    fn report(&self, hook: Hook, failure: &Failure, opened: bool) {
+        let (extension, hook) = (&*self.0.id, hook.name());
+        tracing::warn!(extension, hook, %failure, "extension failed");
+        if opened {
+            self.0.counters.breaker_open.count();
+            tracing::error!(
+                extension,
+                hook,
+                "extension keeps failing and is left alone for a while"
+            );
+        }
+    }
+
+    fn breaker(&self, hook: Hook) -> &Mutex<Breaker> {
+        match hook {
+            Hook::Authenticate => &self.0.authenticate,
+            Hook::Authorize => &self.0.authorize,
+        }
+    }
+
+    fn budget(&self, hook: Hook) -> Duration {
+        match hook {
+            Hook::Authenticate => self.0.limits.deadline_authenticate,
+            Hook::Authorize => self.0.limits.deadline_authorize,
+        }
+    }
+}
+
+impl Hook {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::Authorize => "authorize",
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a guest can learn about the connection of a client.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::answer::Failure;
+
+/// Bytes of text from the client, its password included, that a guest is given for one connection. A client
+/// above it is refused rather than shortened: two clients must never look alike to a guest.
+pub const MAX_CLIENT_TEXT_BYTES: usize = 128 << 10;
+
+/// Bytes of DER of all certificates of one client that a guest is given.
+pub const MAX_CERTIFICATE_BYTES: usize = 64 << 10;
+
+/// One client's CONNECT and what lies beneath it. Shared with the guests that are asked about it, read
+/// only during a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connecting {
+    /// Number of the network connection, unique while the gateway runs.
+    pub connection_id: u64,
+    /// Client identifier, after an empty one was replaced.
+    pub client_id: String,
+    /// User name of CONNECT.
+    pub username: Option<String>,
+    /// MQTT version of CONNECT.
+    pub version: mqtt::Version,
+    /// What carries the bytes.
+    pub transport: Transport,
+    /// Name of the listener in `gateway.toml`.
+    pub listener: String,
+    /// Address of the peer.
+    pub peer_address: IpAddr,
+    /// SNI of TLS.
+    pub server_name: Option<String>,
+    /// ALPN agreed in TLS.
+    pub alpn: Option<String>,
+    /// Seconds; 0 is none.
+    pub keep_alive: u16,
+    /// Clean Start or Clean Session.
+    pub clean_start: bool,
+    /// Seconds; `u32::MAX` is never.
+    pub session_expiry: u32,
+    /// User properties of CONNECT in their order.
+    pub user_properties: Vec<(String, String)>,
+    /// Topic of the will.
+    pub will_topic: Option<String>,
+    /// DER of the verified chain, the client's own first.
+    pub certificates: Vec<Vec<u8>>,
+    /// What was read from the client's own certificate.
+    pub certificate: Option<CertificateInfo>,
+}
+
+impl Connecting {
+    /// Whether a guest may be given all of this and `secret_bytes` of password.
+    pub(crate) fn check_size(&self, secret_bytes: usize) -> Result<(), Failure> {
+        let some = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let properties: usize = self.user_properties.iter().map(|(n, v)| n.len() + v.len()).sum();
+        let text = self.client_id.len()
+            + some(&self.username)
+            + some(&self.server_name)
+            + some(&self.alpn)
+            + some(&self.will_topic)
+            + properties
+            + secret_bytes;
+        within("what the client sent in CONNECT", text, MAX_CLIENT_TEXT_BYTES)?;
+        let der = self.certificates.iter().map(Vec::len).sum();
+        within("the client's certificate chain", der, MAX_CERTIFICATE_BYTES)
+    }
+}
+
+fn within(what: &'static str, bytes: usize, limit: usize) -> Result<(), Failure> {
+    if bytes > limit { Err(Failure::ClientTooLarge { what, bytes, limit }) } else { Ok(()) }
+}
+
+/// What carries the bytes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        })
+    }
+}
+
+/// The parts of a client certificate that policies ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateInfo {
+    /// SHA-256 of the DER, lower-case hexadecimal.
+    pub sha256: String,
+    /// Subject as a distinguished name.
+    pub subject: String,
+    /// First common name of the subject.
+    pub common_name: Option<String>,
+    /// Issuer as a distinguished name.
+    pub issuer: String,
+    /// Serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// End of validity in seconds since 1970.
+    pub not_after_unix_s: u64,
+    /// Alternative names: DNS.
+    pub san_dns: Vec<String>,
+    /// Alternative names: URI.
+    pub san_uri: Vec<String>,
+    /// Alternative names: mail.
+    pub san_email: Vec<String>,
+    /// Alternative names: IP address.
+    pub san_ip: Vec<String>,
+}

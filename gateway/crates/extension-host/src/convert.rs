@@ -1,0 +1,158 @@
+//! Turns a guest's answers into the gateway's own values, and refuses those that the contract does not allow.
+
+use std::sync::Arc;
+
+use mqtt::{PacketKind, QoS, ReasonCode};
+
+use crate::answer::{AuthenticationOutcome, Verdict};
+use crate::bindings::exports::portcullis::gateway::{authenticator, authorizer};
+use crate::bindings::portcullis::gateway::types;
+use crate::log::printable;
+
+/// Bytes of a principal at most.
+pub const MAX_PRINCIPAL_BYTES: usize = 1 << 10;
+/// Attributes that an authenticator may grant at most.
+pub const MAX_ATTRIBUTES: usize = 64;
+/// Bytes of all names and values of attributes together at most.
+pub const MAX_ATTRIBUTE_BYTES: usize = 16 << 10;
+/// Bytes of a reason or of a rule's label; what is longer is cut.
+pub const MAX_REASON_BYTES: usize = 512;
+
+/// The code with which `packet` is to refuse.
+fn refusal(packet: PacketKind, code: u8) -> Result<ReasonCode, String> {
+    ReasonCode::from_u8(code)
+        .filter(|code| code.is_error() && packet.allows(*code))
+        .ok_or_else(|| format!("reason code 0x{code:02x} cannot refuse in {packet}"))
+}
+
+pub(crate) fn outcome(
+    outcome: authenticator::Outcome,
+    source: &Arc<str>,
+) -> Result<AuthenticationOutcome, String> {
+    Ok(match outcome {
+        authenticator::Outcome::Accept(grant) => {
+            AuthenticationOutcome::Accept(self::grant(grant, source)?)
+        }
+        authenticator::Outcome::Reject(denial) => AuthenticationOutcome::Reject {
+            code: refusal(PacketKind::ConnAck, denial.code)?,
+            reason: denial.reason.as_deref().map(reason),
+        },
+        authenticator::Outcome::Abstain => AuthenticationOutcome::Abstain,
+    })
+}
+
+fn grant(grant: authenticator::Grant, source: &Arc<str>) -> Result<auth::Grant, String> {
+    let principal = grant.principal;
+    if principal.is_empty() || principal.len() > MAX_PRINCIPAL_BYTES {
+        return Err(format!(
+            "a principal of {} bytes; it must have 1 to {MAX_PRINCIPAL_BYTES}",
+            principal.len()
+        ));
+    }
+    if principal.chars().any(char::is_control) {
+        return Err(format!("principal {principal:?} contains control characters"));
+    }
+    let attributes = grant.attributes;
+    let bytes: usize = attributes.iter().map(|(n, v)| n.len() + v.len()).sum();
+    if attributes.len() > MAX_ATTRIBUTES || bytes > MAX_ATTRIBUTE_BYTES {
+        return Err(format!(
+            "{} attributes of {bytes} bytes; at most {MAX_ATTRIBUTES} of {MAX_ATTRIBUTE_BYTES}",
+            attributes.len()
+        ));
+    }
+    Ok(auth::Grant {
+        principal: principal.into(),
+        attributes,
+        permissions: grant.permissions.map(|p| permissions(p, source)),
+        valid_for_ms: grant.valid_for_ms,
+        limits: auth::Limits::default(),
+    })
+}
+
+pub(crate) fn permissions(given: types::PermissionSet, source: &Arc<str>) -> auth::Permissions {
+    auth::Permissions {
+        rules: given.rules.into_iter().map(rule).collect(),
+        fallback: match given.fallback {
+            types::Fallback::Deny => auth::Fallback::Deny,
+            types::Fallback::Allow => auth::Fallback::Allow,
+            types::Fallback::Ask => auth::Fallback::Ask,
+        },
+        source: Arc::clone(source),
+    }
+}
+
+fn rule(rule: types::Rule) -> auth::Rule {
+    auth::Rule {
+        effect: match rule.effect {
+            types::Effect::Allow => auth::Effect::Allow,
+            types::Effect::Deny => auth::Effect::Deny,
+        },
+        actions: auth::Actions {
+            publish: rule.actions.contains(types::Actions::PUBLISH),
+            subscribe: rule.actions.contains(types::Actions::SUBSCRIBE),
+        },
+        filter: rule.filter,
+        max_qos: match rule.max_qos {
+            types::Qos::AtMostOnce => QoS::AtMostOnce,
+            types::Qos::AtLeastOnce => QoS::AtLeastOnce,
+            types::Qos::ExactlyOnce => QoS::ExactlyOnce,
+        },
+        retain: rule.retain,
+        label: rule.label.as_deref().map(|label| reason(label).into()),
+    }
+}
+
+pub(crate) fn verdict(verdict: authorizer::Verdict, packet: PacketKind) -> Result<Verdict, String> {
+    let reason = verdict.reason.as_deref().map(reason);
+    Ok(match verdict.opinion {
+        authorizer::Opinion::Allow => Verdict::Allow { reason },
+        authorizer::Opinion::Deny => Verdict::Deny { code: refusal(packet, verdict.code)?, reason },
+        authorizer::Opinion::Abstain => Verdict::Abstain,
+    })
+}
+
+pub(crate) fn verdicts(
+    verdicts: Vec<authorizer::Verdict>,
+    asked: usize,
+) -> Result<Vec<Verdict>, String> {
+    if verdicts.len() != asked {
+        return Err(format!("{} verdicts for {asked} subscriptions", verdicts.len()));
+    }
+    verdicts.into_iter().map(|v| verdict(v, PacketKind::SubAck)).collect()
+}
+
+pub(crate) fn qos(qos: QoS) -> types::Qos {
+    match qos {
+        QoS::AtMostOnce => types::Qos::AtMostOnce,
+        QoS::AtLeastOnce => types::Qos::AtLeastOnce,
+        QoS::ExactlyOnce => types::Qos::ExactlyOnce,
+    }
+}
+
+pub(crate) fn reason(text: &str) -> String {
+    printable(text, MAX_REASON_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_of_the_answering_packet_refuse() {
+        use PacketKind::{ConnAck, PubAck, SubAck};
+        assert_eq!(refusal(ConnAck, 0x86), Ok(ReasonCode::BadUserNameOrPassword));
+        assert_eq!(refusal(PubAck, 0x87), Ok(ReasonCode::NotAuthorized));
+        assert_eq!(refusal(SubAck, 0x8f), Ok(ReasonCode::TopicFilterInvalid));
+        for (packet, code) in [
+            (ConnAck, 0),
+            (ConnAck, 0x8d),
+            (PubAck, 0x10),
+            (PubAck, 0x86),
+            (SubAck, 0x02),
+            (SubAck, 0x90),
+            (PubAck, 0xff),
+        ] {
+            assert!(refusal(packet, code).is_err(), "{packet:?} {code:#x}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The engine that all extensions share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Engine, OptLevel};
+
+use crate::bindings::portcullis::{gateway, host};
+use crate::error::{HostError, LoadError};
+use crate::extension::Extension;
+use crate::gate::Gate;
+use crate::guest::Guest;
+use crate::inspect;
+use crate::spec::{Capability, ExtensionSpec};
+use crate::ticker::Ticker;
+
+/// Bytes of a component at most. The largest in use, with a Python interpreter inside, have 19 MB.
+pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
+
+/// Bytes of address space for one memory at most. A kernel with 39 bits of addresses has room for thousands of
+/// these, and for about a hundred of what the engine would take by default.
+const MAX_MEMORY_BYTES: usize = 64 << 20;
+
+/// Address space behind each memory that must never be touched.
+const GUARD_BYTES: u64 = 64 << 10;
+
+/// Bytes of a calling thread's stack that a guest may use; calling threads need as much again.
+const GUEST_STACK_BYTES: usize = 512 << 10;
+
+/// What the engine is set up for. The same for all extensions of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Bytes of memory that any instance may have, and of address space that each takes.
+    pub max_memory_bytes: usize,
+    /// Password checks at a time.
+    pub password_checks: usize,
+    /// How long a password check waits for its turn.
+    pub password_wait: Duration,
+}
+
+impl Default for EngineSettings {
+    /// Half the processors check passwords, so that the rest keep serving the clients that are in.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            max_memory_bytes: MAX_MEMORY_BYTES,
+            password_checks: processors.div_ceil(2),
+            password_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The engine, its clock, and what all extensions share. Cheap to clone; the clock's thread ends with the last
+/// clone and the last extension.
+#[derive(Clone)]
+pub struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) settings: EngineSettings,
+}
+
+impl Host {
+    /// Sets up the engine and starts its clock.
+    ///
+    /// # Errors
+    /// The settings are beyond what the engine does here, or no thread can be started.
+    pub fn new(settings: EngineSettings) -> Result<Self, HostError> {
+        if settings.max_memory_bytes > MAX_MEMORY_BYTES {
+            return Err(HostError::Engine(format!(
+                "max_memory_bytes is {}, the most is {MAX_MEMORY_BYTES}",
+                settings.max_memory_bytes
+            )));
+        }
+        let engine =
+            Engine::new(&config(&settings)).map_err(|e| HostError::Engine(format!("{e:#}")))?;
+        let ticker = Ticker::start({
+            let engine = engine.clone();
+            move || engine.increment_epoch()
+        })
+        .map_err(HostError::Ticker)?;
+        Ok(Self {
+            engine,
+            ticker: Arc::new(ticker),
+            gate: Arc::new(Gate::new(settings.password_checks)),
+            settings,
+        })
+    }
+
+    /// Compiles a component, checks it against its grants and the contract, makes its first instance and
+    /// lets that initialise itself. Takes from milliseconds to seconds, by the size of the component.
+    ///
+    /// # Errors
+    /// One of the sentences of [`LoadError`]. Nothing remains of the component then.
+    pub fn load(&self, spec: ExtensionSpec) -> Result<Extension, LoadError> {
+        Extension::load(self, spec)
+    }
+
+    pub(crate) fn compile(&self, spec: &ExtensionSpec) -> Result<Component, LoadError> {
+        let extension = || spec.name.clone();
+        if let Some(found) = inspect::not_a_component(&spec.component) {
+            return Err(LoadError::NotAComponent { extension: extension(), found });
+        }
+        if spec.component.len() > MAX_COMPONENT_BYTES {
+            return Err(LoadError::TooBig {
+                extension: extension(),
+                what: "bytes of component",
+                wanted: spec.component.len(),
+                limit: MAX_COMPONENT_BYTES,
+            });
+        }
+        Component::from_binary(&self.engine, &spec.component).map_err(|e| LoadError::Compile {
+            extension: extension(),
+            why: crate::instance::chain(&e),
+        })
+    }
+
+    /// A linker with what is granted, and nothing else.
+    pub(crate) fn linker(&self, spec: &ExtensionSpec) -> wasmtime::Result<Linker<Guest>> {
+        let mut linker = Linker::new(&self.engine);
+        gateway::types::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        for capability in &spec.grants {
+            match capability {
+                Capability::Log => {
+                    host::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+                }
+                Capability::Config => {
+                    host::config::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+                }
+                Capability::Credentials => {
+                    host::credentials::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| {
+                        guest
+                    })?;
+                }
+            }
+        }
+        Ok(linker)
+    }
+}
+
+/// Memories are reserved whole and never move, so a guest's memory is bounded by address space as well as by
+/// its limit; what guests of today's toolchains do not need is off.
+fn config(settings: &EngineSettings) -> Config {
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .memory_reservation(settings.max_memory_bytes as u64)
+        .memory_reservation_for_growth(0)
+        .memory_guard_size(GUARD_BYTES)
+        .memory_may_move(false)
+        .max_wasm_stack(GUEST_STACK_BYTES)
+        .gc_support(false)
+        .wasm_memory64(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_relaxed_simd(false)
+        .shared_memory(false)
+        .cranelift_opt_level(OptLevel::Speed);
+    config
+}

@@ -1,0 +1,156 @@
+//! Reads what a component wants and offers, before anything of it runs.
+
+use std::collections::BTreeSet;
+
+use wasmtime::component::{Component, InstancePre};
+
+use crate::bindings::exports::portcullis::gateway::{authenticator, authorizer, lifecycle};
+use crate::error::LoadError;
+use crate::guest::Guest;
+use crate::instance::{Exports, chain};
+use crate::spec::Capability;
+
+/// The line of contract versions that this gateway speaks.
+const SPOKEN: &str = "0.1";
+const GATEWAY: &str = "portcullis:gateway/";
+const HOST: &str = "portcullis:host/";
+
+/// Which hooks an extension has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// `portcullis:gateway/authenticator`
+    pub authenticator: bool,
+    /// `portcullis:gateway/authorizer`
+    pub authorizer: bool,
+}
+
+/// What the bytes of a file are, going by their first ones; none for a component.
+pub(crate) fn not_a_component(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => None,
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Some("a core WebAssembly module"),
+        [0, b'a', b's', b'm', ..] => Some("WebAssembly of an unknown version"),
+        [0x7f, b'E', b'L', b'F', ..] => Some("native code or a component compiled ahead of time"),
+        [] => Some("empty"),
+        _ => Some("no WebAssembly"),
+    }
+}
+
+/// Checks the names of all imports against the grants.
+pub(crate) fn check_imports(
+    extension: &str,
+    component: &Component,
+    grants: &BTreeSet<Capability>,
+) -> Result<(), LoadError> {
+    let engine = component.engine();
+    for (import, _) in component.component_type().imports(engine) {
+        let (interface, version) = split_version(import);
+        let known = if interface == "portcullis:gateway/types" {
+            check_version(extension, import, version)?;
+            continue;
+        } else {
+            interface.strip_prefix(HOST).and_then(Capability::from_name)
+        };
+        if known.is_some() {
+            check_version(extension, import, version)?;
+        }
+        if !known.is_some_and(|capability| grants.contains(&capability)) {
+            return Err(LoadError::ForbiddenImport {
+                extension: extension.into(),
+                import: import.into(),
+                grant: known,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Checks the names of all exports and finds the hooks among them. Other exports than the contract's are the
+/// component's own business.
+pub(crate) fn find_hooks(extension: &str, component: &Component) -> Result<Hooks, LoadError> {
+    let mut hooks = Hooks::default();
+    let mut lifecycle = false;
+    for (export, _) in component.component_type().exports(component.engine()) {
+        let (interface, version) = split_version(export);
+        let Some(name) = interface.strip_prefix(GATEWAY) else { continue };
+        check_version(extension, export, version)?;
+        match name {
+            "lifecycle" => lifecycle = true,
+            "authenticator" => hooks.authenticator = true,
+            "authorizer" => hooks.authorizer = true,
+            _ => {
+                return Err(LoadError::UnknownHook {
+                    extension: extension.into(),
+                    export: export.into(),
+                });
+            }
+        }
+    }
+    if !lifecycle {
+        return Err(LoadError::MissingLifecycle { extension: extension.into() });
+    }
+    if hooks == Hooks::default() {
+        return Err(LoadError::NoHook { extension: extension.into() });
+    }
+    Ok(hooks)
+}
+
+/// Finds the functions of the hooks.
+pub(crate) fn find_functions(
+    extension: &str,
+    pre: &InstancePre<Guest>,
+    hooks: Hooks,
+) -> Result<Exports, LoadError> {
+    let wrong =
+        |e: wasmtime::Error| LoadError::WrongWorld { extension: extension.into(), why: chain(&e) };
+    let authenticator = hooks.authenticator.then(|| authenticator::GuestIndices::new(pre));
+    let authorizer = hooks.authorizer.then(|| authorizer::GuestIndices::new(pre));
+    Ok(Exports {
+        lifecycle: lifecycle::GuestIndices::new(pre).map_err(wrong)?,
+        authenticator: authenticator.transpose().map_err(wrong)?,
+        authorizer: authorizer.transpose().map_err(wrong)?,
+    })
+}
+
+fn check_version(extension: &str, name: &str, version: &str) -> Result<(), LoadError> {
+    let spoken = version
+        .strip_prefix(SPOKEN)
+        .is_some_and(|patch| patch.starts_with('.') && !patch.contains('-'));
+    if spoken {
+        return Ok(());
+    }
+    Err(LoadError::ContractVersion {
+        extension: extension.into(),
+        wanted: name.into(),
+        spoken: SPOKEN,
+    })
+}
+
+/// `package:space/interface@version` in its two parts; the version is empty if there is none.
+fn split_version(name: &str) -> (&str, &str) {
+    name.split_once('@').unwrap_or((name, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_spoken_line_of_versions_is_accepted() {
+        for good in ["0.1.0", "0.1.7"] {
+            assert_eq!(check_version("x", "n", good), Ok(()), "{good}");
+        }
+        for bad in ["0.2.0", "0.10.0", "1.0.0", "0.1", "", "0.1.0-rc.1"] {
+            assert!(check_version("x", "n", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn files_are_told_apart_by_their_first_bytes() {
+        assert_eq!(not_a_component(b"\0asm\x0d\0\x01\0rest"), None);
+        assert!(not_a_component(b"\0asm\x01\0\0\0").is_some_and(|f| f.contains("core")));
+        assert!(not_a_component(b"\x7fELF....").is_some_and(|f| f.contains("ahead of time")));
+        assert!(not_a_component(b"").is_some());
+        assert!(not_a_component(b"(component)").is_some());
+    }
+}

@@ -1,0 +1,178 @@
+//! One instance of a component: its own memory, one call at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::{Instance as ComponentInstance, InstancePre};
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use crate::answer::Failure;
+use crate::bindings::exports::portcullis::gateway::{authenticator, authorizer, lifecycle};
+use crate::clock::ticks;
+use crate::guest::{Guest, Services, Subject};
+use crate::ledger::{Ledger, Refusal};
+use crate::spec::ExtensionLimits;
+use crate::stats::Counters;
+use crate::ticker::Ticker;
+
+/// Handles that a guest may hold at a time; a hook needs one.
+const MAX_HANDLES: usize = 64;
+
+/// What is needed to make instances.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) pre: InstancePre<Guest>,
+    pub(crate) exports: Exports,
+    pub(crate) limits: ExtensionLimits,
+    pub(crate) services: Arc<Services>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) ticker: Arc<Ticker>,
+}
+
+/// Where a component exports what; an absent hook is none.
+#[derive(Clone)]
+pub(crate) struct Exports {
+    pub(crate) lifecycle: lifecycle::GuestIndices,
+    pub(crate) authenticator: Option<authenticator::GuestIndices>,
+    pub(crate) authorizer: Option<authorizer::GuestIndices>,
+}
+
+pub(crate) struct Instance {
+    store: Store<Guest>,
+    hooks: BoundHooks,
+    calls: u32,
+}
+
+pub(crate) struct BoundHooks {
+    pub(crate) authenticator: Option<authenticator::Guest>,
+    pub(crate) authorizer: Option<authorizer::Guest>,
+}
+
+/// Why an instance could not be made.
+#[derive(Debug)]
+pub(crate) enum BuildError {
+    /// It needs more memory or tables than it may have.
+    TooBig(Refusal),
+    /// Its exports have other types than the contract's.
+    WrongShape(String),
+    /// It failed before `init` could answer.
+    Failed(Failure),
+    /// `init` answered with an error.
+    Refused(String),
+    /// The operating system or the engine had no room.
+    NoRoom(String),
+}
+
+impl Instance {
+    /// Makes an instance and lets it initialise itself.
+    pub(crate) fn build(plan: &Plan) -> Result<Self, BuildError> {
+        let _running = plan.ticker.enter();
+        let mut store = new_store(plan);
+        start_clock(&mut store, plan.limits.deadline_init, Subject::default());
+        let instance = match plan.pre.instantiate(&mut store) {
+            Ok(instance) => instance,
+            Err(e) => return Err(instantiation_failed(&e, store.data())),
+        };
+        let (lifecycle, hooks) =
+            bind(plan, &mut store, &instance).map_err(|e| BuildError::WrongShape(chain(&e)))?;
+        match lifecycle.call_init(&mut store) {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(BuildError::Refused(reason)),
+            Err(e) => return Err(BuildError::Failed(failure(&e, store.data()))),
+        }
+        plan.counters.built.count();
+        Ok(Self { store, hooks, calls: 0 })
+    }
+
+    /// Calls a hook. After an error the instance must not be called again.
+    pub(crate) fn call<R>(
+        &mut self,
+        plan: &Plan,
+        budget: Duration,
+        subject: Subject,
+        hook: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Option<wasmtime::Result<R>>,
+    ) -> Result<R, Failure> {
+        let _running = plan.ticker.enter();
+        self.calls = self.calls.saturating_add(1);
+        start_clock(&mut self.store, budget, subject);
+        let result = hook(&self.hooks, &mut self.store);
+        self.store.data_mut().subject = Subject::default();
+        match result {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(e)) => Err(failure(&e, self.store.data())),
+            None => Err(Failure::NoHook),
+        }
+    }
+
+    /// Whether it has served its time, or was refused memory and may be in disorder.
+    pub(crate) fn is_spent(&self, plan: &Plan) -> bool {
+        self.calls >= plan.limits.recycle_after_calls || self.was_refused_memory()
+    }
+
+    pub(crate) fn was_refused_memory(&self) -> bool {
+        self.store.data().ledger.refused().is_some()
+    }
+}
+
+fn new_store(plan: &Plan) -> Store<Guest> {
+    let ledger = Ledger::new(&plan.limits, Arc::clone(&plan.counters));
+    let guest = Guest::new(ledger, Arc::clone(&plan.services));
+    let mut store = Store::new(plan.pre.engine(), guest);
+    store.limiter(|guest| &mut guest.ledger);
+    store.set_hostcall_fuel(plan.limits.transfer_bytes);
+    store.set_max_component_handles(MAX_HANDLES);
+    store.epoch_deadline_callback(|mut context| {
+        Ok(match context.data_mut().clock.ticks_left() {
+            Some(ticks) => UpdateDeadline::Continue(ticks),
+            None => UpdateDeadline::Interrupt,
+        })
+    });
+    store
+}
+
+fn start_clock(store: &mut Store<Guest>, budget: Duration, subject: Subject) {
+    store.data_mut().begin(budget, subject);
+    store.set_epoch_deadline(ticks(budget));
+}
+
+fn bind(
+    plan: &Plan,
+    store: &mut Store<Guest>,
+    instance: &ComponentInstance,
+) -> wasmtime::Result<(lifecycle::Guest, BoundHooks)> {
+    let exports = &plan.exports;
+    let lifecycle = exports.lifecycle.load(&mut *store, instance)?;
+    let authenticator =
+        exports.authenticator.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?;
+    let authorizer =
+        exports.authorizer.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?;
+    Ok((lifecycle, BoundHooks { authenticator, authorizer }))
+}
+
+fn instantiation_failed(error: &wasmtime::Error, guest: &Guest) -> BuildError {
+    match guest.ledger.refused() {
+        Some(refusal) => BuildError::TooBig(refusal),
+        None if error.downcast_ref::<Trap>().is_some() => BuildError::Failed(failure(error, guest)),
+        None => BuildError::NoRoom(chain(error)),
+    }
+}
+
+/// What an error of a call means. The guest's state tells more than the error: a guest that was refused memory
+/// usually traps on purpose.
+fn failure(error: &wasmtime::Error, guest: &Guest) -> Failure {
+    if guest.clock.overrun() {
+        Failure::Deadline
+    } else if guest.ledger.refused().is_some() {
+        Failure::Memory
+    } else if let Some(trap) = error.downcast_ref::<Trap>() {
+        Failure::Trap(trap.to_string())
+    } else {
+        Failure::InvalidAnswer(chain(error))
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &wasmtime::Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    crate::log::printable(&causes.join(": "), crate::MAX_REASON_BYTES)
+}

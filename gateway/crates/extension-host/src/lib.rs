@@ -1,0 +1,44 @@
+//! Runs Wasm components that decide about MQTT clients, each within its grants and its limits.
+//!
+//! A [`Host`] owns the engine and its clock. [`Host::load`] turns the bytes of a portable component into
+//! an [`Extension`], whose methods call the guest's hooks of the contract in `wit/`. Calls are synchronous
+//! and may take as long as their deadline: make them where blocking is allowed.
+//!
+//! A guest's fault costs its own call only. The answer is then a [`Failure`], which is never a verdict: the
+//! caller fails closed, the instance is thrown away and the next call gets a fresh one.
+
+mod answer;
+mod ask;
+mod bindings;
+mod breaker;
+mod clock;
+mod connecting;
+mod convert;
+mod error;
+mod extension;
+mod gate;
+mod guest;
+mod host;
+mod inspect;
+mod instance;
+mod ledger;
+mod log;
+mod pool;
+mod questions;
+mod spec;
+mod stats;
+mod ticker;
+
+pub use answer::{
+    Answer, AuthenticationOutcome, Failure, Publication, SubscriptionRequest, Verdict,
+};
+pub use connecting::{
+    CertificateInfo, Connecting, MAX_CERTIFICATE_BYTES, MAX_CLIENT_TEXT_BYTES, Transport,
+};
+pub use convert::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_PRINCIPAL_BYTES, MAX_REASON_BYTES};
+pub use error::{HostError, LoadError};
+pub use extension::Extension;
+pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};
+pub use inspect::Hooks;
+pub use spec::{BreakerSettings, Capability, ExtensionLimits, ExtensionSpec};
+pub use stats::Stats;

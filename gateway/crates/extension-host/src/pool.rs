@@ -1,0 +1,95 @@
+//! The warm instances of one extension with one configuration.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::instance::{BuildError, Instance, Plan};
+
+/// Instances are made when no other is free, up to the limit, and kept: the one used last is used next, so that
+/// a quiet extension stays as small as it can.
+pub(crate) struct Pool {
+    plan: Plan,
+    seats: Mutex<Seats>,
+    freed: Condvar,
+}
+
+struct Seats {
+    idle: Vec<Instance>,
+    busy: usize,
+}
+
+/// Why there is no instance for a call.
+pub(crate) enum NoSeat {
+    /// None became free in time.
+    Saturated,
+    /// A fresh one could not be made.
+    Build(BuildError),
+}
+
+impl Pool {
+    /// A pool with one instance, which shows that more can be made.
+    pub(crate) fn new(plan: Plan) -> Result<Self, BuildError> {
+        let first = Instance::build(&plan)?;
+        let seats = Mutex::new(Seats { idle: vec![first], busy: 0 });
+        Ok(Self { plan, seats, freed: Condvar::new() })
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// An instance for one call, after at most `wait`.
+    pub(crate) fn take(&self, wait: Duration) -> Result<Seat<'_>, NoSeat> {
+        let mut until = None;
+        let mut seats = self.lock();
+        loop {
+            if let Some(instance) = seats.idle.pop() {
+                seats.busy += 1;
+                return Ok(Seat { pool: self, instance: Some(instance) });
+            }
+            if seats.busy < self.plan.limits.instances {
+                seats.busy += 1;
+                drop(seats);
+                let mut seat = Seat { pool: self, instance: None };
+                seat.instance = Some(Instance::build(&self.plan).map_err(NoSeat::Build)?);
+                return Ok(seat);
+            }
+            let until = *until.get_or_insert_with(|| Instant::now() + wait);
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                return Err(NoSeat::Saturated);
+            };
+            seats = self.freed.wait_timeout(seats, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the pool; it goes back when this is dropped, with its instance unless that was discarded.
+pub(crate) struct Seat<'a> {
+    pool: &'a Pool,
+    instance: Option<Instance>,
+}
+
+impl Seat<'_> {
+    pub(crate) fn instance(&mut self) -> Option<&mut Instance> {
+        self.instance.as_mut()
+    }
+
+    /// Throws the instance away; a fresh one is made when it is needed.
+    pub(crate) fn discard(&mut self) {
+        self.instance = None;
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut seats = self.pool.lock();
+        seats.busy -= 1;
+        seats.idle.extend(self.instance.take());
+        drop(seats);
+        self.pool.freed.notify_one();
+    }
+}

@@ -1,0 +1,155 @@
+//! The hooks of an extension as the gateway asks them.
+
+use std::sync::Arc;
+
+use mqtt::PacketKind;
+use wasmtime::component::Resource;
+
+use crate::answer::{
+    Answer, AuthenticationOutcome, Failure, Publication, SubscriptionRequest, Verdict,
+};
+use crate::ask::Hook;
+use crate::bindings::exports::portcullis::gateway::{authenticator, authorizer};
+use crate::bindings::portcullis::gateway::types;
+use crate::connecting::Connecting;
+use crate::convert;
+use crate::extension::{Extension, lock};
+use crate::guest::{ConnectionHandle, Subject};
+
+impl Extension {
+    /// Asks who a client is.
+    pub fn authenticate(
+        &self,
+        connection: &Arc<Connecting>,
+        secret: Option<&[u8]>,
+    ) -> Answer<AuthenticationOutcome> {
+        let subject = Subject { connection: Some(Arc::clone(connection)), identity: None };
+        let client = client(connection, None);
+        self.ask(Hook::Authenticate, connection, secret.map_or(0, <[u8]>::len), subject, |h, s| {
+            let secret = match secret {
+                None => authenticator::Secret::None,
+                Some(bytes) => authenticator::Secret::Password(bytes),
+            };
+            let guest = h.authenticator.as_ref()?;
+            let result = guest.call_authenticate(s, client, handle(), secret);
+            Some(result.map(|answer| {
+                answer
+                    .map_err(hook_error)
+                    .and_then(|o| convert::outcome(o, self.id()).map_err(Failure::InvalidAnswer))
+                    .and_then(|outcome| {
+                        if let AuthenticationOutcome::Accept(grant) = &outcome {
+                            grant.permissions.as_ref().map_or(Ok(()), |p| self.check_rules(p))?;
+                        }
+                        Ok(outcome)
+                    })
+            }))
+        })
+    }
+
+    /// Asks what a client may do. None abstains.
+    pub fn permissions(
+        &self,
+        who: &Arc<auth::Identity>,
+        connection: &Arc<Connecting>,
+    ) -> Answer<Option<auth::Permissions>> {
+        let client = client(connection, Some(who));
+        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
+            let result = h.authorizer.as_ref()?.call_permissions(s, client, handle());
+            Some(result.map(|answer| {
+                let given = answer.map_err(hook_error)?;
+                let given = given.map(|p| convert::permissions(p, self.id()));
+                given.as_ref().map_or(Ok(()), |p| self.check_rules(p))?;
+                Ok(given)
+            }))
+        })
+    }
+
+    /// Asks about a publish that the permission set leaves to the extension.
+    pub fn authorize_publish(
+        &self,
+        who: &Arc<auth::Identity>,
+        connection: &Arc<Connecting>,
+        what: &Publication<'_>,
+    ) -> Answer<Verdict> {
+        let client = client(connection, Some(who));
+        let what = authorizer::Publication {
+            topic: what.topic,
+            qos: convert::qos(what.qos),
+            retain: what.retain,
+            payload_size: what.payload_len,
+        };
+        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
+            let result = h.authorizer.as_ref()?.call_authorize_publish(s, client, handle(), what);
+            Some(result.map(|answer| {
+                convert::verdict(answer.map_err(hook_error)?, PacketKind::PubAck)
+                    .map_err(Failure::InvalidAnswer)
+            }))
+        })
+    }
+
+    /// Asks about the entries of one SUBSCRIBE that the permission set leaves to the extension. Exactly one
+    /// verdict for each entry.
+    pub fn authorize_subscribe(
+        &self,
+        who: &Arc<auth::Identity>,
+        connection: &Arc<Connecting>,
+        what: &[SubscriptionRequest<'_>],
+    ) -> Answer<Vec<Verdict>> {
+        let client = client(connection, Some(who));
+        let entries: Vec<_> = what
+            .iter()
+            .map(|s| authorizer::Subscription {
+                filter: s.filter,
+                share_group: s.share_group,
+                qos: convert::qos(s.qos),
+            })
+            .collect();
+        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
+            let guest = h.authorizer.as_ref()?;
+            let result = guest.call_authorize_subscribe(s, client, handle(), &entries);
+            Some(result.map(|answer| {
+                convert::verdicts(answer.map_err(hook_error)?, entries.len())
+                    .map_err(Failure::InvalidAnswer)
+            }))
+        })
+    }
+
+    /// Whether rules compile, so that whoever gets them can rely on it.
+    fn check_rules(&self, permissions: &auth::Permissions) -> Result<(), Failure> {
+        let mut last = lock(&self.0.compiles);
+        if last.as_ref() == Some(permissions) {
+            return Ok(());
+        }
+        auth::PermissionSet::compile(permissions)
+            .map_err(|e| Failure::InvalidAnswer(e.to_string()))?;
+        *last = Some(permissions.clone());
+        Ok(())
+    }
+}
+
+fn client<'a>(
+    connection: &'a Connecting,
+    who: Option<&'a Arc<auth::Identity>>,
+) -> types::Client<'a> {
+    types::Client {
+        connection_id: connection.connection_id,
+        client_id: &connection.client_id,
+        username: connection.username.as_deref(),
+        principal: who.map(|who| &*who.principal),
+    }
+}
+
+fn subject(who: &Arc<auth::Identity>, connection: &Arc<Connecting>) -> Subject {
+    Subject { connection: Some(Arc::clone(connection)), identity: Some(Arc::clone(who)) }
+}
+
+fn handle() -> Resource<ConnectionHandle> {
+    Resource::new_borrow(0)
+}
+
+fn hook_error(error: types::HookError) -> Failure {
+    match error {
+        types::HookError::Unavailable(why) => Failure::Unavailable(convert::reason(&why)),
+        types::HookError::Internal(why) => Failure::Internal(convert::reason(&why)),
+    }
+}

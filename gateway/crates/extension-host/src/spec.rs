@@ -1,0 +1,140 @@
+//! What an operator says about one extension.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// All that is needed to load one extension.
+#[derive(Clone)]
+pub struct ExtensionSpec {
+    /// Name in `gateway.toml`: appears in every log line and decision.
+    pub name: String,
+    /// A portable WebAssembly component. Code that was compiled ahead of time is refused.
+    pub component: Arc<[u8]>,
+    /// SHA-256 that `component` must have.
+    pub sha256_pin: Option<[u8; 32]>,
+    /// Capabilities that the component may import.
+    pub grants: BTreeSet<Capability>,
+    /// What the guest reads through `portcullis:host/config`.
+    pub config: BTreeMap<String, String>,
+    /// Bounds on what the guest may use.
+    pub limits: ExtensionLimits,
+}
+
+/// Shows sizes and keys only: configuration may hold password hashes.
+impl fmt::Debug for ExtensionSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExtensionSpec")
+            .field("name", &self.name)
+            .field("component_bytes", &self.component.len())
+            .field("grants", &self.grants)
+            .field("config_keys", &self.config.keys().collect::<Vec<_>>())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One interface of `portcullis:host` that an operator can grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// `portcullis:host/log`
+    Log,
+    /// `portcullis:host/config`
+    Config,
+    /// `portcullis:host/credentials`
+    Credentials,
+}
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Self; 3] = [Self::Log, Self::Config, Self::Credentials];
+
+    /// The word for it in `grants = [...]`, which is also the name of its interface.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Config => "config",
+            Self::Credentials => "credentials",
+        }
+    }
+
+    /// The capability of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.name() == name)
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Bounds on what one extension may use. Deadlines count the time inside the guest, not the time that it
+/// waits for the gateway, such as for a password check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtensionLimits {
+    /// Bytes of linear memory of one instance; at most [`crate::EngineSettings::max_memory_bytes`].
+    pub memory_bytes: usize,
+    /// Elements of all tables of one instance.
+    pub table_elements: usize,
+    /// Instances at a time: how many calls can be inside the guest together.
+    pub instances: usize,
+    /// Calls after which an instance is replaced by a fresh one.
+    pub recycle_after_calls: u32,
+    /// Time for instantiation and `lifecycle.init`.
+    pub deadline_init: Duration,
+    /// Time for `authenticate`, and for waiting until an instance is free for it.
+    pub deadline_authenticate: Duration,
+    /// The same for each function of the authorizer.
+    pub deadline_authorize: Duration,
+    /// Bytes of log text per second, shared by all instances; a second's worth may come at once.
+    pub log_bytes_per_second: u32,
+    /// Bytes that may cross from the guest to the gateway in one host call or one answer.
+    pub transfer_bytes: usize,
+    /// When to stop calling a guest that keeps failing.
+    pub breaker: BreakerSettings,
+}
+
+impl Default for ExtensionLimits {
+    /// Enough for a guest in Rust or C with a few thousand rules; guests in JavaScript or Python need more memory.
+    fn default() -> Self {
+        Self {
+            memory_bytes: 16 << 20,
+            table_elements: 20_000,
+            instances: 2,
+            recycle_after_calls: 100_000,
+            deadline_init: Duration::from_secs(5),
+            deadline_authenticate: Duration::from_secs(2),
+            deadline_authorize: Duration::from_millis(50),
+            log_bytes_per_second: 64 << 10,
+            transfer_bytes: 1 << 20,
+            breaker: BreakerSettings::default(),
+        }
+    }
+}
+
+/// When to stop calling a guest that keeps failing, and for how long. Authentication and authorization
+/// have a breaker each: what a stranger can provoke does not stop the clients that are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// Failures in a row that open the breaker.
+    pub failures: u32,
+    /// Time before the first probe.
+    pub backoff_first: Duration,
+    /// The time doubles with each failed probe up to this.
+    pub backoff_max: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            failures: 10,
+            backoff_first: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+        }
+    }
+}

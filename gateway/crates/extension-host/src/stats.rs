@@ -1,0 +1,93 @@
+//! What happened to one extension since it was loaded.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters since the extension was loaded, and its present size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Calls of hooks that reached the guest.
+    pub calls: u64,
+    /// Calls that ended in a trap.
+    pub traps: u64,
+    /// Calls that were ended at their deadline.
+    pub deadline_exceeded: u64,
+    /// Calls during which memory or table space was refused.
+    pub memory_refused: u64,
+    /// Calls answered with an error by the guest (`hook-error`).
+    pub unavailable: u64,
+    /// Calls answered outside of the contract.
+    pub invalid_answers: u64,
+    /// Calls for which no instance became free in time.
+    pub saturated: u64,
+    /// Calls turned away by the breaker.
+    pub turned_away: u64,
+    /// Times that a breaker opened.
+    pub breaker_open: u64,
+    /// Instances made after the first.
+    pub rebuilt: u64,
+    /// Log lines dropped because of the rate.
+    pub log_dropped: u64,
+    /// Instances that exist now.
+    pub instances: u64,
+    /// Bytes of linear memory that they have now.
+    pub memory_bytes: u64,
+}
+
+/// The counters behind [`Stats`]: each stands alone, so no order between them is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) calls: Counter,
+    pub(crate) traps: Counter,
+    pub(crate) deadline_exceeded: Counter,
+    pub(crate) memory_refused: Counter,
+    pub(crate) unavailable: Counter,
+    pub(crate) invalid_answers: Counter,
+    pub(crate) saturated: Counter,
+    pub(crate) turned_away: Counter,
+    pub(crate) breaker_open: Counter,
+    pub(crate) built: Counter,
+    pub(crate) log_dropped: Counter,
+    pub(crate) instances: Counter,
+    pub(crate) memory_bytes: Counter,
+}
+
+impl Counters {
+    pub(crate) fn snapshot(&self) -> Stats {
+        Stats {
+            calls: self.calls.get(),
+            traps: self.traps.get(),
+            deadline_exceeded: self.deadline_exceeded.get(),
+            memory_refused: self.memory_refused.get(),
+            unavailable: self.unavailable.get(),
+            invalid_answers: self.invalid_answers.get(),
+            saturated: self.saturated.get(),
+            turned_away: self.turned_away.get(),
+            breaker_open: self.breaker_open.get(),
+            rebuilt: self.built.get().saturating_sub(1),
+            log_dropped: self.log_dropped.get(),
+            instances: self.instances.get(),
+            memory_bytes: self.memory_bytes.get(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn count(&self) {
+        self.add(1);
+    }
+
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,365 @@
+//! Builds small guests from WebAssembly text, so that no guest toolchain is needed to test a host.
+//!
+//! A guest is a set of hook bodies: instructions that may write an answer at [`ANSWER`], which is zeroed before each
+//! call. The offsets are those of the canonical ABI for the contract in `wit/`:
+//!
+//! | function | zero means | offsets from `ANSWER` |
+//! |---|---|---|
+//! | `init` | success | 0: 1 is an error, text at 4 (address) and 8 (length) |
+//! | `authenticate` | accept, but the principal is missing | 0: 1 is an error; 8: 0 accept, 1 reject, 2 abstain; accept: 16 and 20 principal, 24 and 28 attributes, 32: 1 is a permission set, 36 and 40 rules, 44 fallback; reject: 16 code |
+//! | `permissions` | none | 0: 1 is an error; 4: 1 is a set; 8 and 12 rules, 16 fallback |
+//! | `authorize-publish` | allow | 0: 1 is an error; 4: 0 allow, 1 deny, 2 abstain; 5 code |
+//! | `authorize-subscribe` | no verdict | 0: 1 is an error; 4 and 8 list of verdicts, 16 bytes each: 0 opinion, 1 code |
+//!
+//! Arguments are named: `$id $client $client_len $user_some $user $user_len $principal_some $principal $principal_len
+//! $conn`, then `$secret_kind $secret $secret_len`, or `$topic $topic_len $qos $retain $size`, or `$list $count`.
+
+#![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test that cannot be set up has failed"
+)]
+
+use std::fmt::Write as _;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// Where a body writes its answer.
+pub const ANSWER: u32 = 1024;
+/// Where the texts and tables of a guest begin.
+const DATA: u32 = 4096;
+/// Where the guest's heap begins; emptied after each call.
+const HEAP: u32 = 65_536;
+
+const GATEWAY_WIT: &str = include_str!("../../../../../wit/gateway.wit");
+const HOST_WIT: &str = include_str!("../../../../../wit/deps/portcullis-host/host.wit");
+
+const CLIENT: &str = "(param $id i64) (param $client i32) (param $client_len i32) \
+    (param $user_some i32) (param $user i32) (param $user_len i32) \
+    (param $principal_some i32) (param $principal i32) (param $principal_len i32) (param $conn i32)";
+const SECRET: &str = "(param $secret_kind i32) (param $secret i32) (param $secret_len i32)";
+const PUBLICATION: &str = "(param $topic i32) (param $topic_len i32) (param $qos i32) \
+    (param $retain i32) (param $size i32)";
+const LIST: &str = "(param $list i32) (param $count i32)";
+
+/// Accepts every client; its principal is its client identifier.
+pub const ACCEPT: &str = "(i32.store (i32.const 1040) (local.get $client)) \
+    (i32.store (i32.const 1044) (local.get $client_len))";
+/// Leaves every client to the next extension.
+pub const ABSTAIN: &str = "(i32.store8 (i32.const 1032) (i32.const 2))";
+/// Never returns.
+pub const ENDLESS: &str = "(loop $again (br $again))";
+/// Traps.
+pub const TRAP: &str = "unreachable";
+/// Takes and touches memory until it is refused, then traps.
+pub const HOG: &str = "(loop $again \
+    (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then unreachable)) \
+    (memory.fill (i32.mul (i32.sub (memory.size) (i32.const 16)) (i32.const 65536)) \
+                 (i32.const 1) (i32.const 1048576)) \
+    (br $again))";
+/// Calls itself until the stack ends.
+pub const OVERFLOW: &str = "(call $deeper (i64.const 0)) drop";
+
+/// A body that does `then` for clients whose identifier begins with `!`, and `otherwise` for the rest.
+pub fn provoked(then: &str, otherwise: &str) -> String {
+    format!(
+        "(if (i32.eq (i32.load8_u (local.get $client)) (i32.const 33)) \
+         (then {then}) (else {otherwise}))"
+    )
+}
+
+/// A rule of a permission set that allows both actions up to QoS 2, with retain.
+pub fn allow(filter: &str) -> Rule<'_> {
+    Rule { deny: false, actions: 3, filter }
+}
+
+/// A rule of a permission set.
+#[derive(Clone, Copy)]
+pub struct Rule<'a> {
+    pub deny: bool,
+    /// 1 publish, 2 subscribe, 3 both.
+    pub actions: u8,
+    pub filter: &'a str,
+}
+
+/// What a set does where no rule matches.
+#[derive(Clone, Copy)]
+pub enum Fallback {
+    Deny = 0,
+    Allow = 1,
+    Ask = 2,
+}
+
+/// A guest under construction. Without a hook it exports `lifecycle` alone.
+#[derive(Clone)]
+pub struct Guest {
+    version: &'static str,
+    lifecycle: bool,
+    init: String,
+    authenticate: Option<String>,
+    authorizer: Option<[String; 3]>,
+    imports: String,
+    extra_wit: String,
+    extra_world: String,
+    data: Vec<u8>,
+    pages: u32,
+    keeps_handles: bool,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self {
+            version: "0.1.0",
+            lifecycle: true,
+            init: String::new(),
+            authenticate: None,
+            authorizer: None,
+            imports: String::new(),
+            extra_wit: String::new(),
+            extra_world: String::new(),
+            data: Vec::new(),
+            pages: 2,
+            keeps_handles: false,
+        }
+    }
+}
+
+impl Guest {
+    /// A guest with `body` as its `authenticate`.
+    pub fn authenticator(body: &str) -> Self {
+        Self { authenticate: Some(body.into()), ..Self::default() }
+    }
+
+    /// A guest whose `permissions` abstains, whose `authorize-publish` allows, and whose `authorize-subscribe` has no answer.
+    pub fn authorizer() -> Self {
+        Self { authorizer: Some([const { String::new() }; 3]), ..Self::default() }
+    }
+
+    /// Sets the body of `authenticate`.
+    pub fn with_authenticate(mut self, body: &str) -> Self {
+        self.authenticate = Some(body.into());
+        self
+    }
+
+    pub fn init(mut self, body: &str) -> Self {
+        self.init = body.into();
+        self
+    }
+
+    pub fn permissions(self, body: &str) -> Self {
+        self.function(0, body)
+    }
+
+    pub fn authorize_publish(self, body: &str) -> Self {
+        self.function(1, body)
+    }
+
+    pub fn authorize_subscribe(self, body: &str) -> Self {
+        self.function(2, body)
+    }
+
+    fn function(mut self, index: usize, body: &str) -> Self {
+        self.authorizer.get_or_insert([const { String::new() }; 3])[index] = body.into();
+        self
+    }
+
+    /// Answers `permissions` with this set.
+    pub fn granting(mut self, rules: &[Rule<'_>], fallback: Fallback) -> Self {
+        let (at, count) = self.rules(rules);
+        self.permissions(&format!(
+            "(i32.store8 (i32.const 1028) (i32.const 1)) \
+             (i32.store (i32.const 1032) (i32.const {at})) \
+             (i32.store (i32.const 1036) (i32.const {count})) \
+             (i32.store8 (i32.const 1040) (i32.const {}))",
+            fallback as u8
+        ))
+    }
+
+    /// Accepts each client with this set.
+    pub fn accepting(mut self, rules: &[Rule<'_>], fallback: Fallback) -> Self {
+        let (at, count) = self.rules(rules);
+        self.authenticate = Some(format!(
+            "{ACCEPT} (i32.store8 (i32.const 1056) (i32.const 1)) \
+             (i32.store (i32.const 1060) (i32.const {at})) \
+             (i32.store (i32.const 1064) (i32.const {count})) \
+             (i32.store8 (i32.const 1068) (i32.const {}))",
+            fallback as u8
+        ));
+        self
+    }
+
+    /// Imports a function of the contract: `signature` is its core type, as in `(param i32) (result i32)`.
+    pub fn import(mut self, interface: &str, name: &str, local: &str, signature: &str) -> Self {
+        let module = if interface.contains('@') {
+            interface.to_owned()
+        } else {
+            format!("{interface}@{}", self.version)
+        };
+        writeln!(self.imports, r#"(import "{module}" "{name}" (func {local} {signature}))"#)
+            .unwrap();
+        self
+    }
+
+    /// Adds WIT: a package of its own, and lines of this guest's world.
+    pub fn wit(mut self, package: &str, world: &str) -> Self {
+        self.extra_wit = package.into();
+        self.extra_world = world.into();
+        self
+    }
+
+    /// Builds for another version of the contract.
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
+    }
+
+    pub fn without_lifecycle(mut self) -> Self {
+        self.lifecycle = false;
+        self
+    }
+
+    /// Does not give back the connection's handle at the end of a call, as the canonical ABI demands.
+    pub fn keeping_handles(mut self) -> Self {
+        self.keeps_handles = true;
+        self
+    }
+
+    /// Pages of 64 KiB of memory from the start.
+    pub fn pages(mut self, pages: u32) -> Self {
+        self.pages = pages;
+        self
+    }
+
+    /// Puts bytes into the guest's memory and gives their address.
+    pub fn put(&mut self, bytes: &[u8]) -> u32 {
+        while !self.data.len().is_multiple_of(4) {
+            self.data.push(0);
+        }
+        let at = DATA + u32::try_from(self.data.len()).unwrap();
+        self.data.extend_from_slice(bytes);
+        assert!(DATA as usize + self.data.len() <= HEAP as usize, "too much data for a guest");
+        at
+    }
+
+    fn rules(&mut self, rules: &[Rule<'_>]) -> (u32, usize) {
+        let mut table = Vec::new();
+        for rule in rules {
+            let filter = self.put(rule.filter.as_bytes());
+            table.extend([u8::from(rule.deny), rule.actions, 0, 0]);
+            table.extend(filter.to_le_bytes());
+            table.extend(u32::try_from(rule.filter.len()).unwrap().to_le_bytes());
+            table.extend([2, 1, 0, 0]);
+            table.extend([0; 12]);
+        }
+        (self.put(&table), rules.len())
+    }
+
+    /// The component.
+    pub fn build(&self) -> Vec<u8> {
+        let mut module = wat::parse_str(self.module()).expect("the guest's text");
+        let mut resolve = Resolve::default();
+        let at = |text: &str| text.replace("@0.1.0", &format!("@{}", self.version));
+        resolve.push_str("host.wit", &at(HOST_WIT)).expect("host.wit");
+        resolve.push_str("gateway.wit", &at(GATEWAY_WIT)).expect("gateway.wit");
+        if !self.extra_wit.is_empty() {
+            resolve.push_str("extra.wit", &self.extra_wit).expect("extra WIT");
+        }
+        let package = resolve.push_str("guest.wit", &at(&self.world())).expect("the world");
+        let world = resolve.select_world(&[package], None).expect("one world");
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+            .expect("metadata");
+        ComponentEncoder::default()
+            .module(&module)
+            .and_then(|encoder| encoder.validate(true).encode())
+            .unwrap_or_else(|e| panic!("{e:#}\n{}", self.module()))
+    }
+
+    fn world(&self) -> String {
+        let mut world = format!(
+            "package test:guest; world guest {{ include portcullis:host/imports@0.1.0; \
+             import portcullis:gateway/types@0.1.0; {} ",
+            self.extra_world
+        );
+        let exports = [
+            (self.lifecycle, "lifecycle"),
+            (self.authenticate.is_some(), "authenticator"),
+            (self.authorizer.is_some(), "authorizer"),
+        ];
+        for (_, interface) in exports.into_iter().filter(|(there, _)| *there) {
+            write!(world, "export portcullis:gateway/{interface}@0.1.0; ").unwrap();
+        }
+        world + "}"
+    }
+
+    fn module(&self) -> String {
+        let hooks = self.authenticate.is_some() || self.authorizer.is_some();
+        let drop = if hooks && !self.keeps_handles {
+            format!(
+                r#"(import "portcullis:gateway/types@{}" "[resource-drop]connection" (func $drop (param i32)))"#,
+                self.version
+            )
+        } else {
+            String::new()
+        };
+        let data: String = self.data.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let mut text = format!(
+            r#"(module
+{drop} {}
+(memory (export "memory") {})
+(global $heap (mut i32) (i32.const {HEAP}))
+(data (i32.const {DATA}) "{data}")
+(func (export "cabi_realloc") (param $old i32) (param i32) (param $align i32) (param $new i32) (result i32)
+  (local $at i32)
+  (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+  (global.set $heap (i32.add (local.get $at) (local.get $new)))
+  (if (i32.gt_u (global.get $heap) (i32.mul (memory.size) (i32.const 65536)))
+    (then (if (i32.eq (i32.const -1) (memory.grow (i32.add (i32.const 1)
+        (i32.div_u (local.get $new) (i32.const 65536))))) (then unreachable))))
+  (local.get $at))
+(func $deeper (param i64) (result i64)
+  (i64.add (i64.const 1) (call $deeper (i64.add (local.get 0) (i64.const 1)))))
+"#,
+            self.imports, self.pages
+        );
+        if self.lifecycle {
+            self.hook(&mut text, "lifecycle", "init", "", &self.init);
+        }
+        if let Some(body) = &self.authenticate {
+            let parameters = format!("{CLIENT} {SECRET}");
+            self.hook(&mut text, "authenticator", "authenticate", &parameters, body);
+        }
+        if let Some([permissions, publish, subscribe]) = &self.authorizer {
+            self.hook(&mut text, "authorizer", "permissions", CLIENT, permissions);
+            let parameters = format!("{CLIENT} {PUBLICATION}");
+            self.hook(&mut text, "authorizer", "authorize-publish", &parameters, publish);
+            let parameters = format!("{CLIENT} {LIST}");
+            self.hook(&mut text, "authorizer", "authorize-subscribe", &parameters, subscribe);
+        }
+        text + ")"
+    }
+
+    /// One exported function, and the one that the host calls when it has read the answer.
+    fn hook(&self, text: &mut String, interface: &str, name: &str, parameters: &str, body: &str) {
+        let export = format!("portcullis:gateway/{interface}@{}#{name}", self.version);
+        let end = if parameters.is_empty() || self.keeps_handles {
+            ""
+        } else {
+            "(call $drop (local.get $conn))"
+        };
+        write!(
+            text,
+            r#"(func (export "{export}") {parameters} (result i32)
+  (memory.fill (i32.const {ANSWER}) (i32.const 0) (i32.const 128))
+  {body}
+  {end}
+  (i32.const {ANSWER}))
+(func (export "cabi_post_{export}") (param i32) (global.set $heap (i32.const {HEAP})))
+"#
+        )
+        .unwrap();
+    }
+}

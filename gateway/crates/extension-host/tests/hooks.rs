@@ -1,0 +1,265 @@
+//! What a well-behaved guest gets and gives.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
+
+mod guest;
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use guest::{ABSTAIN, ACCEPT, Fallback, Guest, Rule, allow};
+use mqtt::{QoS, ReasonCode};
+use portcullis_extension_host::{
+    AuthenticationOutcome, Capability, Failure, Hooks, LoadError, Publication, SubscriptionRequest,
+    Verdict,
+};
+use support::{client, host, identity, load, refused, spec};
+
+#[test]
+fn accept_carries_principal_and_permissions() {
+    let guest = Guest::default().accepting(
+        &[allow("devices/${client-id}/#"), Rule { deny: true, actions: 1, filter: "secret/#" }],
+        Fallback::Ask,
+    );
+    let extension = load(&guest);
+    assert_eq!(extension.hooks(), Hooks { authenticator: true, authorizer: false });
+    let answer = extension.authenticate(&client("c1"), Some(b"pw"));
+    let AuthenticationOutcome::Accept(grant) = answer.result.unwrap() else { panic!("accepted") };
+    assert_eq!(&*grant.principal, "c1");
+    let permissions = grant.permissions.unwrap();
+    assert_eq!(permissions.fallback, auth::Fallback::Ask);
+    assert_eq!(&permissions.source, extension.id());
+    let [first, second] = &permissions.rules[..] else { panic!("two rules") };
+    assert_eq!(first.filter, "devices/${client-id}/#");
+    assert_eq!((first.effect, first.actions), (auth::Effect::Allow, auth::Actions::BOTH));
+    assert_eq!((first.max_qos, first.retain), (QoS::ExactlyOnce, true));
+    assert_eq!((second.effect, second.actions), (auth::Effect::Deny, auth::Actions::PUBLISH));
+}
+
+#[test]
+fn reject_and_abstain() {
+    let reject = load(&Guest::authenticator(
+        "(i32.store8 (i32.const 1032) (i32.const 1)) (i32.store8 (i32.const 1040) (i32.const 0x86))",
+    ));
+    let answer = reject.authenticate(&client("c1"), None).result.unwrap();
+    assert!(matches!(
+        answer,
+        AuthenticationOutcome::Reject { code: ReasonCode::BadUserNameOrPassword, reason: None }
+    ));
+    let abstain = load(&Guest::authenticator(ABSTAIN));
+    let answer = abstain.authenticate(&client("c1"), None).result.unwrap();
+    assert!(matches!(answer, AuthenticationOutcome::Abstain));
+}
+
+#[test]
+fn a_guest_reads_its_connection_only_during_the_call() {
+    // The principal is the SNI that the getter returns: option<string> at 2048.
+    let guest = Guest::authenticator(
+        "(call $server_name (local.get $conn) (i32.const 2048)) \
+         (i32.store (i32.const 1040) (i32.load (i32.const 2052))) \
+         (i32.store (i32.const 1044) (i32.load (i32.const 2056)))",
+    )
+    .import(
+        "portcullis:gateway/types",
+        "[method]connection.server-name",
+        "$server_name",
+        "(param i32 i32)",
+    );
+    let extension = load(&guest);
+    let answer = extension.authenticate(&client("c1"), None).result.unwrap();
+    let AuthenticationOutcome::Accept(grant) = answer else { panic!("accepted") };
+    assert_eq!(&*grant.principal, "broker.example");
+
+    let forged = Guest::authenticator("(drop (call $keep_alive (i32.const 77)))").import(
+        "portcullis:gateway/types",
+        "[method]connection.keep-alive",
+        "$keep_alive",
+        "(param i32) (result i32)",
+    );
+    let failure = load(&forged).authenticate(&client("c1"), None).result.unwrap_err();
+    assert!(matches!(&failure, Failure::Trap(_) | Failure::InvalidAnswer(_)), "{failure:?}");
+
+    let kept = load(&Guest::authenticator(ACCEPT).keeping_handles());
+    let failure = kept.authenticate(&client("c1"), None).result.unwrap_err();
+    assert!(
+        matches!(&failure, Failure::InvalidAnswer(why) if why.contains("borrow")),
+        "{failure:?}"
+    );
+}
+
+#[test]
+fn permissions_publish_and_subscribe() {
+    let guest = Guest::authorizer()
+        .granting(&[allow("a/#")], Fallback::Ask)
+        // Denies whatever has QoS 2.
+        .authorize_publish(
+            "(if (i32.eq (local.get $qos) (i32.const 2)) (then \
+               (i32.store8 (i32.const 1028) (i32.const 1)) \
+               (i32.store8 (i32.const 1029) (i32.const 0x87))))",
+        )
+        // Verdicts at 2048: the first allows, the second denies.
+        .authorize_subscribe(
+            "(memory.fill (i32.const 2048) (i32.const 0) (i32.const 32)) \
+             (i32.store8 (i32.const 2064) (i32.const 1)) \
+             (i32.store8 (i32.const 2065) (i32.const 0x8f)) \
+             (i32.store (i32.const 1028) (i32.const 2048)) \
+             (i32.store (i32.const 1032) (local.get $count))",
+        );
+    let extension = load(&guest);
+    let (who, conn) = (identity(), client("c1"));
+    let permissions = extension.permissions(&who, &conn).result.unwrap().unwrap();
+    assert_eq!(permissions.rules[0].filter, "a/#");
+
+    let verdict = extension.authorize_publish(&who, &conn, &publication()).result.unwrap();
+    assert_eq!(verdict, Verdict::Allow { reason: None });
+    let twice = Publication { qos: QoS::ExactlyOnce, ..publication() };
+    let verdict = extension.authorize_publish(&who, &conn, &twice).result.unwrap();
+    assert_eq!(verdict, Verdict::Deny { code: ReasonCode::NotAuthorized, reason: None });
+
+    let filter =
+        |filter| SubscriptionRequest { filter, share_group: Some("g"), qos: QoS::AtMostOnce };
+    let verdicts =
+        extension.authorize_subscribe(&who, &conn, &[filter("x/#"), filter("y")]).result.unwrap();
+    assert_eq!(verdicts.len(), 2);
+    assert_eq!(verdicts[1], Verdict::Deny { code: ReasonCode::TopicFilterInvalid, reason: None });
+    assert_eq!(extension.stats().calls, 4);
+}
+
+#[test]
+fn an_absent_hook_is_a_failure_and_no_fault() {
+    let extension = load(&Guest::authenticator(ACCEPT));
+    let answer = extension.permissions(&identity(), &client("c1"));
+    assert_eq!(answer.result, Err(Failure::NoHook));
+    assert_eq!(extension.stats().rebuilt, 0);
+}
+
+#[test]
+fn a_guest_may_say_that_it_cannot_work() {
+    let mut guest = Guest::default();
+    let why = guest.put(b"database is away\n");
+    let extension = load(&guest.with_authenticate(&format!(
+        "(i32.store8 (i32.const 1024) (i32.const 1)) \
+         (i32.store (i32.const 1036) (i32.const {why})) \
+         (i32.store (i32.const 1040) (i32.const 17))"
+    )));
+    for _ in 0..20 {
+        let failure = extension.authenticate(&client("c1"), None).result.unwrap_err();
+        assert_eq!(failure, Failure::Unavailable("database is away ".into()));
+    }
+    let stats = extension.stats();
+    assert_eq!((stats.unavailable, stats.rebuilt, stats.breaker_open), (20, 0, 0));
+}
+
+/// `init` asks for the key "mode" and refuses the extension when it is not there; `authenticate`
+/// answers with its value as the principal.
+fn configured() -> Guest {
+    let mut guest = Guest::default();
+    let key = guest.put(b"mode");
+    let get = format!("(call $get (i32.const {key}) (i32.const 4) (i32.const 2048))");
+    guest
+        .import("portcullis:host/config", "get", "$get", "(param i32 i32 i32)")
+        .init(&format!(
+            "{get} (if (i32.eqz (i32.load8_u (i32.const 2048))) (then \
+               (i32.store8 (i32.const 1024) (i32.const 1)) \
+               (i32.store (i32.const 1028) (i32.const {key})) \
+               (i32.store (i32.const 1032) (i32.const 4))))"
+        ))
+        .with_authenticate(&format!(
+            "{get} (i32.store (i32.const 1040) (i32.load (i32.const 2052))) \
+             (i32.store (i32.const 1044) (i32.load (i32.const 2056)))"
+        ))
+}
+
+#[test]
+fn configuration_is_replaced_between_calls_or_not_at_all() {
+    let settings = |mode: &str| BTreeMap::from([("mode".to_owned(), mode.to_owned())]);
+    let mut spec = spec(&configured());
+    spec.grants.insert(Capability::Config);
+    let name = |extension: &portcullis_extension_host::Extension| match extension
+        .authenticate(&client("c1"), None)
+        .result
+        .unwrap()
+    {
+        AuthenticationOutcome::Accept(grant) => grant.principal.to_string(),
+        other => panic!("{other:?}"),
+    };
+
+    let error = host().load(spec.clone()).unwrap_err();
+    assert_eq!(error, LoadError::InitFailed { extension: "test".into(), reason: "mode".into() });
+    spec.config = settings("one");
+    let extension = host().load(spec).unwrap();
+    assert_eq!(name(&extension), "one");
+    extension.reconfigure(settings("two")).unwrap();
+    assert_eq!(name(&extension), "two");
+    extension.reconfigure(BTreeMap::new()).unwrap_err();
+    assert_eq!(name(&extension), "two");
+    assert_eq!(extension.stats().instances, 1, "old instances are gone");
+}
+
+#[test]
+fn passwords_are_checked_natively_and_off_the_clock() {
+    let cost = auth::password::Cost { iterations: 12, ..auth::password::Cost::DEFAULT };
+    let hash = auth::password::hash(b"correct", &[7; 16], cost).unwrap();
+    let mut guest = Guest::default();
+    let at = guest.put(hash.as_bytes());
+    // Rejects with 0x86 unless the check says "match", which is 0.
+    let guest = guest
+        .import(
+            "portcullis:host/credentials",
+            "verify-password",
+            "$verify",
+            "(param i32 i32 i32 i32) (result i32)",
+        )
+        .with_authenticate(&format!(
+            "(if (call $verify (local.get $secret) (local.get $secret_len) \
+                   (i32.const {at}) (i32.const {len})) \
+               (then (i32.store8 (i32.const 1032) (i32.const 1)) \
+                     (i32.store8 (i32.const 1040) (i32.const 0x86))) \
+               (else {ACCEPT}))",
+            len = hash.len()
+        ));
+    let mut spec = spec(&guest);
+    spec.grants.insert(Capability::Credentials);
+    let deadline = Duration::from_millis(50);
+    spec.limits.deadline_authenticate = deadline;
+    let extension = host().load(spec).unwrap();
+    let answer = extension.authenticate(&client("c1"), Some(b"correct"));
+    assert!(answer.took > deadline, "{:?}: the check was too cheap to show anything", answer.took);
+    let answer = answer.result.unwrap();
+    assert!(matches!(answer, AuthenticationOutcome::Accept(_)), "{answer:?}");
+    let answer = extension.authenticate(&client("c1"), Some(b"wrong")).result.unwrap();
+    assert!(matches!(answer, AuthenticationOutcome::Reject { .. }), "{answer:?}");
+}
+
+#[test]
+fn newer_patch_versions_of_the_contract_load_and_other_lines_do_not() {
+    let extension = load(&Guest::authenticator(ACCEPT).version("0.1.9"));
+    assert!(extension.authenticate(&client("c1"), None).result.is_ok());
+
+    let error = refused(&Guest::authenticator(ACCEPT).version("0.2.0"));
+    assert!(
+        matches!(&error, LoadError::ContractVersion { wanted, spoken: "0.1", .. }
+        if wanted.ends_with("@0.2.0")),
+        "{error}"
+    );
+}
+
+#[test]
+fn clients_that_send_too_much_are_refused_whole() {
+    let extension = load(&Guest::authenticator(ACCEPT));
+    let mut big = (*client("c1")).clone();
+    big.user_properties = vec![("k".into(), "v".repeat(60_000)); 3];
+    let failure = extension.authenticate(&Arc::new(big), None).result.unwrap_err();
+    assert!(matches!(failure, Failure::ClientTooLarge { bytes: 180_023, .. }), "{failure:?}");
+}
+
+fn publication() -> Publication<'static> {
+    Publication { topic: "a/b", qos: QoS::AtMostOnce, retain: false, payload_len: 5 }
+}

@@ -1,0 +1,74 @@
+//! One engine for all tests of a file, and plain values to call with.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test that cannot be set up has failed"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, OnceLock};
+
+use portcullis_extension_host::{
+    Connecting, EngineSettings, Extension, ExtensionLimits, ExtensionSpec, Host, LoadError,
+    Transport,
+};
+
+use crate::guest::Guest;
+
+pub fn host() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| Host::new(EngineSettings::default()).unwrap())
+}
+
+pub fn spec(guest: &Guest) -> ExtensionSpec {
+    ExtensionSpec {
+        name: "test".into(),
+        component: guest.build().into(),
+        sha256_pin: None,
+        grants: BTreeSet::new(),
+        config: BTreeMap::new(),
+        limits: ExtensionLimits::default(),
+    }
+}
+
+pub fn load(guest: &Guest) -> Extension {
+    host().load(spec(guest)).unwrap()
+}
+
+pub fn refused(guest: &Guest) -> LoadError {
+    host().load(spec(guest)).unwrap_err()
+}
+
+pub fn client(client_id: &str) -> Arc<Connecting> {
+    Arc::new(Connecting {
+        connection_id: 1,
+        client_id: client_id.into(),
+        username: Some("user".into()),
+        version: mqtt::Version::V5,
+        transport: Transport::Tls,
+        listener: "mqtts".into(),
+        peer_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        server_name: Some("broker.example".into()),
+        alpn: None,
+        keep_alive: 60,
+        clean_start: true,
+        session_expiry: 0,
+        user_properties: Vec::new(),
+        will_topic: None,
+        certificates: Vec::new(),
+        certificate: None,
+    })
+}
+
+pub fn identity() -> Arc<auth::Identity> {
+    Arc::new(auth::Identity {
+        client_id: "c1".into(),
+        principal: "p1".into(),
+        attributes: vec![("site".into(), "north".into())],
+    })
+}
