@@ -1,0 +1,122 @@
+//! The whole configuration.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use crate::reader::Reader;
+use crate::section::Section;
+use crate::{
+    Broker, Extension, FileProbe, Listener, Log, Report, Sessions, Store, broker, extension,
+    listener, log, relations, sessions, store,
+};
+
+/// A configuration without faults. Relative paths are resolved against the file's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// The directory for all that the gateway itself writes; it need not exist yet.
+    pub data: PathBuf,
+    /// Where clients connect: at least one, sorted by name.
+    pub listeners: Vec<Listener>,
+    /// The components that decide, sorted by name.
+    pub extensions: Vec<Extension>,
+    /// What one client may use.
+    pub sessions: Sessions,
+    /// What all clients together may use.
+    pub broker: Broker,
+    /// What survives a power cut, and where.
+    pub store: Store,
+    /// What the gateway says.
+    pub log: Log,
+}
+
+/// Where Linux systems keep what a service writes (FHS 3.0, 5.8).
+const DEFAULT_DATA: &str = "/var/lib/portcullis";
+
+/// The outcome of a check.
+pub(crate) struct Outcome {
+    pub(crate) result: Result<Checked, Report>,
+    /// Every key that was asked for, with `*` for names.
+    #[cfg_attr(not(test), expect(dead_code, reason = "compared with the documentation by a test"))]
+    pub(crate) known: BTreeSet<String>,
+}
+
+pub(crate) fn check(text: &str, file: &Path, files: &dyn FileProbe) -> Outcome {
+    let reader = Reader::new(text, file, files);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        for error in errors {
+            let line = error.span().map(|span| reader.line(span.start));
+            let message = error.message().trim().replace('\n', ", ");
+            reader.fault(line, format!("not TOML: {message}"));
+        }
+        let (faults, known) = reader.finish();
+        return Outcome { result: Err(Report::new(file, faults)), known };
+    }
+    let checked = read(&reader, table.get_ref(), file);
+    let (faults, known) = reader.finish();
+    let result = if faults.is_empty() { Ok(checked) } else { Err(Report::new(file, faults)) };
+    Outcome { result, known }
+}
+
+fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
+    let root = Section::root(reader, table);
+    let data = root.directory("data", PathBuf::from(DEFAULT_DATA));
+    let (names, extensions) = extension::read(&root);
+    let checked = Checked {
+        file: file.to_owned(),
+        listeners: listener::read(&root, &names),
+        extensions,
+        sessions: sessions::read(&root),
+        broker: broker::read(&root),
+        store: store::read(&root, &data),
+        log: log::read(&root),
+        data,
+    };
+    root.finish();
+    relations::check(reader, &checked);
+    checked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Disk;
+
+    /// Each key stands in the reference, in its own table, perhaps as a comment.
+    #[test]
+    fn every_key_is_documented() {
+        let text = include_str!("../../../../examples/gateway.toml");
+        let mut documented = BTreeSet::new();
+        let mut table = String::new();
+        for line in text.lines() {
+            let line = line.strip_prefix('#').unwrap_or(line);
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                let mut parts: Vec<&str> = name.split('.').collect();
+                if let ["listeners" | "extensions", name, ..] = parts.as_mut_slice() {
+                    *name = "*";
+                }
+                table = parts.join(".");
+                documented.insert(table.clone());
+            } else if let Some((key, _)) = line.split_once(" = ")
+                && key
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || b"-.0123456789".contains(&byte))
+            {
+                let dot = if table.is_empty() { "" } else { "." };
+                documented.insert(format!("{table}{dot}{key}"));
+            }
+        }
+        let known = check(text, Path::new("gateway.toml"), &Disk).known;
+        assert!(known.len() > 40, "only {} keys are known", known.len());
+        for key in known {
+            let parent = format!("{key}.");
+            let shown = documented.contains(&key)
+                || documented.iter().any(|documented| documented.starts_with(&parent));
+            assert!(shown, "examples/gateway.toml does not document {key}");
+        }
+    }
+}

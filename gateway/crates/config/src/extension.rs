@@ -1,0 +1,213 @@
+//! `[extensions.NAME]`: the components that decide.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::section::{Located, Section};
+
+/// One extension.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// Its name in the file, by which chains refer to it.
+    pub name: String,
+    /// The component.
+    pub component: PathBuf,
+    /// The SHA-256 that the component must have.
+    pub sha256: Option<[u8; 32]>,
+    /// Bytes of memory of one instance.
+    pub memory: u64,
+    /// Instances, and so calls at a time.
+    pub instances: u32,
+    /// Time for each kind of call.
+    pub deadlines: Deadlines,
+    /// What the component may import from the gateway.
+    pub grants: BTreeSet<Grant>,
+    /// What the component reads as its configuration. May hold secrets.
+    pub config: BTreeMap<String, String>,
+    /// Files whose text is added to `config` under the same key; no key is in both.
+    pub files: BTreeMap<String, PathBuf>,
+}
+
+/// Leaves out the values of `config`.
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Extension")
+            .field("name", &self.name)
+            .field("component", &self.component)
+            .field("memory", &self.memory)
+            .field("instances", &self.instances)
+            .field("deadlines", &self.deadlines)
+            .field("grants", &self.grants)
+            .field("config_keys", &self.config.keys().collect::<Vec<_>>())
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The time that a call may take before it is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// To start and read the configuration.
+    pub init: Duration,
+    /// To decide who a client is.
+    pub authenticate: Duration,
+    /// To decide about one publish or subscribe.
+    pub authorize: Duration,
+}
+
+/// A part of the gateway that an extension may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grant {
+    /// To write lines to the log.
+    Log,
+    /// To read its configuration.
+    Config,
+    /// To have passwords compared with hashes.
+    Credentials,
+}
+
+impl Grant {
+    const NAMES: [(&'static str, Self); 3] =
+        [("log", Self::Log), ("config", Self::Config), ("credentials", Self::Credentials)];
+
+    /// Its name in the file, which is also the name of the interface in `portcullis:host`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Config => "config",
+            Self::Credentials => "credentials",
+        }
+    }
+}
+
+/// Enough for a guest in Rust or C with thousands of rules.
+const DEFAULT_MEMORY: u64 = 16 << 20;
+
+/// Two: a call that is slow does not hold up the next, and memory stays small.
+const DEFAULT_INSTANCES: u32 = 2;
+
+/// Reading a large users file on a small box.
+const DEFAULT_INIT: Duration = Duration::from_secs(5);
+
+/// Several password hashes on a busy small box.
+const DEFAULT_AUTHENTICATE: Duration = Duration::from_secs(2);
+
+/// The client's later messages wait for this one.
+const DEFAULT_AUTHORIZE: Duration = Duration::from_millis(50);
+
+/// Reads all extensions: the names that the file has, faulty ones too, and those without faults.
+pub(crate) fn read(root: &Section<'_>) -> (Vec<String>, Vec<Extension>) {
+    let sections = root.named("extensions", "extension");
+    let names = sections.iter().map(|(name, _)| name.clone()).collect();
+    let extensions =
+        sections.into_iter().filter_map(|(name, section)| read_one(name, &section)).collect();
+    (names, extensions)
+}
+
+fn read_one(name: String, section: &Section<'_>) -> Option<Extension> {
+    let component = section.required_file("component", "name the .wasm file of the extension");
+    let sha256 = sha256(section);
+    // A 32-bit guest cannot address more than 4 GiB.
+    let memory = section.size("memory", DEFAULT_MEMORY, 64 << 10..=4 << 30);
+    let instances = section.number("instances", DEFAULT_INSTANCES, 1..=64);
+    let deadlines = deadlines(section);
+    let grants = grants(section);
+    let config = section.free("config");
+    let files = files(section, &config);
+    section.finish();
+    Some(Extension {
+        name,
+        component: component?,
+        sha256,
+        memory,
+        instances,
+        deadlines,
+        grants,
+        config: config.into_iter().map(|(key, found)| (key, found.value)).collect(),
+        files,
+    })
+}
+
+fn sha256(section: &Section<'_>) -> Option<[u8; 32]> {
+    let text = section.text("sha256")?;
+    let digest = digest(text.value);
+    if digest.is_none() {
+        let message = format!(
+            "\"{}\" is not a SHA-256; write the 64 hexadecimal digits that sha256sum prints",
+            text.value
+        );
+        section.fault(text.line, "sha256", &message);
+    }
+    digest
+}
+
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let mut digits = text.chars().map(|digit| digit.to_digit(16));
+    let mut digest = [0; 32];
+    for byte in &mut digest {
+        let (high, low) = (digits.next()??, digits.next()??);
+        *byte = u8::try_from(high << 4 | low).ok()?;
+    }
+    digits.next().is_none().then_some(digest)
+}
+
+fn deadlines(section: &Section<'_>) -> Deadlines {
+    let deadline = section.part("deadline");
+    let range = Duration::from_millis(1)..=Duration::from_secs(60);
+    let deadlines = Deadlines {
+        init: deadline.duration("init", DEFAULT_INIT, range.clone()),
+        authenticate: deadline.duration("authenticate", DEFAULT_AUTHENTICATE, range.clone()),
+        authorize: deadline.duration("authorize", DEFAULT_AUTHORIZE, range),
+    };
+    deadline.finish();
+    deadlines
+}
+
+fn grants(section: &Section<'_>) -> BTreeSet<Grant> {
+    let words = section.texts("grants").unwrap_or_default();
+    words.iter().filter_map(|word| section.chosen("grants", word, &Grant::NAMES)).collect()
+}
+
+fn files(
+    section: &Section<'_>,
+    config: &BTreeMap<String, Located<String>>,
+) -> BTreeMap<String, PathBuf> {
+    let table = section.part("files");
+    let mut files = BTreeMap::new();
+    for (key, path) in section.free("files") {
+        let located = Located { value: path.value.as_str(), line: path.line };
+        files.insert(key.clone(), table.readable(&key, &located));
+        if let Some(other) = config.get(&key) {
+            let message = format!(
+                "is also config.{key} in line {}; an extension sees one value for a key",
+                other.line
+            );
+            table.fault(path.line, &key, &message);
+        }
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_have_the_names_that_are_read() {
+        for (name, grant) in Grant::NAMES {
+            assert_eq!(grant.name(), name);
+        }
+    }
+
+    #[test]
+    fn digests_are_64_digits() {
+        let text = "0123456789abcdefABCDEF0000000000000000000000000000000000000000ff";
+        let digest = digest(text).unwrap();
+        assert_eq!((digest[0], digest[10], digest[31]), (0x01, 0xef, 0xff));
+        for text in ["", &text[1..], &format!("{text}0"), &text.replace('a', "g")] {
+            assert_eq!(super::digest(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The gateway's configuration: `gateway.toml` as written, and as checked.
+//!
+//! [`parse`] reads the whole file and finds everything that is wrong with it, each fault with its
+//! line, in words that name the value, the rule and the fix. What it returns needs no further
+//! checking: paths are resolved, sizes are bytes, names refer to something.
+//!
+//! `examples/gateway.toml` documents every key.
+
+mod address;
+mod broker;
+mod checked;
+mod duration;
+mod extension;
+mod listener;
+mod log;
+mod nearest;
+mod probe;
+mod reader;
+mod relations;
+mod report;
+mod section;
+mod sessions;
+mod size;
+mod store;
+mod value;
+
+use std::path::Path;
+
+pub use broker::Broker;
+pub use checked::Checked;
+pub use extension::{Deadlines, Extension, Grant};
+pub use listener::{ACCEPT_PLAINTEXT, ClientAuth, Listener, Tls, TlsVersion, Transport};
+pub use log::{Format, Level, Log};
+pub use probe::{Disk, FileProbe, Found};
+pub use report::{Fault, Report};
+pub use sessions::Sessions;
+pub use store::{Engine, Store};
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with the file, or why it cannot be read.
+pub fn load(path: &Path) -> Result<Checked, Report> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&text, path, &Disk),
+        Err(error) => Err(Report::unreadable(path, &error)),
+    }
+}
+
+/// Checks the text of a configuration file. `file` is its path, against which relative paths are
+/// resolved; `files` says which other files there are.
+///
+/// # Errors
+/// Everything that is wrong with the text, in the order of its lines. If it is not TOML, then
+/// only that: what the rest means cannot be known.
+pub fn parse(text: &str, file: &Path, files: &dyn FileProbe) -> Result<Checked, Report> {
+    checked::check(text, file, files).result
+}

@@ -1,0 +1,92 @@
+//! What all sections share while a file is read.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::report::Fault;
+use crate::{FileProbe, Found};
+
+/// Gathers faults, and where each key was, while the sections are read.
+pub(crate) struct Reader<'a> {
+    /// Where each line starts, in bytes.
+    line_starts: Vec<usize>,
+    /// The directory of the configuration file.
+    base: &'a Path,
+    files: &'a dyn FileProbe,
+    faults: RefCell<Vec<Fault>>,
+    /// The line of each key that the file has, by its full path.
+    lines: RefCell<BTreeMap<String, usize>>,
+    /// Each key that was asked for, with `*` for names that the operator chooses.
+    known: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(text: &str, file: &'a Path, files: &'a dyn FileProbe) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self {
+            line_starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect(),
+            base: file.parent().unwrap_or(Path::new("")),
+            files,
+            faults: RefCell::default(),
+            lines: RefCell::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// The line of a byte of the text, counted from 1.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset)
+    }
+
+    pub(crate) fn fault(&self, line: Option<usize>, message: String) {
+        self.faults.borrow_mut().push(Fault { line, message });
+    }
+
+    /// A fault about several keys: at the first of them that the file has.
+    pub(crate) fn fault_at(&self, paths: &[&str], message: String) {
+        let line = paths.iter().find_map(|path| self.lines.borrow().get(*path).copied());
+        self.fault(line, message);
+    }
+
+    pub(crate) fn note_key(&self, path: String, line: usize) {
+        self.lines.borrow_mut().insert(path, line);
+    }
+
+    pub(crate) fn note_known(&self, pattern: String) {
+        self.known.borrow_mut().insert(pattern);
+    }
+
+    /// A path of the file as a path of the system.
+    pub(crate) fn resolve(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// Why a file cannot be read; the end of a sentence that starts with its path.
+    pub(crate) fn check_file(&self, path: &Path) -> Result<(), String> {
+        match self.files.probe(path) {
+            Ok(Found::File) => Ok(()),
+            Ok(Found::Directory) => Err("is a directory; name a file".to_owned()),
+            Err(error) => {
+                let mut why = format!("is not readable ({})", crate::report::cause(&error));
+                if let Some(uid) = self.files.uid() {
+                    why.push_str(&format!("; the gateway runs as uid {uid}"));
+                }
+                Err(why)
+            }
+        }
+    }
+
+    /// Why a directory cannot be one, or be made; the end of a sentence that starts with its path.
+    pub(crate) fn check_directory(&self, path: &Path) -> Result<(), &'static str> {
+        match self.files.probe(path) {
+            Ok(Found::File) => Err("is a file; name a directory, which need not exist yet"),
+            Ok(Found::Directory) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What was found and asked for.
+    pub(crate) fn finish(self) -> (Vec<Fault>, BTreeSet<String>) {
+        (self.faults.into_inner(), self.known.into_inner())
+    }
+}

@@ -1,0 +1,70 @@
+//! `examples/gateway.toml` is the reference: it is valid, and what it calls a default is one.
+
+use std::io;
+use std::path::Path;
+
+use portcullis_config::{
+    Checked, ClientAuth, Engine, FileProbe, Found, Grant, TlsVersion, Transport, parse,
+};
+
+const REFERENCE: &str = include_str!("../../../../examples/gateway.toml");
+
+/// Every file is there.
+struct Everything;
+
+impl FileProbe for Everything {
+    fn probe(&self, path: &Path) -> io::Result<Found> {
+        Ok(if path.extension().is_some() { Found::File } else { Found::Directory })
+    }
+
+    fn uid(&self) -> Option<u32> {
+        Some(998)
+    }
+}
+
+fn checked(text: &str) -> Result<Checked, String> {
+    parse(text, Path::new("/etc/portcullis/gateway.toml"), &Everything)
+        .map_err(|report| report.to_string())
+}
+
+#[test]
+fn the_reference_is_valid() {
+    let checked = checked(REFERENCE).unwrap();
+    let names: Vec<_> = checked.listeners.iter().map(|listener| &*listener.name).collect();
+    assert_eq!(names, ["local", "machines", "plant"]);
+    assert_eq!(checked.listeners[0].transport, Transport::Tcp);
+    let Transport::Tls(tls) = &checked.listeners[1].transport else { panic!() };
+    assert_eq!(tls.client_auth, ClientAuth::Required("/etc/portcullis/pki/ca.pem".into()));
+    assert_eq!(tls.min_version, TlsVersion::V1_3);
+    assert_eq!(checked.listeners[2].chain, ["password", "acl"]);
+    let password = &checked.extensions[1];
+    assert_eq!(password.component, Path::new("/etc/portcullis/extensions/password.wasm"));
+    assert_eq!(password.sha256.map(|digest| (digest[0], digest[31])), Some((0xe3, 0x55)));
+    assert!(password.grants.iter().eq(&[Grant::Log, Grant::Config, Grant::Credentials]));
+    assert_eq!(password.config["deny-unknown"], "true");
+    assert_eq!(password.files["users"], Path::new("/etc/portcullis/users.txt"));
+    let Engine::Sled { path, cache } = &checked.store.engine else { panic!() };
+    assert_eq!(path, Path::new("/var/lib/portcullis/store"));
+    assert_eq!(*cache, 16 << 20);
+}
+
+#[test]
+fn what_is_called_a_default_is_one() {
+    let mut stated = String::new();
+    let mut defaults = 0;
+    for line in REFERENCE.lines() {
+        match line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+        {
+            Some(setting) => {
+                defaults += 1;
+                stated.push_str(setting);
+            }
+            None => stated.push_str(line),
+        }
+        stated.push('\n');
+    }
+    assert!(defaults > 20, "only {defaults} defaults are shown");
+    assert_eq!(checked(&stated).unwrap(), checked(REFERENCE).unwrap());
+}
