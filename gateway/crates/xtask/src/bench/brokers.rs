@@ -1,0 +1,233 @@
+//! The brokers of the comparison: each started on free ports of the loopback, stopped when dropped.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::command::{find, run as run_program};
+use crate::failure::Failure;
+use crate::root::Root;
+
+/// How long a broker may take until it accepts connections.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// A user of the gateway that exists in this comparison only: password `bench`.
+pub(super) const USER: &str = "bench";
+pub(super) const PASSWORD: &str = "bench";
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$cG9ydGN1bGxpcy1iZW5jaA$nhdipcTlOsy6sI8sFEmGSdXEGInHtOyzHVCY0yDTK5Q";
+
+/// Rules that are looked at before the one that allows the load.
+const RULES_BEFORE: usize = 19;
+
+/// What carries the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    Tcp,
+    Tls,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        })
+    }
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub(super) struct Broker {
+    name: &'static str,
+    child: Child,
+    ports: Ports,
+    authority: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    tcp: u16,
+    tls: u16,
+}
+
+impl Broker {
+    /// The gateway, with the shipped extensions in its chain and 20 rules for the user of the load.
+    pub(super) fn gateway(root: &Root, program: &Path, components: &Path) -> Result<Self, Failure> {
+        let home = fresh_folder(root, "gateway")?;
+        // The first start's private CA and certificate serve both brokers.
+        run_program(
+            Command::new(program)
+                .arg("init")
+                .arg("--dir")
+                .arg(&home)
+                .arg("--extensions")
+                .arg(components),
+        )?;
+        let ports = Ports::free()?;
+        write(&home.join("gateway.toml"), &gateway_toml(ports, components))?;
+        write(&home.join("bench.users"), &format!("{USER}:{HASH}\n"))?;
+        write(&home.join("bench.rules"), &rules())?;
+        let mut command = Command::new(program);
+        command.arg("run").arg("--config").arg(home.join("gateway.toml"));
+        Self::start("portcullis", command, ports, home.join("pki/ca.pem"), &home)
+    }
+
+    /// Mosquitto as Debian ships it, without authentication or rules, with the gateway's certificate.
+    pub(super) fn mosquitto(root: &Root, authority: &Path) -> Result<Self, Failure> {
+        let home = fresh_folder(root, "mosquitto")?;
+        let ports = Ports::free()?;
+        let pki = authority.with_file_name("");
+        let configuration = home.join("mosquitto.conf");
+        // `user` keeps it from changing to a user who may not read the key.
+        write(
+            &configuration,
+            &format!(
+                "user root\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\nmax_queued_messages 0\n\
+                 listener {tcp} 127.0.0.1\nlistener {tls} 127.0.0.1\ncertfile {pki}server.pem\nkeyfile {pki}server.key\n",
+                tcp = ports.tcp,
+                tls = ports.tls,
+                pki = pki.display(),
+            ),
+        )?;
+        let mut command = Command::new(find("mosquitto").unwrap_or_else(|| "mosquitto".into()));
+        command.arg("-c").arg(&configuration);
+        Self::start("mosquitto", command, ports, authority.to_path_buf(), &home)
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        ports: Ports,
+        authority: PathBuf,
+        home: &Path,
+    ) -> Result<Self, Failure> {
+        let log = home.join("broker.log");
+        let file = File::create(&log).map_err(Failure::file("create", &log))?;
+        let again = file.try_clone().map_err(Failure::file("create", &log))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(again)
+            .spawn()
+            .map_err(|error| Failure::Start { command: name.to_owned(), error })?;
+        let broker = Self { name, child, ports, authority };
+        let begin = Instant::now();
+        while ![ports.tcp, ports.tls]
+            .iter()
+            .all(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        {
+            if begin.elapsed() > START_LIMIT {
+                return Err(Failure::Other(format!(
+                    "{name} does not listen after {} s; see {}",
+                    START_LIMIT.as_secs(),
+                    log.display()
+                )));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(broker)
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where the load generator connects.
+    pub(super) fn url(&self, transport: Transport) -> String {
+        let port = match transport {
+            Transport::Tcp => self.ports.tcp,
+            Transport::Tls => self.ports.tls,
+        };
+        format!("{transport}://127.0.0.1:{port}")
+    }
+
+    /// The certificate of the CA that both brokers' certificate is signed by.
+    pub(super) fn authority(&self) -> &Path {
+        &self.authority
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Whether it is gone already does not matter.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ports {
+    /// Two ports that nobody listens on now.
+    fn free() -> Result<Self, Failure> {
+        let listen = || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let port = listener.local_addr()?.port();
+            Ok((listener, port))
+        };
+        let failed =
+            |error: std::io::Error| Failure::Other(format!("no free port on 127.0.0.1: {error}"));
+        // Both are held until both are known, or they could be the same.
+        let (first, tcp) = listen().map_err(failed)?;
+        let (second, tls) = listen().map_err(failed)?;
+        drop((first, second));
+        Ok(Self { tcp, tls })
+    }
+}
+
+fn fresh_folder(root: &Root, name: &str) -> Result<PathBuf, Failure> {
+    let folder = root.target("versus").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(Failure::file("remove", &folder))?;
+    }
+    fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
+    Ok(folder)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(Failure::file("write", path))
+}
+
+fn rules() -> String {
+    let mut rules = format!("group load {USER}\n");
+    for number in 1..=RULES_BEFORE {
+        rules.push_str(&format!("allow publish,subscribe group:load site/area-{number}/+/state\n"));
+    }
+    rules.push_str("allow publish,subscribe group:load mqload/#\n");
+    rules
+}
+
+fn gateway_toml(ports: Ports, components: &Path) -> String {
+    format!(
+        r#"data = "data"
+[listeners.tcp]
+bind = "127.0.0.1:{tcp}"
+transport = "tcp"
+chain = ["password", "acl"]
+[listeners.tls]
+bind = "127.0.0.1:{tls}"
+tls.cert = "pki/server.pem"
+tls.key = "pki/server.key"
+chain = ["password", "acl"]
+[extensions.password]
+component = "{components}/password.wasm"
+grants = ["log", "config", "credentials"]
+[extensions.password.files]
+users = "bench.users"
+[extensions.acl]
+component = "{components}/acl.wasm"
+grants = ["log", "config"]
+[extensions.acl.files]
+rules = "bench.rules"
+"#,
+        tcp = ports.tcp,
+        tls = ports.tls,
+        components = components.display(),
+    )
+}

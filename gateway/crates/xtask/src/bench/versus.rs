@@ -1,0 +1,96 @@
+//! The same load on Mosquitto and on the gateway: small messages from one publisher to one subscriber.
+//!
+//! The runs alternate between the brokers, so that what else the machine does falls on both. The gateway
+//! authenticates by password and checks rules for each message; Mosquitto checks nothing.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::brokers::{Broker, PASSWORD, Transport, USER};
+use super::report::{Report, Sample};
+use crate::command::output;
+use crate::failure::Failure;
+use crate::packages::{self, Package};
+use crate::run::build_gateway;
+use crate::{extensions, root::Root};
+
+const USAGE: &str =
+    "usage: cargo xtask bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]";
+
+/// What to run, and how often.
+#[derive(Debug)]
+pub(super) struct Options {
+    /// The load generator.
+    mqload: PathBuf,
+    /// Runs of each case on each broker.
+    repeats: u32,
+    /// Measured seconds of a run.
+    seconds: u32,
+}
+
+impl Options {
+    /// Reads the words after `--versus-mosquitto`.
+    pub(super) fn parse(mut words: &[&str]) -> Result<Self, Failure> {
+        let mut mqload = None;
+        let (mut repeats, mut seconds) = (3, 5);
+        while let [name, value, rest @ ..] = words {
+            let number = || {
+                let whole = value.parse().ok().filter(|number| *number > 0);
+                whole.ok_or_else(|| {
+                    Failure::Usage(format!("{name} \"{value}\" is no number above 0"))
+                })
+            };
+            match *name {
+                "--mqload" => mqload = Some(PathBuf::from(value)),
+                "--repeats" => repeats = number()?,
+                "--seconds" => seconds = number()?,
+                _ => return Err(Failure::Usage(USAGE.to_owned())),
+            }
+            words = rest;
+        }
+        match (mqload, words) {
+            (Some(mqload), []) => Ok(Self { mqload, repeats, seconds }),
+            _ => Err(Failure::Usage(USAGE.to_owned())),
+        }
+    }
+}
+
+/// Starts both brokers, runs every case on both in turns, and prints the ratios of the medians.
+pub(super) fn run(root: &Root, options: &Options) -> Result<(), Failure> {
+    packages::ensure(&[Package { name: "mosquitto", brings: "mosquitto" }], "the comparison")?;
+    let components = extensions::build(root)?;
+    let program = build_gateway(root, true)?;
+    let gateway = Broker::gateway(root, &program, &components)?;
+    let mosquitto = Broker::mosquitto(root, gateway.authority())?;
+    let mut report = Report::default();
+    for transport in [Transport::Tcp, Transport::Tls] {
+        for qos in ["0", "1"] {
+            for _ in 0..options.repeats {
+                for broker in [&mosquitto, &gateway] {
+                    let sample = measure(options, broker, transport, qos)?;
+                    println!("{transport} QoS {qos} {}: {sample}", broker.name());
+                    report.add(format!("{transport} QoS {qos}"), broker.name(), sample);
+                }
+            }
+        }
+    }
+    print!("{}", report.table(gateway.name(), mosquitto.name()));
+    Ok(())
+}
+
+fn measure(
+    options: &Options,
+    broker: &Broker,
+    transport: Transport,
+    qos: &str,
+) -> Result<Sample, Failure> {
+    let mut mqload = Command::new(&options.mqload);
+    mqload.args(["p2p", "--pubs", "1", "--size", "64", "--qos", qos, "--warmup", "1"]);
+    mqload.args(["--secs", &options.seconds.to_string()]);
+    mqload.args(["--pid", &broker.pid().to_string(), "--url", &broker.url(transport)]);
+    mqload.args(["--username", USER, "--password", PASSWORD]);
+    if transport == Transport::Tls {
+        mqload.arg("--ca").arg(broker.authority());
+    }
+    Sample::from_output(&output(&mut mqload)?)
+}

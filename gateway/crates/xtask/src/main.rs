@@ -1,0 +1,66 @@
+//! The project's own commands: `cargo xtask` lists them.
+//!
+//! Each command brings what it needs on a fresh machine and says what it installs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to the terminal")]
+
+mod bench;
+mod ci;
+mod command;
+mod extensions;
+mod failure;
+mod fuzz;
+mod packages;
+mod root;
+mod run;
+mod test;
+mod wasm_toolchain;
+
+use std::env;
+use std::process::ExitCode;
+
+use failure::Failure;
+use root::Root;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  run [--release] [ARGS...]       start the gateway; the first start sets everything up in .portcullis/
+  extensions                      build the shipped extensions to target/extensions/*.wasm
+  test [-- ARGS...]               everything that is tested; ARGS go to `cargo test`
+  ci [--without-advisories]       what a change must pass: format, lints, tests, documentation, dependencies;
+                                  the advisories are fetched from the RustSec database on GitHub
+  fuzz [TARGET] [--seconds N]     fuzz the codec, each target for N seconds (60)
+  bench                           criterion benchmarks of the crates
+  bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
+                                  the same load on Mosquitto and on the gateway, in turns";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match dispatch(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn dispatch(words: &[&str]) -> Result<(), Failure> {
+    let root = Root::find();
+    match words {
+        ["run", rest @ ..] => run::run(&root, rest),
+        ["extensions"] => extensions::build(&root).map(drop),
+        ["test"] => test::run(&root, &[]),
+        ["test", "--", rest @ ..] => test::run(&root, rest),
+        ["ci"] => ci::run(&root, true),
+        ["ci", "--without-advisories"] => ci::run(&root, false),
+        ["fuzz", rest @ ..] => fuzz::run(&root, rest),
+        ["bench", rest @ ..] => bench::run(&root, rest),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(Failure::Usage(format!("`{}` is no command\n\n{USAGE}", other.join(" ")))),
+    }
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask run`: from a fresh clone to a gateway that listens.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::command::{cargo, run as run_program};
+use crate::failure::Failure;
+use crate::{extensions, root::Root};
+
+/// What the first start makes: configuration, private CA, certificate, credential, data.
+const HOME: &str = ".portcullis";
+
+/// Builds the extensions and the gateway, sets it up if that was never done, and becomes it. `arguments` go to
+/// `portcullis run`, save `--release`, which chooses the profile.
+pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
+    let (own, rest): (Vec<&str>, Vec<&str>) =
+        arguments.iter().partition(|argument| **argument == "--release");
+    let extensions = extensions::build(root)?;
+    let gateway = build_gateway(root, !own.is_empty())?;
+    let home = root.join(HOME);
+    let configuration = home.join("gateway.toml");
+    if !configuration.is_file() {
+        run_program(
+            Command::new(&gateway)
+                .arg("init")
+                .arg("--dir")
+                .arg(&home)
+                .arg("--extensions")
+                .arg(extensions),
+        )?;
+    }
+    let mut command = Command::new(&gateway);
+    command.arg("run").arg("--config").arg(&configuration).args(rest);
+    // The gateway takes this process's place, so that signals reach it and nothing else.
+    let error = command.exec();
+    Err(Failure::Start { command: gateway.display().to_string(), error })
+}
+
+/// Builds the gateway and gives the program's path.
+pub(crate) fn build_gateway(root: &Root, release: bool) -> Result<PathBuf, Failure> {
+    let mut build = cargo();
+    build.current_dir(root.path()).args(["build", "--locked", "--package", "portcullis"]);
+    if release {
+        build.arg("--release");
+    }
+    run_program(&mut build)?;
+    Ok(root.target(if release { "release/portcullis" } else { "debug/portcullis" }))
+}

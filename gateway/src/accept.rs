@@ -1,0 +1,74 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use transport::{Incoming, Listener};
+
+use crate::chain::Chain;
+use crate::greeting::{self, Greeting};
+use crate::hub::Hub;
+use crate::judge::Judge;
+use crate::link::{Link, Step};
+use crate::report::Reporter;
+
+/// A listener with all that its connections need.
+pub(crate) struct Door {
+    pub(crate) name: Arc<str>,
+    pub(crate) chain: Chain,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) reporter: Arc<Reporter>,
+    pub(crate) max_packet_size: u32,
+    /// Time for handshake, CONNECT and decision.
+    pub(crate) connect_timeout: Duration,
+    /// Places for questions of connected clients.
+    pub(crate) bench: Arc<Semaphore>,
+    /// A place per connection that there may be.
+    pub(crate) places: Arc<Semaphore>,
+    /// Becomes true when the gateway stops.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Door {
+    /// Accepts connections until it is dropped. At the limit none is accepted: more wait in the
+    /// kernel, which refuses them when its own queue is full.
+    pub(crate) async fn accept(self: Arc<Self>, listener: Listener) {
+        loop {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok(incoming) => {
+                    let door = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        door.serve(incoming).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => tracing::warn!(
+                    listener = &*self.name,
+                    error = %error,
+                    "connection not accepted; the system is short of something"
+                ),
+            }
+        }
+    }
+
+    /// One connection from its first byte to its last.
+    async fn serve(self: Arc<Self>, incoming: Incoming) {
+        let mut stopping = self.stopping.clone();
+        // Boxed, so that a connection that is in does not go on paying for the way in.
+        let greeting = Box::pin(greeting::greet(&self, incoming));
+        let greeting = tokio::select! {
+            greeting = greeting => greeting,
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+        };
+        let Some(Greeting { link, judge }) = greeting else { return };
+        drop(self);
+        run(link, judge).await;
+    }
+}
+
+async fn run(mut link: Link<transport::Stream>, judge: Judge) {
+    while let Step::Ask(question) = link.run().await {
+        let answer = judge.answer(question).await;
+        link.answer(answer);
+    }
+}

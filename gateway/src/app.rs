@@ -1,0 +1,248 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::Broker;
+use config::{Checked, Engine};
+use extension_host::Extension;
+use store::{Loaded, MemoryStore, SledStore, Store};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use transport::Listener;
+
+use crate::accept::Door;
+use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::failure::Failure;
+use crate::hub::Hub;
+use crate::judge::{self, QUESTIONS_MAX};
+use crate::report::Reporter;
+use crate::signals::{Signals, Subject};
+use crate::{cli, extensions, link, secret, settings};
+
+/// Threads for blocking work besides the calls of extensions: files, the end of the store.
+const OTHER_BLOCKING_THREADS: usize = 8;
+
+/// How long connections may take to end, and then the disk to catch up, when the gateway stops.
+const STOP_PATIENCE: Duration = link::LINGER;
+
+/// `portcullis run`
+pub(crate) fn run(file: &Path) -> Result<(), Failure> {
+    let checked = config::load(file).map_err(Failure::Config)?;
+    let counters = telemetry::Counters::new();
+    let _log = telemetry::init(settings::log(&checked), &counters)
+        .map_err(|error| Failure::Log(error.to_string()))?;
+    log_panics();
+    runtime()?.block_on(serve(checked))
+}
+
+/// `portcullis check`: everything that can be found wrong without starting.
+pub(crate) fn check(file: &Path) -> Result<(), Failure> {
+    let checked = config::load(file).map_err(Failure::Config)?;
+    let mut faults = Vec::new();
+    let runtime = runtime()?;
+    let inside = runtime.enter();
+    for listener in &checked.listeners {
+        // The certificates are what is checked; the port itself may be in use by the running gateway.
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let settings = transport::Settings { bind: anywhere, ..settings::listener(listener) };
+        if let Err(error) = Listener::bind(&settings) {
+            faults.push(Failure::Listen { listener: listener.name.clone(), error }.to_string());
+        }
+    }
+    drop(inside);
+    if let Err(failure) = extensions::load(&checked) {
+        faults.push(failure.to_string());
+    }
+    if !faults.is_empty() {
+        return Err(Failure::Faults(faults));
+    }
+    cli::say(&format!("{}: nothing is wrong", file.display()))
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("portcullis")
+        .max_blocking_threads(CONNECT_CALLS_MAX + QUESTIONS_MAX + OTHER_BLOCKING_THREADS)
+        .build()
+        .map_err(|error| Failure::System { what: "start threads", error })
+}
+
+/// Puts the parts together, runs until a signal says stop, takes them apart in order.
+async fn serve(checked: Checked) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    // What can fail comes first; clients that knock meanwhile wait in the kernel.
+    let listeners = bind(&checked)?;
+    let (store, loaded) = open_store(&checked)?;
+    let loaded_extensions: Arc<[Extension]> = extensions::load(&checked)?.into();
+
+    let clock = Clock::start();
+    let seed = u64::from_ne_bytes(secret::random()?);
+    let broker = Broker::new(settings::broker(&checked), seed, clock.now(), loaded.snapshot);
+    let reporter = Arc::new(Reporter::new());
+    let disk = Disk::default();
+    let to_disk = disk.clone();
+    let submit = Box::new(move |commit| to_disk.submit(commit));
+    let hub = Arc::new(Hub::new(broker, clock, submit, Arc::clone(&reporter)));
+    disk.start(store, settings::committer(&checked), &hub).map_err(Failure::Store)?;
+
+    let checked = Arc::new(checked);
+    let subject = Subject {
+        checked: Arc::clone(&checked),
+        extensions: Arc::clone(&loaded_extensions),
+        hub: Arc::clone(&hub),
+        disk: disk.clone(),
+    };
+    let timer = tokio::spawn(keep_time(Arc::clone(&hub)));
+    let gatehouse = Gatehouse::open(&checked, listeners, &loaded_extensions, &hub, &reporter);
+    let signal = signals.obey(&subject).await;
+
+    tracing::info!(signal, "stopping");
+    gatehouse.close(&hub).await;
+    timer.abort();
+    if tokio::time::timeout(STOP_PATIENCE, hub.settled()).await.is_err() {
+        tracing::error!("disk did not catch up; what it lacks was not acknowledged");
+    }
+    subject.count();
+    let closing = tokio::task::spawn_blocking(move || disk.shut_down());
+    let closed = closing.await.map_err(|error| Failure::System {
+        what: "close the store",
+        error: std::io::Error::other(error),
+    })?;
+    closed.map_err(Failure::Store)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn bind(checked: &Checked) -> Result<Vec<Listener>, Failure> {
+    let bind = |stated: &config::Listener| {
+        Listener::bind(&settings::listener(stated))
+            .map_err(|error| Failure::Listen { listener: stated.name.clone(), error })
+    };
+    checked.listeners.iter().map(bind).collect()
+}
+
+fn open_store(checked: &Checked) -> Result<(Box<dyn Store>, Loaded), Failure> {
+    let mut store: Box<dyn Store> = match &checked.store.engine {
+        Engine::Memory => {
+            tracing::warn!("store is in memory; what waits for absent clients ends with the process");
+            Box::new(MemoryStore::new())
+        }
+        Engine::Sled { path, cache } => {
+            let settings = store::Settings { cache_bytes: *cache };
+            Box::new(SledStore::open(path, settings).map_err(Failure::Store)?)
+        }
+    };
+    let loaded = store.load().map_err(Failure::Store)?;
+    for incident in &loaded.incidents {
+        tracing::warn!(incident = %incident, "store incident");
+    }
+    for record in &loaded.quarantined {
+        tracing::error!(
+            kind = ?record.kind,
+            key = record.key,
+            damage = ?record.damage,
+            "record damaged and set aside"
+        );
+    }
+    if !loaded.is_clean() {
+        tracing::warn!(
+            quarantined = loaded.quarantined_total,
+            quarantine_held = loaded.quarantine_held,
+            dropped = ?loaded.dropped,
+            repairs_failed = loaded.repairs_failed.as_ref().map(tracing::field::display),
+            "store was repaired"
+        );
+    }
+    tracing::info!(file_bytes = store.usage().file_bytes, "store opened");
+    Ok((store, loaded))
+}
+
+/// Does what is due when it is due.
+async fn keep_time(hub: Arc<Hub>) {
+    loop {
+        match hub.tick() {
+            None => hub.nearer_deadline.notified().await,
+            Some(next) => tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {}
+                () = hub.nearer_deadline.notified() => {}
+            },
+        }
+    }
+}
+
+/// All doors, and the way to close them.
+struct Gatehouse {
+    accepting: JoinSet<()>,
+    /// Each door's places and how many there are: all are free when its connections have ended.
+    places: Vec<(Arc<Semaphore>, u32)>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Gatehouse {
+    fn open(
+        checked: &Checked,
+        listeners: Vec<Listener>,
+        loaded: &[Extension],
+        hub: &Arc<Hub>,
+        reporter: &Arc<Reporter>,
+    ) -> Self {
+        let (stopping, stops) = watch::channel(false);
+        let (office, bench) = (Arc::new(Office::new()), judge::bench());
+        let mut gatehouse = Self { accepting: JoinSet::new(), places: Vec::new(), stopping };
+        for (stated, listener) in checked.listeners.iter().zip(listeners) {
+            let chain = extensions::of_chain(&stated.chain, loaded);
+            extensions::warn_of_gaps(&stated.name, &chain);
+            let places = Arc::new(Semaphore::new(stated.max_connections as usize));
+            gatehouse.places.push((Arc::clone(&places), stated.max_connections));
+            tracing::info!(listener = stated.name, address = %listener.local_addr(), "listening");
+            let door = Arc::new(Door {
+                name: stated.name.as_str().into(),
+                chain: Chain::new(chain, Arc::clone(&office)),
+                hub: Arc::clone(hub),
+                reporter: Arc::clone(reporter),
+                max_packet_size: checked.sessions.max_packet_size,
+                connect_timeout: stated.connect_timeout,
+                bench: Arc::clone(&bench),
+                places,
+                stopping: stops.clone(),
+            });
+            gatehouse.accepting.spawn(door.accept(listener));
+        }
+        gatehouse
+    }
+
+    /// Lets nobody in any more, tells those who are in, and waits for them to leave.
+    async fn close(mut self, hub: &Hub) {
+        self.accepting.shutdown().await;
+        self.stopping.send_replace(true);
+        hub.shut_down();
+        let emptied = async {
+            for (places, all) in &self.places {
+                // Fails only if the semaphore was closed, which nobody does.
+                let _ = places.acquire_many(*all).await;
+            }
+        };
+        if tokio::time::timeout(STOP_PATIENCE, emptied).await.is_err() {
+            tracing::warn!("some connections did not end in time and are cut");
+        }
+    }
+}
+
+/// A panic is a bug, but it ends one task only. What was said may hold what a client sent, so only
+/// words that stand in the program are logged.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let words = panic.payload().downcast_ref::<&'static str>().copied();
+        tracing::error!(
+            place = panic.location().map(tracing::field::display),
+            words,
+            thread = std::thread::current().name(),
+            "panic; the task that ran is ended, the gateway goes on"
+        );
+    }));
+}

@@ -1,0 +1,199 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use auth::{Grant, Identity, PermissionSet, PermissionSets};
+use extension_host::{AuthenticationOutcome, Connecting, Extension};
+use mqtt::ReasonCode;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Calls of CONNECT's hooks that may be under way together, in all listeners. More wait, as long
+/// as their connect-timeout lets them.
+pub(crate) const CONNECT_CALLS_MAX: usize = 32;
+
+/// The extensions of a listener, in the order in which they are asked.
+#[derive(Clone)]
+pub(crate) struct Chain {
+    extensions: Arc<[Extension]>,
+    office: Arc<Office>,
+}
+
+/// What all chains share.
+pub(crate) struct Office {
+    sets: Mutex<PermissionSets>,
+    connects: Arc<Semaphore>,
+}
+
+impl Office {
+    pub(crate) fn new() -> Self {
+        Self {
+            sets: Mutex::new(PermissionSets::new()),
+            connects: Arc::new(Semaphore::new(CONNECT_CALLS_MAX)),
+        }
+    }
+}
+
+/// Who a client is and what it may do, and who said so.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) permissions: Arc<PermissionSet>,
+    pub(crate) valid_for_ms: Option<u64>,
+    pub(crate) limits: auth::Limits,
+    /// The extension that said who.
+    pub(crate) authenticated_by: Arc<str>,
+    /// The extension that said what, to be asked where its permissions say so.
+    pub(crate) authority: Option<Extension>,
+    /// Time inside the extensions.
+    pub(crate) took: Duration,
+}
+
+/// Why a client is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What CONNACK says.
+    pub(crate) code: ReasonCode,
+    /// The extension that decided, if one did.
+    pub(crate) by: Option<Arc<str>>,
+    /// Its reason, or ours.
+    pub(crate) why: String,
+    /// Time inside the extensions.
+    pub(crate) took: Duration,
+}
+
+impl Chain {
+    pub(crate) fn new(extensions: Vec<Extension>, office: Arc<Office>) -> Self {
+        Self { extensions: extensions.into(), office }
+    }
+
+    /// Asks who a client is and what it may do. Whatever is not a clear yes refuses it.
+    pub(crate) async fn admit(
+        &self,
+        connecting: &Arc<Connecting>,
+        secret: Option<&[u8]>,
+        until: Instant,
+    ) -> Result<Standing, Refusal> {
+        let turn = Arc::clone(&self.office.connects).acquire_owned();
+        let Ok(Ok(turn)) = tokio::time::timeout_at(until, turn).await else {
+            let why = format!("{CONNECT_CALLS_MAX} other clients were being decided about all the time");
+            return Err(Refusal::ours(ReasonCode::ServerBusy, why));
+        };
+        let (chain, connecting) = (self.clone(), Arc::clone(connecting));
+        let secret = secret.map(<[u8]>::to_vec);
+        // The turn is part of the job: a caller that gives up leaves the guest running.
+        let job = tokio::task::spawn_blocking(move || {
+            let decided = chain.decide(&connecting, secret.as_deref());
+            drop(turn);
+            decided
+        });
+        job.await.unwrap_or_else(|panic| {
+            let why = format!("the call of an extension did not end in order: {panic}");
+            Err(Refusal::ours(ReasonCode::ServerUnavailable, why))
+        })
+    }
+
+    fn decide(
+        &self,
+        connecting: &Arc<Connecting>,
+        secret: Option<&[u8]>,
+    ) -> Result<Standing, Refusal> {
+        let mut took = Duration::ZERO;
+        let (authenticator, grant) = self.authenticate(connecting, secret, &mut took)?;
+        let identity = Arc::new(Identity {
+            client_id: connecting.client_id.as_str().into(),
+            principal: Arc::clone(&grant.principal),
+            attributes: grant.attributes,
+        });
+        let given = match grant.permissions {
+            Some(permissions) => Some((authenticator.clone(), permissions)),
+            None => self.authorize(&identity, connecting, &mut took)?,
+        };
+        let (authority, permissions) = match given {
+            Some((authority, stated)) => {
+                let mut sets = self.office.sets.lock().unwrap_or_else(PoisonError::into_inner);
+                let set = sets.intern(&stated).map_err(|error| {
+                    let why = format!("its permissions cannot be used: {error}");
+                    Refusal::by(&authority, ReasonCode::ServerUnavailable, why, took)
+                })?;
+                (Some(authority), set)
+            }
+            None => (None, Arc::new(PermissionSet::deny_all("no extension of the chain"))),
+        };
+        Ok(Standing {
+            identity,
+            permissions,
+            valid_for_ms: grant.valid_for_ms,
+            limits: grant.limits,
+            authenticated_by: Arc::clone(authenticator.id()),
+            authority,
+            took,
+        })
+    }
+
+    /// The first that accepts or rejects decides; one that fails refuses.
+    fn authenticate(
+        &self,
+        connecting: &Arc<Connecting>,
+        secret: Option<&[u8]>,
+        took: &mut Duration,
+    ) -> Result<(&Extension, Grant), Refusal> {
+        for extension in self.extensions.iter().filter(|e| e.hooks().authenticator) {
+            let answer = extension.authenticate(connecting, secret);
+            *took += answer.took;
+            match answer.result {
+                Ok(AuthenticationOutcome::Accept(grant)) => return Ok((extension, grant)),
+                Ok(AuthenticationOutcome::Abstain) => {}
+                Ok(AuthenticationOutcome::Reject { code, reason }) => {
+                    let why = reason.unwrap_or_else(|| "rejected without a reason".to_owned());
+                    return Err(Refusal::by(extension, code, why, *took));
+                }
+                Err(failure) => {
+                    let code = ReasonCode::ServerUnavailable;
+                    return Err(Refusal::by(extension, code, failure.to_string(), *took));
+                }
+            }
+        }
+        let why = "no extension of the chain accepted the client".to_owned();
+        Err(Refusal { took: *took, ..Refusal::ours(ReasonCode::NotAuthorized, why) })
+    }
+
+    /// The first that has permissions for the client gives them.
+    fn authorize(
+        &self,
+        identity: &Arc<Identity>,
+        connecting: &Arc<Connecting>,
+        took: &mut Duration,
+    ) -> Result<Option<(Extension, auth::Permissions)>, Refusal> {
+        for extension in self.extensions.iter().filter(|e| e.hooks().authorizer) {
+            let answer = extension.permissions(identity, connecting);
+            *took += answer.took;
+            match answer.result {
+                Ok(Some(permissions)) => return Ok(Some((extension.clone(), permissions))),
+                Ok(None) => {}
+                Err(failure) => {
+                    let code = ReasonCode::ServerUnavailable;
+                    return Err(Refusal::by(extension, code, failure.to_string(), *took));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Refusal {
+    /// A refusal that no extension decided.
+    pub(crate) fn ours(code: ReasonCode, why: impl Into<String>) -> Self {
+        Self { code, by: None, why: why.into(), took: Duration::ZERO }
+    }
+
+    fn by(extension: &Extension, code: ReasonCode, why: String, took: Duration) -> Self {
+        Self { code, by: Some(Arc::clone(extension.id())), why, took }
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.extensions.iter().map(Extension::id)).finish()
+    }
+}

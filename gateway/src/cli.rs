@@ -1,0 +1,207 @@
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+use crate::first_start::Plan;
+use crate::user::Password;
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Run { config: PathBuf },
+    Check { config: PathBuf },
+    Init(Plan),
+    AddUser { name: String, file: PathBuf, password: Password },
+    RemoveUser { name: String, file: PathBuf },
+    Version,
+    Help,
+}
+
+pub(crate) const HELP: &str = "\
+Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensions.
+
+  portcullis run --config FILE      run the gateway
+  portcullis check --config FILE    report everything that is wrong with a configuration: 0 nothing, 1 something
+  portcullis init --dir DIR [--extensions DIR] [--name NAME]...
+                                    first start: private CA, server certificate for NAME (a DNS name or an IP
+                                    address) besides localhost and the host name, a credential that is shown
+                                    once, and a configuration; keeps what exists
+  portcullis user add NAME --file FILE [--password-stdin]
+                                    add a user to a users file, or change the password: the first line of
+                                    standard input, or one that is made and shown once
+  portcullis user remove NAME --file FILE
+  portcullis version
+  portcullis help
+
+Signals while it runs: SIGHUP reads the configuration of the extensions again, SIGUSR1 logs all counters,
+SIGTERM and SIGINT stop it in order.";
+
+impl Command {
+    /// Reads the arguments after the program's name.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let mut words = Words::sort(arguments)?;
+        let command = match words.next().as_deref() {
+            Some("run") => Self::Run { config: words.path("--config")? },
+            Some("check") => Self::Check { config: words.path("--config")? },
+            Some("init") => Self::Init(Plan {
+                dir: words.path("--dir")?,
+                extensions: words.option("--extensions").map(PathBuf::from),
+                names: words.texts("--name")?,
+            }),
+            Some("user") => words.user()?,
+            Some("version" | "--version" | "-V") => Self::Version,
+            Some("help" | "--help" | "-h") => Self::Help,
+            Some(other) => {
+                return Err(usage(format!("\"{other}\" is not a command")));
+            }
+            None => return Err(usage("a command is missing".to_owned())),
+        };
+        words.finish()?;
+        Ok(command)
+    }
+}
+
+/// Writes text and a line end to standard output.
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout(), "{text}")
+        .map_err(|error| Failure::System { what: "write to standard output", error })
+}
+
+/// The arguments, told apart, as far as nobody has asked for them yet.
+struct Words {
+    plain: std::collections::VecDeque<String>,
+    options: Vec<(String, OsString)>,
+    password_stdin: bool,
+}
+
+impl Words {
+    fn sort(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let mut words =
+            Self { plain: Default::default(), options: Vec::new(), password_stdin: false };
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let text = argument
+                .into_string()
+                .map_err(|bad| usage(format!("argument {bad:?} is not text")))?;
+            if text == "--password-stdin" {
+                words.password_stdin = true;
+            } else if let Some((name, value)) =
+                text.split_once('=').filter(|(name, _)| name.starts_with("--"))
+            {
+                words.options.push((name.to_owned(), value.into()));
+            } else if text.starts_with("--") && !matches!(&*text, "--help" | "--version") {
+                let Some(value) = arguments.next() else {
+                    return Err(usage(format!("option {text} needs a value")));
+                };
+                words.options.push((text, value));
+            } else {
+                words.plain.push_back(text);
+            }
+        }
+        Ok(words)
+    }
+
+    fn next(&mut self) -> Option<String> {
+        self.plain.pop_front()
+    }
+
+    fn option(&mut self, name: &str) -> Option<OsString> {
+        let at = self.options.iter().position(|(known, _)| known == name)?;
+        Some(self.options.remove(at).1)
+    }
+
+    fn path(&mut self, name: &str) -> Result<PathBuf, Failure> {
+        let value = self.option(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from).ok_or_else(|| usage(format!("option {name} is missing")))
+    }
+
+    fn texts(&mut self, name: &str) -> Result<Vec<String>, Failure> {
+        let mut texts = Vec::new();
+        while let Some(value) = self.option(name) {
+            let text = value.into_string();
+            texts.push(text.map_err(|bad| usage(format!("{name} {bad:?} is not text")))?);
+        }
+        Ok(texts)
+    }
+
+    fn user(&mut self) -> Result<Command, Failure> {
+        let verb = self.next();
+        let name = self.next().ok_or_else(|| usage("the user's name is missing".to_owned()))?;
+        let file = self.path("--file")?;
+        match verb.as_deref() {
+            Some("add") => {
+                let stdin = std::mem::take(&mut self.password_stdin);
+                let password = if stdin { Password::FromStdin } else { Password::Made };
+                Ok(Command::AddUser { name, file, password })
+            }
+            Some("remove") => Ok(Command::RemoveUser { name, file }),
+            _ => Err(usage("\"user\" is followed by \"add\" or \"remove\"".to_owned())),
+        }
+    }
+
+    /// Whatever nobody asked for is a mistake.
+    fn finish(self) -> Result<(), Failure> {
+        let option = self.options.into_iter().next().map(|(name, _)| name);
+        let stdin = self.password_stdin.then(|| "--password-stdin".to_owned());
+        match self.plain.into_iter().next().or(option).or(stdin) {
+            Some(extra) => Err(usage(format!("\"{extra}\" has no meaning here"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn usage(why: String) -> Failure {
+    Failure::Usage(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        Command::parse(line.split_whitespace().map(OsString::from)).map_err(|f| f.to_string())
+    }
+
+    #[test]
+    fn commands_are_told_apart() {
+        let config = PathBuf::from("g.toml");
+        assert_eq!(parse("run --config g.toml"), Ok(Command::Run { config: config.clone() }));
+        assert_eq!(parse("check --config=g.toml"), Ok(Command::Check { config }));
+        assert_eq!(parse("--help"), Ok(Command::Help));
+        assert_eq!(parse("-V"), Ok(Command::Version));
+        let plan = Plan {
+            dir: "d".into(),
+            extensions: Some("e".into()),
+            names: vec!["a".to_owned(), "b".to_owned()],
+        };
+        let init = "init --name a --dir d --extensions e --name b";
+        assert_eq!(parse(init), Ok(Command::Init(plan)));
+        let (name, file) = ("ann".to_owned(), PathBuf::from("u"));
+        let add = Command::AddUser {
+            name: name.clone(),
+            file: file.clone(),
+            password: Password::FromStdin,
+        };
+        assert_eq!(parse("user add ann --file u --password-stdin"), Ok(add));
+        assert_eq!(parse("user remove ann --file u"), Ok(Command::RemoveUser { name, file }));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (line, named) in [
+            ("", "a command is missing"),
+            ("walk", "\"walk\" is not a command"),
+            ("run", "option --config is missing"),
+            ("run --config", "option --config needs a value"),
+            ("run --config a --config b", "\"--config\" has no meaning here"),
+            ("run --config a b", "\"b\" has no meaning here"),
+            ("user", "the user's name is missing"),
+            ("user drop ann --file u", "followed by \"add\" or \"remove\""),
+            ("user remove ann --file u --password-stdin", "\"--password-stdin\" has no meaning"),
+        ] {
+            let said = parse(line).expect_err(line);
+            assert!(said.contains(named), "{line}: {said}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+use std::sync::Arc;
+
+use auth::{Fallback, Identity};
+use broker::{Answer, Question, Requested, Verdict};
+use extension_host::{Connecting, Extension, Publication, SubscriptionRequest};
+use mqtt::TopicFilter;
+use tokio::sync::Semaphore;
+
+use crate::chain::Standing;
+
+/// Questions of connected clients that extensions may be answering together. They have their own
+/// places: clients that are in do not wait for strangers that want to be.
+pub(crate) const QUESTIONS_MAX: usize = 32;
+
+/// Answers what a client's permission set leaves to the extension that gave it.
+#[derive(Clone)]
+pub(crate) struct Judge {
+    bench: Arc<Semaphore>,
+    /// `None` where the permission set decides everything by itself.
+    case: Option<Arc<Case>>,
+}
+
+/// Whom the questions are about, and who answers them.
+struct Case {
+    authority: Extension,
+    identity: Arc<Identity>,
+    connecting: Arc<Connecting>,
+}
+
+/// The places for questions, shared by all connections.
+pub(crate) fn bench() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(QUESTIONS_MAX))
+}
+
+impl Judge {
+    pub(crate) fn new(
+        bench: Arc<Semaphore>,
+        standing: &Standing,
+        connecting: &Arc<Connecting>,
+    ) -> Self {
+        let asks = standing.permissions.permissions().fallback == Fallback::Ask;
+        let case = standing.authority.as_ref().filter(|_| asks).map(|authority| {
+            Arc::new(Case {
+                authority: authority.clone(),
+                identity: Arc::clone(&standing.identity),
+                connecting: Arc::clone(connecting),
+            })
+        });
+        Self { bench, case }
+    }
+
+    /// Has a question answered. Whatever is not a clear yes denies.
+    pub(crate) async fn answer(&self, question: Question) -> Answer {
+        let shape = Shape::of(&question);
+        let Some(case) = self.case.clone() else {
+            return shape.denied("no extension answers questions about this client");
+        };
+        let Ok(turn) = Arc::clone(&self.bench).acquire_owned().await else {
+            return shape.denied("the gateway stops");
+        };
+        let job = tokio::task::spawn_blocking(move || {
+            let answer = case.answer(&question);
+            drop(turn);
+            answer
+        });
+        job.await.unwrap_or_else(|_| shape.denied("the call of the extension did not end in order"))
+    }
+}
+
+impl Case {
+    fn answer(&self, question: &Question) -> Answer {
+        match question {
+            Question::Publish { topic, qos, retain, payload_len } => {
+                let publication = Publication {
+                    topic,
+                    qos: *qos,
+                    retain: *retain,
+                    payload_len: u32::try_from(*payload_len).unwrap_or(u32::MAX),
+                };
+                let answer = self.authority.authorize_publish(
+                    &self.identity,
+                    &self.connecting,
+                    &publication,
+                );
+                self.log("publish", topic, answer.took);
+                Answer::Publish(match answer.result {
+                    Ok(verdict) => self.verdict(verdict),
+                    Err(failure) => self.denial(&failure.to_string()),
+                })
+            }
+            Question::Subscribe(requested) => Answer::Subscribe(self.subscribe(requested)),
+        }
+    }
+
+    fn subscribe(&self, requested: &[Requested]) -> Vec<Verdict> {
+        let entries: Result<Vec<_>, _> = requested
+            .iter()
+            .map(|entry| {
+                TopicFilter::new(&entry.filter).map(|filter| SubscriptionRequest {
+                    filter: filter.matcher(),
+                    share_group: filter.share_group(),
+                    qos: entry.qos,
+                })
+            })
+            .collect();
+        let all = |why: &str| requested.iter().map(|_| self.denial(why)).collect();
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return all(&error.to_string()),
+        };
+        let answer =
+            self.authority.authorize_subscribe(&self.identity, &self.connecting, &entries);
+        for entry in requested {
+            self.log("subscribe", &entry.filter, answer.took);
+        }
+        match answer.result {
+            Ok(verdicts) => verdicts.into_iter().map(|verdict| self.verdict(verdict)).collect(),
+            Err(failure) => all(&failure.to_string()),
+        }
+    }
+
+    fn verdict(&self, verdict: extension_host::Verdict) -> Verdict {
+        match verdict {
+            extension_host::Verdict::Allow { .. } => Verdict::Allow,
+            extension_host::Verdict::Deny { reason, .. } => {
+                self.denial(reason.as_deref().unwrap_or("denied without a reason"))
+            }
+            extension_host::Verdict::Abstain => self.denial("the extension abstained"),
+        }
+    }
+
+    fn denial(&self, why: &str) -> Verdict {
+        Verdict::Deny { why: format!("{}: {why}", self.authority.id()) }
+    }
+
+    /// A denial is reported by the broker; this says what the question cost.
+    fn log(&self, action: &str, topic: &str, took: std::time::Duration) {
+        tracing::debug!(
+            client = &*self.identity.client_id,
+            principal = &*self.identity.principal,
+            extension = &**self.authority.id(),
+            action,
+            topic,
+            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "extension asked"
+        );
+    }
+}
+
+/// What kind of answer a question wants.
+enum Shape {
+    Publish,
+    Subscribe(usize),
+}
+
+impl Shape {
+    fn of(question: &Question) -> Self {
+        match question {
+            Question::Publish { .. } => Self::Publish,
+            Question::Subscribe(entries) => Self::Subscribe(entries.len()),
+        }
+    }
+
+    fn denied(&self, why: &str) -> Answer {
+        let denial = || Verdict::Deny { why: why.to_owned() };
+        match self {
+            Self::Publish => Answer::Publish(denial()),
+            Self::Subscribe(entries) => {
+                Answer::Subscribe(std::iter::repeat_with(denial).take(*entries).collect())
+            }
+        }
+    }
+}

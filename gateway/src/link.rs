@@ -1,0 +1,295 @@
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use broker::{Answer, Closing, Conversation, Outbox, Question};
+use mqtt::{Decoder, ReasonCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use crate::hub::{Hub, Next, Registration};
+
+/// Bytes that are asked of a socket at a time, and that may wait to be written before it is
+/// not read any more.
+const READ_MAX: usize = 64 * 1024;
+
+/// With TLS a read may bring the rest of a record more than was asked for.
+const READ_ROOM: usize = READ_MAX + 18 * 1024;
+
+/// How long a peer may take to read its last bytes once the broker has let go of it.
+pub(crate) const LINGER: Duration = Duration::from_secs(5);
+
+/// How long a peer may take to close its side once it has been sent everything.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// One buffer per thread serves every connection, so that an idle one costs none.
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_ROOM].into_boxed_slice());
+}
+
+/// One accepted connection: moves bytes between the socket and the hub. It holds no MQTT
+/// state besides the decoder and the bytes of a packet that is not complete.
+pub(crate) struct Link<S> {
+    stream: S,
+    hub: Arc<Hub>,
+    registration: Registration,
+    conversation: Conversation,
+    decoder: Decoder,
+    /// Bytes that were read and not handled yet.
+    unhandled: Vec<u8>,
+    /// Below this length `unhandled` holds no whole packet.
+    wanted: usize,
+    /// `unhandled` may hold a whole packet, or one that waits for `answer`.
+    try_again: bool,
+    answer: Option<Answer>,
+    may_read: bool,
+    outbox: Outbox,
+    written: usize,
+    needs_flush: bool,
+    closing: bool,
+    /// Runs while the last bytes are written.
+    linger: Option<Pin<Box<Sleep>>>,
+    /// All has been written; what the peer still sends is thrown away until it closes.
+    shut: bool,
+}
+
+/// Why [`Link::poll`] came to a stop.
+pub(crate) enum Step {
+    /// The packet at the front waits for this to be answered.
+    Ask(Question),
+    /// The connection is over.
+    Done,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(crate) fn new(
+        stream: S,
+        hub: Arc<Hub>,
+        registration: Registration,
+        conversation: Conversation,
+        decoder: Decoder,
+        unhandled: Vec<u8>,
+    ) -> Self {
+        // What came behind CONNECT, and the CONNACK that waits, are looked at first.
+        registration.mailbox.ring();
+        Self {
+            stream,
+            hub,
+            registration,
+            conversation,
+            decoder,
+            try_again: !unhandled.is_empty(),
+            unhandled,
+            wanted: 0,
+            answer: None,
+            may_read: true,
+            outbox: Outbox::default(),
+            written: 0,
+            needs_flush: false,
+            closing: false,
+            linger: None,
+            shut: false,
+        }
+    }
+
+    /// Runs until the packet at the front needs an answer or the connection is over.
+    pub(crate) async fn run(&mut self) -> Step {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    /// Gives the answer that [`Step::Ask`] asked for.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        self.answer = Some(answer);
+        self.try_again = true;
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        self.registration.mailbox.listen(context);
+        match self.advance(context) {
+            Poll::Pending if self.gave_up_waiting(context) => Poll::Ready(Step::Done),
+            step => step,
+        }
+    }
+
+    /// Goes on until the socket or the hub makes it wait.
+    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            if self.shut {
+                return self.discard(context);
+            }
+            let written = self.poll_write(context);
+            if let Poll::Ready(Err(error)) = &written {
+                return Poll::Ready(self.lost("write to", error));
+            }
+            if written.is_ready() && self.closing {
+                self.shut = match ready!(Pin::new(&mut self.stream).poll_shutdown(context)) {
+                    Ok(()) => true,
+                    // The peer has gone already; there is nobody left to tell.
+                    Err(_) => return Poll::Ready(Step::Done),
+                };
+                self.linger = Some(Box::pin(tokio::time::sleep(FAREWELL)));
+                continue;
+            }
+            if written.is_ready() && self.registration.mailbox.take_ring() {
+                self.fetch();
+                continue;
+            }
+            if self.closing {
+                return Poll::Pending;
+            }
+            if self.try_again {
+                self.try_again = false;
+                match self.handle_joined() {
+                    Next::Read | Next::Closed => continue,
+                    Next::Ask(question) => return Poll::Ready(Step::Ask(question)),
+                }
+            }
+            if !self.may_read || (written.is_pending() && self.outbox.len() >= READ_MAX) {
+                return Poll::Pending;
+            }
+            match ready!(self.poll_read(context)) {
+                Ok(Next::Read | Next::Closed) => {}
+                Ok(Next::Ask(question)) => return Poll::Ready(Step::Ask(question)),
+                Err(error) => return Poll::Ready(self.lost("read from", &error)),
+            }
+        }
+    }
+
+    /// Reads until the peer closes. Closing over unread bytes would reset the connection, and
+    /// a reset overtakes the last bytes that were written.
+    fn discard(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            loop {
+                let mut filled = ReadBuf::new(buffer);
+                match ready!(Pin::new(&mut self.stream).poll_read(context, &mut filled)) {
+                    Ok(()) if !filled.filled().is_empty() => {}
+                    Ok(()) | Err(_) => return Poll::Ready(Step::Done),
+                }
+            }
+        })
+    }
+
+    /// Whether the broker has let go of the connection and the peer takes too long over the rest.
+    fn gave_up_waiting(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.closing && !self.registration.mailbox.is_closed() {
+            return false;
+        }
+        let linger = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        linger.as_mut().poll(context).is_ready()
+    }
+
+    /// Writes what is in hand until none is left.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        const SEGMENTS: usize = 16;
+        while self.written < self.outbox.len() {
+            let mut slices = [io::IoSlice::new(&[]); SEGMENTS];
+            let mut count = 0;
+            for (slice, segment) in slices.iter_mut().zip(self.outbox.segments(self.written)) {
+                *slice = io::IoSlice::new(segment);
+                count += 1;
+            }
+            let slices = slices.get(..count).unwrap_or_default();
+            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+            self.needs_flush = true;
+        }
+        if !self.outbox.is_empty() {
+            self.outbox.clear();
+            self.written = 0;
+        }
+        if self.needs_flush {
+            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            self.needs_flush = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Fetches output, and notices when the broker has let go.
+    fn fetch(&mut self) {
+        if let Some(last) = self.registration.mailbox.take_last() {
+            self.outbox = last;
+            self.closing = true;
+            return;
+        }
+        let (alive, may_read) = self.hub.take_output(self.conversation, self.registration.link, &mut self.outbox);
+        self.may_read = may_read && alive;
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Next>> {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let mut filled = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut filled))?;
+            let bytes = filled.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            if self.unhandled.is_empty() {
+                return Poll::Ready(Ok(self.handle_fresh(bytes)));
+            }
+            self.unhandled.extend_from_slice(bytes);
+            if self.unhandled.len() < self.wanted {
+                return Poll::Ready(Ok(Next::Read));
+            }
+            Poll::Ready(Ok(self.handle_joined()))
+        })
+    }
+
+    /// Passes on bytes that nothing came before, and keeps what is left of them.
+    fn handle_fresh(&mut self, bytes: &[u8]) -> Next {
+        let (consumed, next) = self.pass(bytes);
+        if let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            self.unhandled = rest.to_vec();
+        }
+        next
+    }
+
+    /// Passes on what was kept. A packet that is still not complete is not copied once more.
+    fn handle_joined(&mut self) -> Next {
+        let joined = std::mem::take(&mut self.unhandled);
+        let (consumed, next) = self.pass(&joined);
+        match joined.get(consumed..) {
+            Some(_) if consumed == 0 => self.unhandled = joined,
+            Some(rest) if !rest.is_empty() => self.unhandled = rest.to_vec(),
+            _ => {}
+        }
+        next
+    }
+
+    fn pass(&mut self, bytes: &[u8]) -> (usize, Next) {
+        let batch = self.hub.receive(
+            self.conversation,
+            self.registration.link,
+            &mut self.decoder,
+            bytes,
+            self.answer.take(),
+            &mut self.outbox,
+        );
+        self.may_read = batch.may_read;
+        self.wanted = bytes.len().saturating_sub(batch.consumed).saturating_add(batch.missing);
+        (batch.consumed, batch.next)
+    }
+
+    /// The network connection is gone.
+    fn lost(&mut self, verb: &str, error: &io::Error) -> Step {
+        let why = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the client closed the connection without DISCONNECT".to_owned(),
+            _ => format!("cannot {verb} the socket: {error}"),
+        };
+        self.hub.disconnect(self.conversation, Closing::new(ReasonCode::UnspecifiedError, why));
+        Step::Done
+    }
+}
+
+impl<S> Drop for Link<S> {
+    /// Whatever ended the task, a panic included: the broker must not go on as if the client were there.
+    fn drop(&mut self) {
+        let why = "the connection's task ended";
+        self.hub.disconnect(self.conversation, Closing::new(ReasonCode::UnspecifiedError, why));
+    }
+}

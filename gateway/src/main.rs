@@ -1,0 +1,49 @@
+//! `portcullis`, the gateway. `cli` says what it can be told, `app` puts the parts together.
+
+mod accept;
+mod app;
+mod chain;
+mod cli;
+mod clock;
+mod connecting;
+mod counters;
+mod disk;
+mod extensions;
+mod failure;
+mod first_start;
+mod greeting;
+mod hub;
+mod judge;
+mod link;
+mod mailbox;
+mod report;
+mod secret;
+mod settings;
+mod signals;
+mod user;
+mod users;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use cli::Command;
+
+fn main() -> ExitCode {
+    let outcome = Command::parse(std::env::args_os().skip(1)).and_then(|command| match command {
+        Command::Run { config } => app::run(&config),
+        Command::Check { config } => app::check(&config),
+        Command::Init(plan) => first_start::init(&plan),
+        Command::AddUser { name, file, password } => user::add(&name, &file, password),
+        Command::RemoveUser { name, file } => user::remove(&name, &file),
+        Command::Version => cli::say(concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
+        Command::Help => cli::say(cli::HELP),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // With standard error gone there is nobody to tell; the exit code still does.
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! From the checked configuration to the settings of each part.
+
+use std::time::Duration;
+
+use config::Checked;
+
+/// Connections that the kernel may hold ready for one listener.
+const BACKLOG: u32 = 1024;
+
+/// The protocol name of MQTT in TLS (registered with IANA).
+const ALPN: &[u8] = b"mqtt";
+
+pub(crate) fn broker(checked: &Checked) -> broker::Settings {
+    let (sessions, broker, store) = (&checked.sessions, &checked.broker, &checked.store);
+    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    broker::Settings {
+        receive_maximum: sessions.receive_maximum,
+        max_inflight: sessions.max_inflight,
+        max_packet_size: sessions.max_packet_size,
+        max_session_expiry: seconds(sessions.max_expiry),
+        max_keep_alive: u16::try_from(sessions.max_keep_alive.as_secs()).unwrap_or(u16::MAX),
+        max_queued_messages: sessions.max_queued_messages as usize,
+        max_queued_bytes: size(sessions.max_queued_bytes),
+        max_queued_bytes_total: size(broker.max_queued_bytes_total),
+        max_outbox_bytes: size(broker.outbound_buffer),
+        max_subscriptions: sessions.max_subscriptions as usize,
+        max_topic_levels: usize::from(sessions.max_topic_levels),
+        max_retained_messages: broker.max_retained_messages as usize,
+        max_retained_bytes: size(broker.max_retained_bytes),
+        max_journal_bytes: size(store.max_pending),
+        persist_delay: store.persist_delay,
+    }
+}
+
+pub(crate) fn listener(listener: &config::Listener) -> transport::Settings {
+    let kind = match &listener.transport {
+        config::Transport::Tcp => transport::Kind::Tcp,
+        config::Transport::Tls(tls) => transport::Kind::Tls(tls_settings(tls)),
+    };
+    transport::Settings { bind: listener.bind, kind, backlog: BACKLOG }
+}
+
+fn tls_settings(tls: &config::Tls) -> transport::TlsSettings {
+    let (client_auth, client_ca) = match &tls.client_auth {
+        config::ClientAuth::None => (transport::ClientAuth::None, None),
+        config::ClientAuth::Optional(ca) => (transport::ClientAuth::Optional, Some(ca.clone())),
+        config::ClientAuth::Required(ca) => (transport::ClientAuth::Required, Some(ca.clone())),
+    };
+    transport::TlsSettings {
+        cert: tls.cert.clone(),
+        key: tls.key.clone(),
+        client_ca,
+        client_auth,
+        min_version: match tls.min_version {
+            config::TlsVersion::V1_2 => transport::TlsVersion::V1_2,
+            config::TlsVersion::V1_3 => transport::TlsVersion::V1_3,
+        },
+        alpn: vec![ALPN.to_vec()],
+    }
+}
+
+pub(crate) fn committer(checked: &Checked) -> store::CommitterSettings {
+    store::CommitterSettings {
+        group_delay: checked.store.group_commit_delay,
+        ..store::CommitterSettings::default()
+    }
+}
+
+pub(crate) fn extension_limits(extension: &config::Extension) -> extension_host::ExtensionLimits {
+    extension_host::ExtensionLimits {
+        memory_bytes: size(extension.memory),
+        instances: extension.instances as usize,
+        deadline_init: extension.deadlines.init,
+        deadline_authenticate: extension.deadlines.authenticate,
+        deadline_authorize: extension.deadlines.authorize,
+        ..extension_host::ExtensionLimits::default()
+    }
+}
+
+pub(crate) fn capability(grant: config::Grant) -> extension_host::Capability {
+    match grant {
+        config::Grant::Log => extension_host::Capability::Log,
+        config::Grant::Config => extension_host::Capability::Config,
+        config::Grant::Credentials => extension_host::Capability::Credentials,
+    }
+}
+
+/// On a 32-bit board a size above its memory is no limit at all.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+pub(crate) fn log(checked: &Checked) -> telemetry::Settings {
+    telemetry::Settings {
+        level: match checked.log.level {
+            config::Level::Error => telemetry::Level::Error,
+            config::Level::Warn => telemetry::Level::Warn,
+            config::Level::Info => telemetry::Level::Info,
+            config::Level::Debug => telemetry::Level::Debug,
+            config::Level::Trace => telemetry::Level::Trace,
+        },
+        format: match checked.log.format {
+            config::Format::Text => telemetry::Format::Text,
+            config::Format::Json => telemetry::Format::Json,
+        },
+    }
+}

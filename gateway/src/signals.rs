@@ -1,0 +1,69 @@
+use std::sync::Arc;
+
+use config::Checked;
+use extension_host::Extension;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::counters;
+use crate::disk::Disk;
+use crate::extensions;
+use crate::failure::Failure;
+use crate::hub::Hub;
+
+/// What the operator can ask of a gateway that runs.
+pub(crate) struct Signals {
+    stop: Signal,
+    interrupt: Signal,
+    reload: Signal,
+    count: Signal,
+}
+
+/// What a signal may be about.
+pub(crate) struct Subject {
+    pub(crate) checked: Arc<Checked>,
+    pub(crate) extensions: Arc<[Extension]>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) disk: Disk,
+}
+
+impl Signals {
+    /// From here on the signals no longer end the process by themselves.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let catch = |kind| {
+            signal(kind).map_err(|error| Failure::System { what: "listen for signals", error })
+        };
+        Ok(Self {
+            stop: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            reload: catch(SignalKind::hangup())?,
+            count: catch(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Does what signals ask for until one says stop; answers its name.
+    pub(crate) async fn obey(&mut self, subject: &Subject) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.stop.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.reload.recv() => subject.reconfigure().await,
+                _ = self.count.recv() => subject.count(),
+            }
+        }
+    }
+}
+
+impl Subject {
+    /// Logs all counters.
+    pub(crate) fn count(&self) {
+        counters::log(&self.hub, &self.disk, &self.extensions);
+    }
+
+    async fn reconfigure(&self) {
+        let (checked, loaded) = (Arc::clone(&self.checked), Arc::clone(&self.extensions));
+        let job = tokio::task::spawn_blocking(move || extensions::reconfigure(&checked, &loaded));
+        if job.await.is_err() {
+            tracing::error!("reconfiguration did not end in order; the extensions go on as they are");
+        }
+    }
+}
