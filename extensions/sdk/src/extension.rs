@@ -1,0 +1,80 @@
+#[cfg(any(feature = "authenticator", feature = "authorizer"))]
+use crate::{Client, Connection, HookError};
+#[cfg(feature = "authenticator")]
+use crate::{Outcome, Secret};
+#[cfg(feature = "authorizer")]
+use crate::{PermissionSet, Publication, Subscription, Verdict};
+
+use crate::Config;
+
+/// What every extension is.
+pub trait Extension: Sized + 'static {
+    /// Makes the value that serves one instance's calls; called once, before any hook.
+    ///
+    /// New settings come with a new instance: a running one never sees them change.
+    ///
+    /// # Errors
+    /// A text for the operator that says which key or line is wrong and what would be right, all
+    /// faults at once. The gateway then refuses the extension, or keeps the one that runs.
+    fn start(config: &Config) -> Result<Self, String>;
+}
+
+/// Says who a client is.
+#[cfg(feature = "authenticator")]
+pub trait Authenticator: Extension {
+    /// Called for each CONNECT.
+    ///
+    /// # Errors
+    /// When the hook could not do its work. That is no verdict: the client is refused as "server unavailable".
+    fn authenticate(
+        &self,
+        client: &Client,
+        connection: &Connection,
+        secret: Secret,
+    ) -> Result<Outcome, HookError>;
+}
+
+/// Says what a client may do.
+#[cfg(feature = "authorizer")]
+pub trait Authorizer: Extension {
+    /// Called once for each client, when it has been authenticated. None abstains: the next extension in
+    /// the listener's chain is asked.
+    ///
+    /// # Errors
+    /// When the hook could not do its work. That is no verdict: the client is refused.
+    fn permissions(
+        &self,
+        client: &Client,
+        connection: &Connection,
+    ) -> Result<Option<PermissionSet>, HookError>;
+
+    /// Called for a publish that no rule of this extension's set matches, if the set says
+    /// [`Fallback::Ask`](crate::Fallback::Ask). Abstains unless written.
+    ///
+    /// # Errors
+    /// When the hook could not do its work. That is no verdict: the publish is refused.
+    fn authorize_publish(
+        &self,
+        client: &Client,
+        connection: &Connection,
+        publication: &Publication,
+    ) -> Result<Verdict, HookError> {
+        let _ = (client, connection, publication);
+        Ok(Verdict::abstain())
+    }
+
+    /// Called for each entry of a SUBSCRIBE packet that no rule of this extension's set matches, if the
+    /// set says [`Fallback::Ask`](crate::Fallback::Ask). Abstains unless written.
+    ///
+    /// # Errors
+    /// When the hook could not do its work. That is no verdict: the whole packet's entries are refused.
+    fn authorize_subscribe(
+        &self,
+        client: &Client,
+        connection: &Connection,
+        subscription: &Subscription,
+    ) -> Result<Verdict, HookError> {
+        let _ = (client, connection, subscription);
+        Ok(Verdict::abstain())
+    }
+}

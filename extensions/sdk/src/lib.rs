@@ -1,0 +1,93 @@
+//! Write an extension of the Portcullis MQTT gateway in Rust.
+//!
+//! An extension is a type that implements [`Extension`] and a trait for each hook; [`register!`] makes it
+//! the component. Name the hooks as features of this crate, so that the component exports exactly those:
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib"]
+//!
+//! [dependencies]
+//! portcullis-extension = { version = "0.1", features = ["authenticator"] }
+//! ```
+//!
+//! An authenticator that lets in one device, whose name is in the configuration:
+//!
+#![cfg_attr(feature = "authenticator", doc = "```")]
+#![cfg_attr(not(feature = "authenticator"), doc = "```ignore")]
+//! use portcullis_extension::{
+//!     Authenticator, Client, Config, Connection, Denial, Extension, Grant, HookError, Outcome, Secret,
+//!     reason,
+//! };
+//!
+//! struct OneDevice {
+//!     name: String,
+//! }
+//!
+//! impl Extension for OneDevice {
+//!     fn start(config: &Config) -> Result<Self, String> {
+//!         Ok(Self { name: config.require("device")? })
+//!     }
+//! }
+//!
+//! impl Authenticator for OneDevice {
+//!     fn authenticate(
+//!         &self,
+//!         client: &Client,
+//!         connection: &Connection,
+//!         _secret: Secret,
+//!     ) -> Result<Outcome, HookError> {
+//!         let Some(certificate) = connection.peer_certificate() else {
+//!             return Ok(Outcome::Abstain);
+//!         };
+//!         Ok(if certificate.common_name.as_ref() == Some(&self.name) {
+//!             Outcome::Accept(Grant::new(&self.name))
+//!         } else {
+//!             Outcome::Reject(Denial::new(reason::NOT_AUTHORIZED, "this device is not known here"))
+//!         })
+//!     }
+//! }
+//!
+//! portcullis_extension::register!(OneDevice);
+//! # fn main() {}
+//! ```
+//!
+//! Each instance of a component serves one call at a time and holds its own value; the gateway makes and
+//! discards instances as it sees fit, so a hook keeps nothing between calls that it could not lose.
+//! What a hook may do and when it is called is told in `wit/README.md`.
+
+#[doc(hidden)]
+pub mod bindings;
+mod config;
+mod extension;
+mod grant;
+pub mod log;
+pub mod reason;
+mod register;
+mod verdict;
+
+pub use bindings::portcullis::gateway::types::{
+    Actions, Certificate, Client, Connection, Denial, Effect, Fallback, HookError, PermissionSet,
+    Qos, Rule,
+};
+pub use bindings::portcullis::host::credentials::{PasswordCheck, verify_password};
+pub use config::Config;
+pub use extension::Extension;
+
+#[cfg(feature = "authenticator")]
+pub use bindings::exports::portcullis::gateway::authenticator::{Grant, Outcome, Secret};
+#[cfg(feature = "authenticator")]
+pub use extension::Authenticator;
+
+#[cfg(feature = "authorizer")]
+pub use bindings::exports::portcullis::gateway::authorizer::{
+    Opinion, Publication, Subscription, Verdict,
+};
+#[cfg(feature = "authorizer")]
+pub use extension::Authorizer;
+
+/// What [`register!`] expands to. Not for use by hand, and not covered by any promise.
+#[doc(hidden)]
+pub mod expansion {
+    pub use crate::register::{Hooks, Instance};
+}
