@@ -42,26 +42,29 @@ fn wear(group: u64) {
     let total = if group == 1 { 2_000 } else { 20_000 };
     let dir = tempfile::tempdir().unwrap();
     let mut store = opened(dir.path());
-    let fill = phase(total, group, |first, count| store.commit(&puts(first, count)).unwrap().bytes);
-    let drain =
-        phase(total, group, |first, count| store.commit(&removes(first, count)).unwrap().bytes);
-    for (name, (rate, handed, written)) in [("fill", fill), ("drain", drain)] {
-        println!(
-            "{name} by {group}: {rate} msg/s, {handed} B/msg handed to sled, {written} B/msg to disk"
-        );
-    }
+    phase("fill", total, group, |first, count| store.commit(&puts(first, count)).unwrap().bytes);
+    phase("drain", total, group, |first, count| {
+        store.commit(&removes(first, count)).unwrap().bytes
+    });
 }
 
-fn phase(total: u64, group: u64, mut commit: impl FnMut(u64, u64) -> u64) -> (u64, u64, u64) {
-    let (before, began) = (written(), Instant::now());
+/// Prints, per message, the bytes handed to sled, those that sled wrote, and those of
+/// the cache pages that this made dirty. The last number is an upper bound: where the
+/// kernel caches files in large folios it counts a whole one for each write.
+fn phase(name: &str, total: u64, group: u64, mut commit: impl FnMut(u64, u64) -> u64) {
+    let (wrote, dirtied, began) = (counter("wchar"), counter("write_bytes"), Instant::now());
     let mut handed = 0;
-    let mut first = 1;
-    while first <= total {
+    for first in (1..=total).step_by(usize::try_from(group).unwrap()) {
         handed += commit(first, group);
-        first += group;
     }
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap().max(1);
-    (total * 1_000_000 / micros, handed / total, (written() - before) / total)
+    println!(
+        "{name} by {group}: {} msg/s; B/msg: {} handed over, {} written, {} dirtied",
+        total * 1_000_000 / micros,
+        handed / total,
+        (counter("wchar") - wrote) / total,
+        (counter("write_bytes") - dirtied) / total,
+    );
 }
 
 fn opened(dir: &std::path::Path) -> SledStore {
@@ -109,10 +112,9 @@ fn removes(first: u64, count: u64) -> Vec<Op> {
     (first..first + count).flat_map(remove).collect()
 }
 
-/// Bytes that this process caused to be written to storage; 0 where the kernel does
-/// not count them.
-fn written() -> u64 {
+/// A counter of this process's I/O in bytes; 0 where the kernel keeps none.
+fn counter(name: &str) -> u64 {
     let counters = fs::read_to_string("/proc/self/io").unwrap_or_default();
-    let line = counters.lines().find_map(|line| line.strip_prefix("write_bytes: "));
-    line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
+    let mut lines = counters.lines().filter_map(|line| line.split_once(": "));
+    lines.find(|(key, _)| *key == name).and_then(|(_, bytes)| bytes.parse().ok()).unwrap_or(0)
 }

@@ -207,3 +207,29 @@ impl Engine for MemoryEngine {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::{meta, put_number},
+        record::FORMAT,
+    };
+
+    #[test]
+    fn a_store_of_a_later_release_is_refused_and_left_alone() {
+        let store = MemoryStore::new();
+        store.clone().load().unwrap();
+        let mut writes = Writes::new();
+        put_number(&mut writes, meta::FORMAT, u64::from(FORMAT) + 1);
+        MemoryEngine(Arc::clone(&store.disk)).apply(&writes).unwrap();
+        let before = store.disk().entries.clone();
+        let mut later = store.restarted();
+        for _ in 0..2 {
+            let error = later.load().unwrap_err();
+            assert!(matches!(error, StoreError::NewerFormat { found: 2, supported: 1 }), "{error}");
+            later.commit(&[]).unwrap_err();
+        }
+        assert!(later.disk().entries == before);
+    }
+}
