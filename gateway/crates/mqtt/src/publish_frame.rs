@@ -3,7 +3,6 @@
 use crate::error::EncodeError;
 use crate::ident::{PacketId, QoS, Version};
 use crate::packet::Publish;
-use crate::properties::write_section;
 use crate::sink::{Body, Sink, measure};
 use crate::topic::TopicName;
 use crate::varint;
@@ -16,7 +15,7 @@ pub type OutgoingPublish<'a> = Publish<'a>;
 pub struct PublishFrame;
 
 /// Where things are in a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FrameLayout {
     /// Bytes from the start of the frame to its packet identifier, if it has one.
     pub packet_id_at: Option<usize>,
@@ -44,7 +43,7 @@ impl PublishFrame {
         let start = out.len();
         let topic = head.topic.map_or("", TopicName::as_str);
         let section = match version {
-            Version::V5 => measure(|length| write_section(&head, length))? as usize,
+            Version::V5 => measure(|length| head.write_properties(length))? as usize,
             Version::V3_1_1 => 0,
         };
         let fixed = 2 + topic.len() + if confirmed { 2 } else { 0 } + section;
@@ -52,8 +51,8 @@ impl PublishFrame {
             length.add(fixed + publish.payload.len());
             Ok(())
         })?;
-        out.put(&[head.first_byte()]);
-        out.varint(remaining);
+        out.reserve(1 + varint::len(remaining) + fixed);
+        out.fixed_header(head.first_byte(), remaining);
         let body = 1 + varint::len(remaining);
         head.write(version, out)?;
         debug_assert_eq!(out.len() - start, body + fixed, "the head is as long as was counted");

@@ -22,8 +22,7 @@ pub(crate) fn encode<B: Body>(
 ) -> Result<(), EncodeError> {
     let remaining = measure(|sink| body.write(version, sink))?;
     out.reserve(1 + varint::len(remaining) + remaining as usize);
-    out.put(&[body.first_byte()]);
-    out.varint(remaining);
+    out.fixed_header(body.first_byte(), remaining);
     body.write(version, out)
 }
 
@@ -77,6 +76,17 @@ pub(crate) trait Sink: Sized {
 
     fn u32(&mut self, value: u32) {
         self.put(&value.to_be_bytes());
+    }
+
+    /// Packet type, flags and remaining length (2.1).
+    fn fixed_header(&mut self, first: u8, remaining: u32) {
+        match u8::try_from(remaining) {
+            Ok(short @ 0..0x80) => self.put(&[first, short]),
+            _ => {
+                self.put(&[first]);
+                self.varint(remaining);
+            }
+        }
     }
 
     /// A variable byte integer that the caller has held to [`VARINT_MAX`].

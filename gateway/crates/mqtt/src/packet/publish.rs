@@ -125,6 +125,20 @@ impl<'a> Publish<'a> {
         Ok(publish)
     }
 
+    /// Writes the property section. Most messages have no property, so that is looked at first.
+    #[inline]
+    pub(crate) fn write_properties<S: Sink>(&self, sink: &mut S) -> Result<(), EncodeError> {
+        let none = self.message_expiry.is_none()
+            && self.topic_alias.is_none()
+            && self.subscription_ids.has_no_bytes()
+            && self.properties.has_no_bytes();
+        match none {
+            true => sink.put(&[0]),
+            false => write_section(self, sink)?,
+        }
+        Ok(())
+    }
+
     #[inline]
     fn read_properties(&mut self, reader: &mut Reader<'a>) -> Result<(), DecodeError> {
         let mut section = Section::read(reader, KIND)?;
@@ -195,7 +209,7 @@ impl Body for Publish<'_> {
             sink.u16(packet_id.get());
         }
         if version == Version::V5 {
-            write_section(self, sink)?;
+            self.write_properties(sink)?;
         }
         sink.put(self.payload);
         Ok(())

@@ -41,6 +41,12 @@ impl<'a> MessageProperties<'a> {
         Self { section, whole }
     }
 
+    /// Whether there is no section to search, which is the common case of there being none.
+    #[inline]
+    pub(crate) fn has_no_bytes(self) -> bool {
+        self.section.is_empty()
+    }
+
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
         self.section.is_empty() || self.forwarded().next().is_none()

@@ -23,6 +23,12 @@ impl<'a> SubscriptionIds<'a> {
             .filter_map(|(_, mut value, _)| value.varint("").ok())
     }
 
+    /// Whether there is no section to search, which is the common case of there being none.
+    #[inline]
+    pub(crate) fn has_no_bytes(self) -> bool {
+        self.section.is_empty()
+    }
+
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
         self.iter().next().is_none()
