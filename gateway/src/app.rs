@@ -129,7 +129,9 @@ fn bind(checked: &Checked) -> Result<Vec<Listener>, Failure> {
 fn open_store(checked: &Checked) -> Result<(Box<dyn Store>, Loaded), Failure> {
     let mut store: Box<dyn Store> = match &checked.store.engine {
         Engine::Memory => {
-            tracing::warn!("store is in memory; what waits for absent clients ends with the process");
+            tracing::warn!(
+                "store is in memory; what waits for absent clients ends with the process"
+            );
             Box::new(MemoryStore::new())
         }
         Engine::Sled { path, cache } => {

@@ -76,7 +76,8 @@ impl Chain {
     ) -> Result<Standing, Refusal> {
         let turn = Arc::clone(&self.office.connects).acquire_owned();
         let Ok(Ok(turn)) = tokio::time::timeout_at(until, turn).await else {
-            let why = format!("{CONNECT_CALLS_MAX} other clients were being decided about all the time");
+            let why =
+                format!("{CONNECT_CALLS_MAX} other clients were being decided about all the time");
             return Err(Refusal::ours(ReasonCode::ServerBusy, why));
         };
         let (chain, connecting) = (self.clone(), Arc::clone(connecting));

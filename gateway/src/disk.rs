@@ -20,7 +20,8 @@ impl Disk {
         hub: &Arc<Hub>,
     ) -> Result<(), StoreError> {
         let hub = Arc::downgrade(hub);
-        let committer = Committer::spawn(store, settings, Box::new(move |event| report(&hub, event)))?;
+        let committer =
+            Committer::spawn(store, settings, Box::new(move |event| report(&hub, event)))?;
         *self.lock() = Some(committer);
         Ok(())
     }

@@ -132,6 +132,9 @@ pub(crate) fn of_chain(names: &[String], extensions: &[Extension]) -> Vec<Extens
 /// What an operator should know of a chain that cannot do its work.
 pub(crate) fn warn_of_gaps(listener: &str, chain: &[Extension]) {
     if !chain.iter().any(|extension| extension.hooks().authenticator) {
-        tracing::warn!(listener, "no extension of the chain authenticates; every client is refused");
+        tracing::warn!(
+            listener,
+            "no extension of the chain authenticates; every client is refused"
+        );
     }
 }

@@ -47,7 +47,8 @@ pub(crate) fn init(plan: &Plan) -> Result<(), Failure> {
         return say(&later(&configuration, &users));
     }
     copy_extensions(plan, &dir.join("extensions"))?;
-    let pki = pki::create(&dir.join("pki"), &plan.names, SystemTime::now()).map_err(Failure::Pki)?;
+    let pki =
+        pki::create(&dir.join("pki"), &plan.names, SystemTime::now()).map_err(Failure::Pki)?;
     write_new(&dir.join("acl.txt"), RULES.as_bytes())?;
     // An earlier start that was cut short has not shown its credential: this one replaces it.
     let password = secret::password()?;
@@ -128,7 +129,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let aside = PathBuf::from(aside);
     let write = || -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&aside)?;
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&aside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&aside, path)?;

@@ -1,30 +1,22 @@
-use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 
-use broker::{Admission, Admitted, Answer, Conversation, Verdict};
-use extension_host::Connecting;
 use mqtt::{
-    ConnAck, ConnAckProperties, Connect, DecodeError, Decoded, Decoder, Packet, ReasonCode, Version,
+    ConnAck, ConnAckProperties, DecodeError, Decoded, Decoder, Packet, ReasonCode, Version,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
-use transport::{Incoming, PeerIdentity, Stream};
+use transport::{Connection, Incoming, Stream};
 
 use crate::accept::Door;
-use crate::chain::{Refusal, Standing};
-use crate::connecting::connecting;
-use crate::hub::Registration;
 use crate::judge::Judge;
 use crate::link::{FAREWELL, LINGER, Link};
+use crate::visitor::{Admittance, Visitor};
 
 /// Bytes of a CONNECT at most: whoever sends it is not known yet. Its will is the only part that
 /// may reasonably be long.
 const CONNECT_BYTES_MAX: u32 = 128 * 1024;
-
-/// Bytes of a client identifier at most. It becomes part of topics, rules and log lines; MQTT
-/// itself asks for 23 (5.0, MQTT-3.1.3-5).
-const CLIENT_ID_BYTES_MAX: usize = 256;
 
 /// The last protocol level that understands the CONNACK of MQTT 3.1.1.
 const OLD_LEVEL_MAX: u8 = 4;
@@ -41,40 +33,26 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
     let until = Instant::now() + door.connect_timeout;
     let address = incoming.peer;
     let turned_away = |why: &str| door.reporter.turned_away(&door.name, address.ip(), why);
-    let connection = match tokio::time::timeout_at(until, incoming.establish()).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            turned_away(&error.to_string());
-            return None;
-        }
-        Err(_) => {
-            turned_away("the handshake was not over within connect-timeout");
-            return None;
-        }
+    let Ok(established) = tokio::time::timeout_at(until, incoming.establish()).await else {
+        turned_away("the handshake was not over within connect-timeout");
+        return None;
     };
-    let mut stream = connection.stream;
-    let mut bytes = Vec::new();
+    let Connection { mut stream, peer } =
+        established.map_err(|error| turned_away(&error.to_string())).ok()?;
+
     let limit = CONNECT_BYTES_MAX.min(door.max_packet_size);
-    let mut decoder = Decoder::new(limit);
-    let read = read_packet(&mut stream, &mut decoder, &mut bytes);
-    match tokio::time::timeout_at(until, read).await {
-        Ok(Ok(())) => {}
-        Ok(Err(NoConnect::Gone(why))) => {
-            turned_away(&why);
-            return None;
+    let mut bytes = Vec::new();
+    let read = read_packet(&mut stream, limit, &mut bytes);
+    let Ok(read) = tokio::time::timeout_at(until, read).await else {
+        turned_away("CONNECT did not arrive within connect-timeout");
+        return None;
+    };
+    if let Err(error) = read {
+        turned_away(&error.to_string());
+        if let Some((version, code)) = error.answer() {
+            refuse(stream, version, code).await;
         }
-        Ok(Err(NoConnect::Broken(error))) => {
-            turned_away(&error.to_string());
-            if let DecodeError::ProtocolLevel { level } = error {
-                let version = if level <= OLD_LEVEL_MAX { Version::V3_1_1 } else { Version::V5 };
-                refuse(stream, version, error.reason_code()).await;
-            }
-            return None;
-        }
-        Err(_) => {
-            turned_away("CONNECT did not arrive within connect-timeout");
-            return None;
-        }
+        return None;
     }
     let mut decoder = Decoder::new(limit);
     let Ok(Decoded::Packet { packet: Packet::Connect(connect), len }) = decoder.decode(&bytes)
@@ -83,10 +61,9 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
         return None;
     };
     let visitor = Visitor { door, address, connect: &connect, until };
-    match visitor.admit(connection.peer).await {
+    match visitor.admit(peer).await {
         Ok(Admittance { registration, conversation, judge }) => {
-            let mut decoder = Decoder::new(door.max_packet_size);
-            decoder.set_version(connect.version);
+            decoder.set_max_packet_size(door.max_packet_size);
             let rest = bytes.get(len..).unwrap_or_default().to_vec();
             let hub = Arc::clone(&door.hub);
             let link = Link::new(stream, hub, registration, conversation, decoder, rest);
@@ -99,169 +76,56 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
     }
 }
 
-/// A client that has sent its CONNECT.
-struct Visitor<'a> {
-    door: &'a Door,
-    address: SocketAddr,
-    connect: &'a Connect<'a>,
-    until: Instant,
-}
-
-struct Admittance {
-    registration: Registration,
-    conversation: Conversation,
-    judge: Judge,
-}
-
-impl Visitor<'_> {
-    /// Has the chain decide, and takes a session. Logs the outcome either way; a refusal is what
-    /// CONNACK says.
-    async fn admit(&self, peer: PeerIdentity) -> Result<Admittance, ReasonCode> {
-        let client_id = match self.client_id() {
-            Ok(client_id) => client_id,
-            Err(refusal) => return Err(self.refused(self.connect.client_id, &refusal)),
-        };
-        let registration = self.door.hub.register();
-        let connecting =
-            connecting(registration.link.0, &self.door.name, peer, self.connect, &client_id);
-        let decided = self.door.chain.admit(&connecting, self.connect.password, self.until).await;
-        let standing = decided.map_err(|refusal| self.refused(&client_id, &refusal))?;
-        let judge = Judge::new(Arc::clone(&self.door.bench), &standing, &connecting);
-        match self.enter(&registration, &standing, &judge).await {
-            Ok(conversation) => {
-                self.accepted(&connecting, &standing);
-                Ok(Admittance { registration, conversation, judge })
-            }
-            Err(refusal) => Err(self.refused(&client_id, &refusal)),
-        }
-    }
-
-    /// The identifier of the client's session: its own, or one made for it.
-    fn client_id(&self) -> Result<Arc<str>, Refusal> {
-        let connect = self.connect;
-        if connect.properties.authentication_method.is_some() {
-            let why = "CONNECT asks for enhanced authentication, which no extension offers";
-            return Err(Refusal::ours(ReasonCode::BadAuthenticationMethod, why));
-        }
-        let invalid = |why: String| Refusal::ours(ReasonCode::ClientIdentifierNotValid, why);
-        match connect.client_id.len() {
-            0 if connect.version == Version::V3_1_1 && !connect.clean_start => Err(invalid(
-                "the client identifier is empty, which takes Clean Session 1 (3.1.1, MQTT-3.1.3-8)"
-                    .to_owned(),
-            )),
-            0 => Ok(self.door.hub.new_client_id()),
-            1..=CLIENT_ID_BYTES_MAX => Ok(connect.client_id.into()),
-            bytes => Err(invalid(format!(
-                "the client identifier has {bytes} bytes, the most is {CLIENT_ID_BYTES_MAX}"
-            ))),
-        }
-    }
-
-    /// Takes a session of the broker, asking the extension about the will if need be.
-    async fn enter(
-        &self,
-        registration: &Registration,
-        standing: &Standing,
-        judge: &Judge,
-    ) -> Result<Conversation, Refusal> {
-        let mut will_verdict = None;
-        loop {
-            let admission = Admission {
-                link: registration.link,
-                connect: self.connect,
-                client_id: Arc::clone(&standing.identity.client_id),
-                principal: Arc::clone(&standing.identity.principal),
-                attributes: standing.identity.attributes.clone(),
-                permissions: Arc::clone(&standing.permissions),
-                valid_for_ms: standing.valid_for_ms,
-                limits: standing.limits,
-                will_verdict: will_verdict.take(),
-            };
-            match self.door.hub.connect(admission) {
-                Admitted::Accepted(conversation) => return Ok(conversation),
-                Admitted::Refused(closing) => {
-                    return Err(Refusal::ours(closing.code, closing.why));
-                }
-                Admitted::Ask(question) => {
-                    will_verdict = Some(match judge.answer(question).await {
-                        Answer::Publish(verdict) => verdict,
-                        Answer::Subscribe(_) => {
-                            Verdict::Deny { why: "the will was not answered about".to_owned() }
-                        }
-                    });
-                }
-            }
-        }
-    }
-
-    fn accepted(&self, connecting: &Connecting, standing: &Standing) {
-        tracing::info!(
-            listener = &*self.door.name,
-            peer = %self.address,
-            client = connecting.client_id,
-            principal = &*standing.identity.principal,
-            authenticated_by = &*standing.authenticated_by,
-            permissions_by = standing.permissions.source(),
-            took_us = micros(standing.took),
-            "client accepted"
-        );
-    }
-
-    /// Names what was shown, never the password.
-    fn refused(&self, client_id: &str, refusal: &Refusal) -> ReasonCode {
-        let address = self.address.ip().to_string();
-        if let Some(suppressed) = self.door.reporter.sample("refused", &address) {
-            tracing::info!(
-                listener = &*self.door.name,
-                peer = %self.address,
-                client = &*shortened(client_id),
-                username = self.connect.username.map(shortened).as_deref(),
-                code = refusal.code.as_u8(),
-                decided_by = refusal.by.as_deref().unwrap_or("gateway"),
-                why = refusal.why,
-                took_us = micros(refusal.took),
-                suppressed,
-                "client refused"
-            );
-        }
-        refusal.code
-    }
-}
-
 /// Why there is no packet.
 enum NoConnect {
-    Gone(String),
+    Closed,
+    Socket(io::Error),
     Broken(DecodeError),
+}
+
+impl NoConnect {
+    /// What the peer is told: a version that is not spoken here is the one thing that MQTT has
+    /// words for at this point.
+    fn answer(&self) -> Option<(Version, ReasonCode)> {
+        let Self::Broken(error @ DecodeError::ProtocolLevel { level }) = self else { return None };
+        let version = if *level <= OLD_LEVEL_MAX { Version::V3_1_1 } else { Version::V5 };
+        Some((version, error.reason_code()))
+    }
+}
+
+impl fmt::Display for NoConnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => {
+                f.write_str("the peer closed the connection before CONNECT was complete")
+            }
+            Self::Socket(error) => write!(f, "cannot read CONNECT: {error}"),
+            Self::Broken(error) => error.fmt(f),
+        }
+    }
 }
 
 /// Reads until `bytes` begins with a whole packet.
 async fn read_packet(
     stream: &mut Stream,
-    decoder: &mut Decoder,
+    limit: u32,
     bytes: &mut Vec<u8>,
 ) -> Result<(), NoConnect> {
+    let mut decoder = Decoder::new(limit);
     loop {
-        match decoder.decode(bytes) {
+        let missing = match decoder.decode(bytes) {
             Ok(Decoded::Packet { .. }) => return Ok(()),
-            Ok(Decoded::Incomplete { missing }) => {
-                let wanted = bytes.len().saturating_add(missing);
-                while bytes.len() < wanted {
-                    let room = CONNECT_BYTES_MAX as usize;
-                    let received =
-                        stream.receive(room, |piece| bytes.extend_from_slice(piece)).await;
-                    match received {
-                        Ok(0) => {
-                            let why = "the peer closed the connection before CONNECT was complete";
-                            return Err(NoConnect::Gone(why.to_owned()));
-                        }
-                        Ok(_) => {}
-                        Err(error) => {
-                            return Err(NoConnect::Gone(format!("cannot read CONNECT: {error}")));
-                        }
-                    }
-                }
-            }
+            Ok(Decoded::Incomplete { missing }) => missing,
             Err(error) => return Err(NoConnect::Broken(error)),
+        };
+        let wanted = bytes.len().saturating_add(missing);
+        while bytes.len() < wanted {
+            let keep = |piece: &[u8]| bytes.extend_from_slice(piece);
+            match stream.receive(limit as usize, keep).await {
+                Ok(0) => return Err(NoConnect::Closed),
+                Ok(_) => {}
+                Err(error) => return Err(NoConnect::Socket(error)),
+            }
         }
     }
 }
@@ -269,8 +133,7 @@ async fn read_packet(
 /// Sends a CONNACK that refuses, and closes once the peer has had the time to read it.
 async fn refuse(mut stream: Stream, version: Version, code: ReasonCode) {
     let properties = ConnAckProperties::default();
-    let connack =
-        Packet::ConnAck(Box::new(ConnAck { session_present: false, code, properties }));
+    let connack = Packet::ConnAck(Box::new(ConnAck { session_present: false, code, properties }));
     let mut bytes = Vec::new();
     if connack.encode(version, &mut bytes).is_err() {
         // A code that CONNACK cannot carry: the least that it can say.
@@ -294,17 +157,4 @@ async fn refuse(mut stream: Stream, version: Version, code: ReasonCode) {
     let mut rest = [0; 512];
     let drained = async { while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {} };
     let _ = tokio::time::timeout(FAREWELL, drained).await;
-}
-
-/// The beginning of what a stranger sent, for the log.
-fn shortened(text: &str) -> Cow<'_, str> {
-    if text.len() <= CLIENT_ID_BYTES_MAX {
-        return Cow::Borrowed(text);
-    }
-    let end = text.floor_char_boundary(CLIENT_ID_BYTES_MAX);
-    Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
-}
-
-fn micros(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

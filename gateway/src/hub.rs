@@ -2,7 +2,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker::durable::Lsn;
 use broker::{
-    Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Event, Flow, LinkId, Outbox, Question, Stats,
+    Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Event, Flow, LinkId,
+    Outbox, Question, Stats,
 };
 use mqtt::{Decoded, Decoder, ReasonCode};
 use slab::Slab;
@@ -105,7 +106,14 @@ impl Hub {
             stopping: false,
         };
         let nearer_deadline = Notify::new();
-        Self { inner: Mutex::new(inner), clock, disk, reporter, nearer_deadline, settled: Notify::new() }
+        Self {
+            inner: Mutex::new(inner),
+            clock,
+            disk,
+            reporter,
+            nearer_deadline,
+            settled: Notify::new(),
+        }
     }
 
     /// Makes a link known, so that the broker can reach it.
@@ -130,7 +138,10 @@ impl Hub {
         let now = self.clock.now();
         let mut inner = self.lock();
         if inner.stopping {
-            return Admitted::Refused(Closing::new(ReasonCode::ServerShuttingDown, "the gateway stops"));
+            return Admitted::Refused(Closing::new(
+                ReasonCode::ServerShuttingDown,
+                "the gateway stops",
+            ));
         }
         let admitted = inner.broker.connect(now, admission);
         self.finish(inner, None);
@@ -158,32 +169,45 @@ impl Hub {
                     missing = at_least;
                     break Next::Read;
                 }
-                Ok(Decoded::Packet { packet, len }) => match broker.receive(now, from, &packet, answer.take()) {
-                    Flow::Continue => consumed += len,
-                    Flow::Ask(question) => break Next::Ask(question),
-                    Flow::Closed => break Next::Closed,
-                },
+                Ok(Decoded::Packet { packet, len }) => {
+                    match broker.receive(now, from, &packet, answer.take()) {
+                        Flow::Continue => consumed += len,
+                        Flow::Ask(question) => break Next::Ask(question),
+                        Flow::Closed => break Next::Closed,
+                    }
+                }
                 Err(error) => {
-                    broker.disconnect(now, from, Closing::new(error.reason_code(), error.to_string()));
+                    broker.disconnect(
+                        now,
+                        from,
+                        Closing::new(error.reason_code(), error.to_string()),
+                    );
                     break Next::Closed;
                 }
             }
         };
-        if outbox.is_empty() {
+        // A link that still writes comes back when it is rung.
+        let fetches = outbox.is_empty();
+        if fetches {
             broker.take_output(now, from, outbox);
         }
         let may_read = inner.may_read(from, link);
-        self.finish(inner, Some(link));
+        self.finish(inner, fetches.then_some((link, from)));
         Batch { consumed, missing, next, may_read }
     }
 
     /// Fetches what waits for a link; false when the broker has let go of it.
-    pub(crate) fn take_output(&self, to: Conversation, link: LinkId, outbox: &mut Outbox) -> (bool, bool) {
+    pub(crate) fn take_output(
+        &self,
+        to: Conversation,
+        link: LinkId,
+        outbox: &mut Outbox,
+    ) -> (bool, bool) {
         let now = self.clock.now();
         let mut inner = self.lock();
         let alive = inner.broker.take_output(now, to, outbox);
         let may_read = inner.may_read(to, link);
-        self.finish(inner, Some(link));
+        self.finish(inner, Some((link, to)));
         (alive, may_read)
     }
 
@@ -246,8 +270,8 @@ impl Hub {
     }
 
     /// Collects what the broker asked for, releases the lock, and carries it out. `own` is
-    /// the link that entered: it has fetched its output already.
-    fn finish(&self, mut inner: MutexGuard<'_, Inner>, own: Option<LinkId>) {
+    /// the link that entered and fetched its output: it is rung only if there is more.
+    fn finish(&self, mut inner: MutexGuard<'_, Inner>, own: Option<(LinkId, Conversation)>) {
         let aftermath = inner.aftermath(own);
         drop(inner);
         if let Some(commit) = aftermath.commit {
@@ -270,11 +294,14 @@ impl Hub {
 }
 
 impl Inner {
-    fn aftermath(&mut self, own: Option<LinkId>) -> Aftermath {
+    fn aftermath(&mut self, own: Option<(LinkId, Conversation)>) -> Aftermath {
         let mut aftermath = Aftermath::default();
+        let sated = own
+            .filter(|(_, conversation)| !self.broker.has_output(*conversation))
+            .map(|(link, _)| link);
         while let Some(effect) = self.broker.poll_effect() {
             match effect {
-                Effect::Wake(link) if Some(link) == own => {}
+                Effect::Wake(link) if Some(link) == sated => {}
                 Effect::Wake(link) => aftermath.wake.extend(self.mailbox(link)),
                 Effect::Close { link, last } => {
                     aftermath.close.extend(self.mailbox(link).map(|mailbox| (mailbox, last)));

@@ -108,8 +108,7 @@ impl Case {
             Ok(entries) => entries,
             Err(error) => return all(&error.to_string()),
         };
-        let answer =
-            self.authority.authorize_subscribe(&self.identity, &self.connecting, &entries);
+        let answer = self.authority.authorize_subscribe(&self.identity, &self.connecting, &entries);
         for entry in requested {
             self.log("subscribe", &entry.filter, answer.took);
         }

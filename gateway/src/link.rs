@@ -217,7 +217,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             self.closing = true;
             return;
         }
-        let (alive, may_read) = self.hub.take_output(self.conversation, self.registration.link, &mut self.outbox);
+        let (alive, may_read) =
+            self.hub.take_output(self.conversation, self.registration.link, &mut self.outbox);
         self.may_read = may_read && alive;
     }
 
@@ -278,7 +279,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// The network connection is gone.
     fn lost(&mut self, verb: &str, error: &io::Error) -> Step {
         let why = match error.kind() {
-            io::ErrorKind::UnexpectedEof => "the client closed the connection without DISCONNECT".to_owned(),
+            io::ErrorKind::UnexpectedEof => {
+                "the client closed the connection without DISCONNECT".to_owned()
+            }
             _ => format!("cannot {verb} the socket: {error}"),
         };
         self.hub.disconnect(self.conversation, Closing::new(ReasonCode::UnspecifiedError, why));
@@ -293,3 +296,6 @@ impl<S> Drop for Link<S> {
         self.hub.disconnect(self.conversation, Closing::new(ReasonCode::UnspecifiedError, why));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ mod settings;
 mod signals;
 mod user;
 mod users;
+mod visitor;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -10,13 +10,25 @@ use telemetry::{Sample, Sampler, SamplerSettings};
 #[derive(Debug)]
 pub(crate) struct Reporter {
     started: Instant,
-    sampler: Mutex<Sampler>,
+    /// Of what one client does.
+    clients: Mutex<Sampler>,
+    /// Of what strangers at one address do.
+    addresses: Mutex<Sampler>,
 }
+
+/// Lines about strangers at one address that are written in ten seconds. A whole site may be
+/// behind it, so there is room for many; someone who guesses passwords gets no further.
+const STRANGERS_BURST: u32 = 100;
 
 impl Reporter {
     pub(crate) fn new() -> Self {
-        let sampler = Mutex::new(Sampler::new(SamplerSettings::default()));
-        Self { started: Instant::now(), sampler }
+        let clients = SamplerSettings::default();
+        let addresses = SamplerSettings { burst: STRANGERS_BURST, ..clients };
+        Self {
+            started: Instant::now(),
+            clients: Mutex::new(Sampler::new(clients)),
+            addresses: Mutex::new(Sampler::new(addresses)),
+        }
     }
 
     /// Reports what happened in the broker.
@@ -36,7 +48,9 @@ impl Reporter {
                 "client disconnected"
             ),
             Event::Denied { client_id, principal, action, topic, decision } => {
-                let Some(suppressed) = self.sample("denied", client_id) else { return };
+                let Some(suppressed) = self.sample(&self.clients, "denied", client_id) else {
+                    return;
+                };
                 tracing::info!(
                     client = &**client_id,
                     principal = &**principal,
@@ -48,7 +62,9 @@ impl Reporter {
                 );
             }
             Event::Dropped { client_id, cause } => {
-                let Some(suppressed) = self.sample("dropped", client_id) else { return };
+                let Some(suppressed) = self.sample(&self.clients, "dropped", client_id) else {
+                    return;
+                };
                 let cause = cause_name(*cause);
                 tracing::warn!(client = &**client_id, cause, suppressed, "message dropped");
             }
@@ -61,13 +77,19 @@ impl Reporter {
     /// Reports a connection that ended before its CONNECT was decided about.
     pub(crate) fn turned_away(&self, listener: &str, peer: IpAddr, why: &str) {
         let address = peer.to_string();
-        let Some(suppressed) = self.sample("turned away", &address) else { return };
+        let Some(suppressed) = self.sample(&self.addresses, "turned away", &address) else {
+            return;
+        };
         tracing::info!(listener, peer = address, why, suppressed, "connection turned away");
     }
 
-    /// Whether a line about `key` is to be written, and how many were left out before it.
-    pub(crate) fn sample(&self, what: &str, key: &str) -> Option<u64> {
-        let mut sampler = self.sampler.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether a refusal of a client at `peer` is to be written, and how many were left out.
+    pub(crate) fn refusal(&self, peer: IpAddr) -> Option<u64> {
+        self.sample(&self.addresses, "refused", &peer.to_string())
+    }
+
+    fn sample(&self, sampler: &Mutex<Sampler>, what: &str, key: &str) -> Option<u64> {
+        let mut sampler = sampler.lock().unwrap_or_else(PoisonError::into_inner);
         let now: Duration = self.started.elapsed();
         match sampler.sample(&format!("{what} {key}"), now) {
             Sample::Write { suppressed } => Some(suppressed),

@@ -63,7 +63,9 @@ impl Subject {
         let (checked, loaded) = (Arc::clone(&self.checked), Arc::clone(&self.extensions));
         let job = tokio::task::spawn_blocking(move || extensions::reconfigure(&checked, &loaded));
         if job.await.is_err() {
-            tracing::error!("reconfiguration did not end in order; the extensions go on as they are");
+            tracing::error!(
+                "reconfiguration did not end in order; the extensions go on as they are"
+            );
         }
     }
 }

@@ -61,10 +61,10 @@ fn first_line(input: impl Read) -> Result<String, Failure> {
     let mut text = String::new();
     // One more than allowed, and a line end, so that a longer one is noticed.
     let limit = PASSWORD_BYTES_MAX as u64 + 3;
-    input
-        .take(limit)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::System { what: "read the password from standard input", error })?;
+    input.take(limit).read_to_string(&mut text).map_err(|error| Failure::System {
+        what: "read the password from standard input",
+        error,
+    })?;
     let password = text.lines().next().unwrap_or_default();
     let why = match password.len() {
         0 => "is empty; write it as the first line of standard input",

@@ -164,8 +164,7 @@ mod tests {
 
     #[test]
     fn names_that_would_break_the_file_are_refused() {
-        let mut users =
-            UsersFile { path: PathBuf::new(), lines: Vec::new(), existing: None };
+        let mut users = UsersFile { path: PathBuf::new(), lines: Vec::new(), existing: None };
         for name in ["", "#ann", "a:b", "a b", "a\nb:c", "a\tb", "a\u{7f}"] {
             assert!(users.set(name, "1").is_err(), "{name:?}");
         }

@@ -85,6 +85,11 @@ impl Grant {
 /// Enough for a guest in Rust or C with thousands of rules.
 const DEFAULT_MEMORY: u64 = 16 << 20;
 
+/// One page of WebAssembly memory, below which nothing runs.
+const MEMORY_MIN: u64 = 64 << 10;
+/// What the engine reserves for each memory; more would not fit often enough into the address
+/// space of small boards.
+const MEMORY_MAX: u64 = 64 << 20;
 /// Two: a call that is slow does not hold up the next, and memory stays small.
 const DEFAULT_INSTANCES: u32 = 2;
 
@@ -110,7 +115,7 @@ fn read_one(name: String, section: &Section<'_>) -> Option<Extension> {
     let component = section.required_file("component", "name the .wasm file of the extension");
     let sha256 = sha256(section);
     // A 32-bit guest cannot address more than 4 GiB.
-    let memory = section.size("memory", DEFAULT_MEMORY, 64 << 10..=4 << 30);
+    let memory = section.size("memory", DEFAULT_MEMORY, MEMORY_MIN..=MEMORY_MAX);
     let instances = section.number("instances", DEFAULT_INSTANCES, 1..=64);
     let deadlines = deadlines(section);
     let grants = grants(section);

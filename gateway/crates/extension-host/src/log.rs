@@ -47,7 +47,7 @@ impl LogSink {
         let extension = &*self.extension;
         macro_rules! event {
             ($level:ident) => {
-                tracing::event!(target: "extension", Level::$level, extension, text, fields, "extension says")
+                tracing::event!(target: "portcullis::extension", Level::$level, extension, text, fields, "extension says")
             };
         }
         match level {
@@ -63,11 +63,11 @@ impl LogSink {
 /// Whether the gateway's log shows lines of this level from extensions.
 pub(crate) fn enabled(level: Level) -> bool {
     match level {
-        Level::TRACE => tracing::enabled!(target: "extension", Level::TRACE),
-        Level::DEBUG => tracing::enabled!(target: "extension", Level::DEBUG),
-        Level::INFO => tracing::enabled!(target: "extension", Level::INFO),
-        Level::WARN => tracing::enabled!(target: "extension", Level::WARN),
-        _ => tracing::enabled!(target: "extension", Level::ERROR),
+        Level::TRACE => tracing::enabled!(target: "portcullis::extension", Level::TRACE),
+        Level::DEBUG => tracing::enabled!(target: "portcullis::extension", Level::DEBUG),
+        Level::INFO => tracing::enabled!(target: "portcullis::extension", Level::INFO),
+        Level::WARN => tracing::enabled!(target: "portcullis::extension", Level::WARN),
+        _ => tracing::enabled!(target: "portcullis::extension", Level::ERROR),
     }
 }
 

@@ -21,6 +21,8 @@ use portcullis_extension_host::{
 use support::{client, host, identity, load, refused, spec};
 
 const DEADLINE: Duration = Duration::from_millis(200);
+/// What a busy machine may add to any time here.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A guest that does `body` when provoked, with a short deadline.
 fn provocable(body: &str) -> Extension {
@@ -33,7 +35,7 @@ fn provocable(body: &str) -> Extension {
 fn provoke(extension: &Extension) -> Failure {
     assert!(accepts(extension), "before");
     let answer = extension.authenticate(&client("!"), None);
-    assert!(answer.took < DEADLINE * 2, "took {:?}", answer.took);
+    assert!(answer.took < DEADLINE + PATIENCE, "took {:?}", answer.took);
     assert!(accepts(extension), "after");
     answer.result.unwrap_err()
 }
@@ -51,6 +53,15 @@ fn an_endless_loop_ends_at_its_deadline() {
     assert_eq!(provoke(&extension), Failure::Deadline);
     let stats = extension.stats();
     assert_eq!((stats.deadline_exceeded, stats.rebuilt, stats.instances), (1, 1, 1));
+}
+
+#[test]
+fn the_deadline_holds_within_twice_its_time() {
+    // A machine that has other work may add to each, so the best counts.
+    let took = |_| provocable(ENDLESS).authenticate(&client("!"), None).took;
+    let best = (0..5).map(took).min().unwrap();
+    assert!(best >= DEADLINE, "cut short: {best:?}");
+    assert!(best < DEADLINE * 2, "{best:?}");
 }
 
 #[test]
@@ -170,7 +181,7 @@ fn a_flood_of_log_lines_is_cut_and_counted() {
     let flooded = tracing::subscriber::with_default(lines.clone(), || accepts(&extension));
     assert!(flooded, "losing lines is no failure");
     let written = lines.count();
-    let seconds = 3; // more than a debug build takes
+    let seconds = 10; // the call's own time, on a busy machine
     assert!((5..=5 * seconds).contains(&written), "{written} lines of 200 bytes at 1000 bytes/s");
     assert_eq!(extension.stats().log_dropped, 2000 - written as u64);
 }
@@ -255,7 +266,7 @@ fn a_guest_that_cannot_start_is_refused_in_time() {
     let began = Instant::now();
     let error = host().load(spec).unwrap_err();
     assert!(matches!(error, LoadError::InitTrapped { failure: Failure::Deadline, .. }), "{error}");
-    assert!(began.elapsed() < DEADLINE * 2 + Duration::from_secs(5), "compilation included");
+    assert!(began.elapsed() < DEADLINE + PATIENCE, "compilation included");
     let error = refused(&Guest::authenticator(ACCEPT).init(TRAP));
     assert!(matches!(error, LoadError::InitTrapped { failure: Failure::Trap(_), .. }), "{error}");
 }
@@ -266,17 +277,18 @@ fn a_guest_that_keeps_failing_is_left_alone_and_tried_again() {
         &Guest::authenticator(&provoked(TRAP, ACCEPT)).granting(&[allow("#")], Fallback::Deny),
     );
     spec.limits.breaker.failures = 3;
-    spec.limits.breaker.backoff_first = DEADLINE;
+    let backoff = DEADLINE * 10;
+    spec.limits.breaker.backoff_first = backoff;
     let extension = host().load(spec).unwrap();
     for _ in 0..3 {
         let failure = extension.authenticate(&client("!"), None).result.unwrap_err();
         assert!(matches!(failure, Failure::Trap(_)));
     }
     let turned_away = extension.authenticate(&client("c1"), None).result.unwrap_err();
-    assert!(matches!(turned_away, Failure::BreakerOpen { retry_in } if retry_in <= DEADLINE));
+    assert!(matches!(turned_away, Failure::BreakerOpen { retry_in } if retry_in <= backoff));
     let permissions = extension.permissions(&identity(), &client("c1"));
     assert!(permissions.result.is_ok(), "clients that are in are not affected");
-    std::thread::sleep(DEADLINE);
+    std::thread::sleep(backoff);
     assert!(accepts(&extension));
     assert!(accepts(&extension));
     let stats = extension.stats();
@@ -296,7 +308,7 @@ fn callers_wait_for_an_instance_no_longer_than_the_deadline() {
             scope.spawn(|| {
                 together.wait();
                 let answer = extension.authenticate(&client("!"), None);
-                assert!(answer.took < DEADLINE * 4, "{:?}", answer.took);
+                assert!(answer.took < DEADLINE * 2 + PATIENCE, "{:?}", answer.took);
                 failures.lock().unwrap().push(answer.result.unwrap_err());
             });
         }

@@ -1,7 +1,8 @@
 //! `cargo xtask run`: from a fresh clone to a gateway that listens.
 
+use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::{cargo, run as run_program};
@@ -27,14 +28,33 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
                 .arg("--dir")
                 .arg(&home)
                 .arg("--extensions")
-                .arg(extensions),
+                .arg(&extensions),
         )?;
     }
+    refresh(&extensions, &home.join("extensions"))?;
     let mut command = Command::new(&gateway);
     command.arg("run").arg("--config").arg(&configuration).args(rest);
     // The gateway takes this process's place, so that signals reach it and nothing else.
     let error = command.exec();
     Err(Failure::Start { command: gateway.display().to_string(), error })
+}
+
+/// Brings the gateway's own copies of the components up to date: set-up keeps what it finds, and here
+/// the ones just built are wanted.
+fn refresh(built: &Path, copies: &Path) -> Result<(), Failure> {
+    for entry in fs::read_dir(built).map_err(Failure::file("read", built))? {
+        let component = entry.map_err(Failure::file("read", built))?.path();
+        if component.extension().is_none_or(|extension| extension != "wasm") {
+            continue;
+        }
+        let copy = copies.join(component.file_name().unwrap_or_default());
+        let bytes = fs::read(&component).map_err(Failure::file("read", &component))?;
+        if fs::read(&copy).is_ok_and(|old| old != bytes) {
+            fs::write(&copy, bytes).map_err(Failure::file("write", &copy))?;
+            eprintln!("{} is the new {}", copy.display(), component.display());
+        }
+    }
+    Ok(())
 }
 
 /// Builds the gateway and gives the program's path.
