@@ -1,1 +1,48 @@
-//! (skeleton)
+//! Starts the real gateway as a process of its own and talks to it like a client.
+//!
+//! | to | read |
+//! |---|---|
+//! | have certificates, users and a configuration | [`Site`] |
+//! | start, signal, kill and look into a gateway | [`Gateway`] |
+//! | speak MQTT packet by packet | [`Client`], and [`Wire`] below it |
+//! | keep a stream of numbered messages going through crashes | [`Publisher`], [`Subscriber`] |
+//! | use other people's clients | [`tools`] |
+//!
+//! Everything is on loopback and ends only processes that it has started. A test fails by a panic, here too.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot be set up has failed, and says so"
+)]
+
+mod client;
+mod figures;
+mod gateway;
+mod log;
+mod process;
+mod program;
+mod publisher;
+mod received;
+mod site;
+mod subscriber;
+pub mod tools;
+mod wire;
+
+pub use client::{Client, Options};
+pub use figures::{Dice, Latencies};
+pub use gateway::{Counters, Gateway};
+pub use log::Log;
+pub use process::Meter;
+pub use program::{Program, program};
+pub use publisher::Publisher;
+pub use received::{Message, Received};
+pub use site::{DEMO, Site, free_port};
+pub use subscriber::{Subscriber, collect, number};
+pub use wire::Wire;
+
+use std::time::Duration;
+
+/// How long anything may take before a test gives up. Machines that test are small and busy.
+pub const PATIENCE: Duration = Duration::from_secs(30);

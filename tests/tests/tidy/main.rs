@@ -1,6 +1,12 @@
 //! What the tree promises about itself: dependency rule, purity, budgets, licences, format.
 //!
 //! `cargo test --test tidy -- --nocapture` prints the largest file, the median file and the longest function.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends where it cannot go on"
+)]
 
 mod dependencies;
 mod purity;

@@ -124,8 +124,8 @@ fn comment_or_literal(rest: &str, before: Option<char>) -> usize {
     if rest.starts_with("/*") {
         return block_comment(rest);
     }
-    if rest.starts_with('"') {
-        return 1 + quoted(&rest[1..], '"');
+    if let Some(after) = rest.strip_prefix('"') {
+        return 1 + quoted(after, '"');
     }
     let raw = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r'));
     if let (false, Some(raw)) = (in_word, raw) {

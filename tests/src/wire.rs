@@ -1,0 +1,115 @@
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::PATIENCE;
+
+/// A byte stream to a gateway on loopback. Reads give up after a time.
+#[derive(Debug)]
+pub enum Wire {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Wire {
+    /// Opens a TCP connection.
+    ///
+    /// # Errors
+    /// If nobody accepts it.
+    pub fn plain(port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self::Plain(stream))
+    }
+
+    /// Opens a TLS connection that trusts the certificate in the file `ca` only.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or the handshake fails.
+    pub fn tls(port: u16, ca: &Path) -> io::Result<Self> {
+        let Self::Plain(mut stream) = Self::plain(port)? else { unreachable!("plain is plain") };
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(ca).expect("a certificate in PEM");
+        roots.add(ca).expect("a certificate authority");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider knows TLS 1.3 and 1.2")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"mqtt".to_vec()];
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut session = ClientConnection::new(Arc::new(config), name).expect("a TLS client");
+        while session.is_handshaking() {
+            session.complete_io(&mut stream)?;
+        }
+        Ok(Self::Tls(Box::new(StreamOwned::new(session, stream))))
+    }
+
+    /// How long a read waits.
+    pub fn set_patience(&self, patience: Duration) {
+        // The system takes 0 for no limit.
+        let patience = patience.max(Duration::from_millis(1));
+        self.socket().set_read_timeout(Some(patience)).expect("a socket takes a time-out");
+    }
+
+    /// Whether the peer closes within `patience`, after whatever it still sends.
+    pub fn closes_within(&mut self, patience: Duration) -> bool {
+        self.set_patience(patience);
+        let mut rest = [0; 4096];
+        loop {
+            match self.read(&mut rest) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if is_timeout(&error) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+impl Read for Wire {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(into),
+            Self::Tls(stream) => stream.read(into),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Clients that others have written: Mosquitto's over TLS, and paho in Python.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+
+use std::process::Output;
+use std::time::Instant;
+
+use mqtt::QoS;
+use portcullis_tests::tools::{mosquitto_pub, mosquitto_sub, paho};
+use portcullis_tests::{DEMO, Gateway, PATIENCE, Site};
+use serde_json::Value;
+
+const VERSIONS: [&str; 2] = ["mqttv311", "mqttv5"];
+
+#[test]
+fn mosquitto_at_every_qos() {
+    let site = Site::new();
+    let mut gateway = Gateway::start(&site);
+    for version in VERSIONS {
+        for qos in ["0", "1", "2"] {
+            let topic = format!("demo/{version}/{qos}");
+            let format = ["-C", "1", "-F", "%q %t %p"];
+            let arguments = [&["-V", version, "-q", qos, "-t", &topic], &format[..]].concat();
+            let subscriber = mosquitto_sub(&site, &arguments);
+            gateway.wait_for("subscriptions", 1);
+            let message = ["-V", version, "-q", qos, "-t", &topic, "-m", "hello"];
+            expect(&mosquitto_pub(&site, &message), "");
+            expect(&subscriber.finish(), &format!("{qos} {topic} hello\n"));
+            gone(&gateway);
+        }
+    }
+    gateway.assert_sound();
+}
+
+#[test]
+fn mosquitto_gets_what_was_retained() {
+    let site = Site::new();
+    let mut gateway = Gateway::start(&site);
+    for version in VERSIONS {
+        let publish = |message: &[&str]| {
+            let arguments = [&["-V", version, "-q", "1", "-r", "-t", "demo/state"], message];
+            expect(&mosquitto_pub(&site, &arguments.concat()), "");
+        };
+        publish(&["-m", "first"]);
+        publish(&["-m", "second"]);
+        let wanted = ["-V", version, "-t", "demo/+", "-C", "1", "-F", "%r %t %p"];
+        expect(&mosquitto_sub(&site, &wanted).finish(), "1 demo/state second\n");
+        publish(&["-n"]);
+        assert_eq!(gateway.counters().get("retained"), 0, "an empty message removes it");
+    }
+    gateway.assert_sound();
+}
+
+#[test]
+fn mosquitto_leaves_a_will_when_it_is_killed() {
+    let site = Site::new();
+    let mut gateway = Gateway::start(&site);
+    let mut witness = gateway.client("witness");
+    for version in VERSIONS {
+        let mark = gateway.log.mark();
+        witness.subscribe("demo/will", QoS::AtLeastOnce);
+        let will = ["--will-topic", "demo/will", "--will-payload", version, "--will-qos", "1"];
+        let arguments = [&["-V", version, "-t", "demo/other"], &will[..]].concat();
+        let mortal = mosquitto_sub(&site, &arguments);
+        gateway.wait_for("subscriptions", 2);
+        mortal.kill();
+        let message = witness.message();
+        assert_eq!(
+            (message.topic.as_str(), &message.payload[..]),
+            ("demo/will", version.as_bytes())
+        );
+        let lost = |event: &Value| event["message"] == "client disconnected";
+        let line = gateway.log.wait(mark, PATIENCE, lost).expect("the loss is reported");
+        println!("clients: {line}");
+    }
+    gateway.assert_sound();
+}
+
+#[test]
+fn paho_finds_in_its_session_what_came_meanwhile() {
+    let site = Site::new();
+    let mut gateway = Gateway::start(&site);
+    for version in ["3", "5"] {
+        println!("clients: {}", run(&site, "session.py", version).trim());
+    }
+    gateway.assert_sound();
+}
+
+#[test]
+fn paho_passes_a_thousand_messages_in_order() {
+    let site = Site::new();
+    let mut gateway = Gateway::start(&site);
+    for version in ["3", "5"] {
+        println!("clients: {}", run(&site, "order.py", version).trim());
+    }
+    gateway.assert_sound();
+}
+
+fn run(site: &Site, script: &str, version: &str) -> String {
+    let ca = site.ca();
+    let ca = ca.to_str().expect("a path in UTF-8");
+    paho(script, &[&site.tls.to_string(), ca, DEMO, &site.password, version])
+}
+
+fn expect(out: &Output, printed: &str) {
+    let (said, complaint) =
+        (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{said}{complaint}");
+    assert_eq!(said, printed, "{complaint}");
+}
+
+/// The session of a client that has left may outlive it by an instant.
+fn gone(gateway: &Gateway<'_>) {
+    let until = Instant::now() + PATIENCE;
+    while gateway.counters().get("subscriptions") > 0 {
+        assert!(Instant::now() < until, "a subscription stays: {:?}", gateway.counters());
+    }
+}
