@@ -10,7 +10,6 @@ use std::{
 
 use broker::durable::{Commit, Lsn};
 use portcullis_store::{Committer, CommitterSettings, Event};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::harness::{load, put_delivery, put_message, put_session, sled};
 
@@ -32,9 +31,8 @@ fn a_full_disk_acknowledges_nothing_and_recovers_without_restart() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let pid = Pid::from_child(&child);
-    let limit = |current| Rlimit { current, maximum: getrlimit(Resource::Fsize).maximum };
-    prlimit(Some(pid), Resource::Fsize, limit(Some(LIMIT))).unwrap();
+    let pid = child.id();
+    limit_files(pid, &LIMIT.to_string());
     child.stdin.take().unwrap().write_all(b"go\n").unwrap();
 
     let (mut failures, mut reported) = (0, 0);
@@ -46,7 +44,7 @@ fn a_full_disk_acknowledges_nothing_and_recovers_without_restart() {
             assert!(error.starts_with("true "), "said to be something else: {error}");
             failures += 1;
             if failures == 3 {
-                prlimit(Some(pid), Resource::Fsize, limit(None)).unwrap();
+                limit_files(pid, "unlimited");
             }
         }
     }
@@ -57,6 +55,15 @@ fn a_full_disk_acknowledges_nothing_and_recovers_without_restart() {
     assert!(loaded.is_clean(), "{:?} {:?}", loaded.dropped, loaded.incidents);
     let found = loaded.snapshot.sessions[0].deliveries.iter().map(|(number, _)| *number);
     assert!(found.eq(1..=COMMITS));
+}
+
+/// Sets the largest size of a file that the process may write, in bytes.
+fn limit_files(pid: u32, soft: &str) {
+    let status = Command::new("prlimit")
+        .args(["--pid", &pid.to_string(), &format!("--fsize={soft}:")])
+        .status()
+        .expect("prlimit of util-linux can be run");
+    assert!(status.success(), "the limit of process {pid} is set");
 }
 
 #[test]
