@@ -1,4 +1,4 @@
-use mqtt::{Ack, QoS, ReasonCode};
+use mqtt::{Ack, PacketId, ReasonCode};
 use session::{AckKind, Acknowledgement, Settled, Timestamp};
 
 use crate::Broker;
@@ -18,40 +18,40 @@ impl Broker {
             self.confirm(now, session, |outbound| outbound.pubrec_refused(ack.packet_id));
             return;
         }
+        if self.release(session, ack.packet_id) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(session as usize) else { return };
-        let (uid, key) = (client.uid, client.key);
         let Some(online) = client.online.as_mut() else { return };
-        let Some(delivery) = client.outbound.pubrec(ack.packet_id) else {
-            crate::frames::release_unknown(ack.packet_id, client.version, &mut online.outbox);
+        crate::frames::release_unknown(ack.packet_id, client.version, &mut online.outbox);
+        self.wake(session);
+    }
+
+    /// Goes on with PUBREL for a QoS 2 delivery; false when none was sent with that identifier.
+    ///
+    /// A restart must go on with PUBREL too: the client may have forgotten the identifier by
+    /// then, and would take a second PUBLISH for a new message. So PUBREL leaves only when
+    /// that is on disk, on this connection or the next.
+    pub(crate) fn release(&mut self, session: u32, packet_id: PacketId) -> bool {
+        let Some(client) = self.clients.get_mut(session as usize) else { return false };
+        let Some(online) = client.online.as_mut() else { return false };
+        let Some(delivery) = client.outbound.pubrec(packet_id) else { return false };
+        let stored = delivery.tag.stored.and(delivery.tag.message).zip(client.key);
+        let Some((message, key)) = stored else {
+            crate::frames::release(packet_id, client.version, &mut online.outbox);
             self.wake(session);
-            return;
+            return true;
         };
-        // A restart must go on with PUBREL: the client may have forgotten the identifier by
-        // then, and would take a second PUBLISH for a new message. So PUBREL leaves only
-        // when that is on disk.
-        let stored = delivery.tag.stored.zip(delivery.tag.message).zip(key);
-        let Some(((_, message), key)) = stored else {
-            crate::frames::release(ack.packet_id, client.version, &mut online.outbox);
-            self.wake(session);
-            return;
-        };
-        let record = DeliveryRecord {
-            message,
-            qos: QoS::ExactlyOnce,
-            retain: delivery.retain,
-            released: true,
-        };
-        let sequence = delivery.sequence;
+        let (qos, retain, sequence) = (delivery.qos, delivery.retain, delivery.sequence);
+        let record = DeliveryRecord { message, qos, retain, released: true };
+        let lsn = self.journal.append(Op::PutDelivery { session: key, sequence, delivery: record });
+        delivery.tag.stored = Some(lsn);
         let link = online.link;
         let mut bytes = crate::Outbox::default();
-        crate::frames::release(ack.packet_id, client.version, &mut bytes);
-        let lsn = self.journal.append(Op::PutDelivery { session: key, sequence, delivery: record });
+        crate::frames::release(packet_id, client.version, &mut bytes);
         let bytes = std::mem::take(bytes.bytes_mut()).into_boxed_slice();
-        debug_assert!(
-            self.clients.get(session as usize).is_some_and(|c| c.uid == uid),
-            "same client"
-        );
         self.journal.wait(lsn, Waiter::Packet { session, link, bytes });
+        true
     }
 
     pub(crate) fn pubcomp(&mut self, now: Timestamp, session: u32, ack: &Ack<'_>) {
@@ -68,11 +68,15 @@ impl Broker {
         let code = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         let ticket = client.inbound.next_ticket();
         let promise = Promise { session, uid: client.uid, ticket };
-        let durable = client.key.filter(|_| known);
+        if let Some(session) = client.key.filter(|_| known) {
+            self.journal.append(Op::RemoveReceived { session, packet_id });
+        }
+        // One that is not known may have been forgotten for a PUBREL on the last connection.
+        let lsn = self.journal.last();
+        let waits = client.is_durable() && !self.journal.is_durable(lsn);
         let acknowledgement = Acknowledgement { kind: AckKind::PubComp, packet_id, code };
-        client.inbound.begin(acknowledgement, u32::from(durable.is_some()));
-        if let Some(key) = durable {
-            let lsn = self.journal.append(Op::RemoveReceived { session: key, packet_id });
+        client.inbound.begin(acknowledgement, u32::from(waits));
+        if waits {
             self.journal.wait(lsn, Waiter::Promise(promise));
         }
         self.send_acknowledgements(session);

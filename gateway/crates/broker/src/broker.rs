@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -34,6 +34,8 @@ pub struct Broker {
     pub(crate) settings: Settings,
     pub(crate) clients: Slab<Client>,
     pub(crate) by_client_id: HashMap<Arc<str>, u32, FixedState>,
+    /// Where the ends of durable sessions are written that the disk has not caught up with.
+    pub(crate) ended: BTreeMap<Arc<str>, Lsn>,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) routes: Routes,
     pub(crate) retained: Retained,
@@ -85,6 +87,7 @@ impl Broker {
             settings,
             clients: Slab::new(),
             by_client_id: HashMap::with_hasher(FixedState::with_seed(seed)),
+            ended: BTreeMap::new(),
             subscriptions: Subscriptions::new(seed),
             routes: Routes::new(seed),
             retained: Retained::default(),
@@ -177,17 +180,28 @@ impl Broker {
         let Some(online) = client.online.as_mut().filter(|o| o.link == to.link) else {
             return false;
         };
+        // Whoever comes for nothing, because CONNACK is held, is to be woken again.
+        online.woken = false;
         if online.held.is_some_and(|lsn| !self.journal.is_durable(lsn)) {
             return true;
         }
         online.held = None;
-        online.woken = false;
         let was_full = online.outbox.len() >= self.settings.max_outbox_bytes;
         std::mem::swap(&mut online.outbox, outbox);
         if was_full || client.outbound.has_unsent() {
             self.pump(now, to.session);
         }
         true
+    }
+
+    /// Whether [`take_output`](Self::take_output) would find something.
+    #[must_use]
+    pub fn has_output(&self, to: Conversation) -> bool {
+        let online = self.clients.get(to.session as usize).and_then(|c| c.online.as_ref());
+        online.is_some_and(|o| {
+            let held = o.held.is_some_and(|lsn| !self.journal.is_durable(lsn));
+            o.link == to.link && !o.outbox.is_empty() && !held
+        })
     }
 
     /// The next group of ops to make durable; `None` while one is under way.
@@ -198,6 +212,7 @@ impl Broker {
     /// Everything up to `upto` is durable: what was promised on that condition leaves.
     pub fn committed(&mut self, now: Timestamp, upto: Lsn) {
         self.journal.committed(upto);
+        self.ended.retain(|_, lsn| !self.journal.is_durable(*lsn));
         while let Some(waiter) = self.journal.next_served() {
             match waiter {
                 Waiter::Promise(promise) => self.keep_promise(promise),

@@ -19,6 +19,11 @@ pub(crate) struct Client {
     pub(crate) permissions: Option<Arc<PermissionSet>>,
     /// The session's number on disk; `None` for one that ends with its connection.
     pub(crate) key: Option<SessionKey>,
+    /// Where what CONNACK promises was written: the terms of the session, and the end of the
+    /// one before it.
+    pub(crate) terms: Lsn,
+    /// When the session's alarm rings, if it is set.
+    pub(crate) alarm: Option<Timestamp>,
     pub(crate) version: Version,
     /// Session Expiry Interval in seconds.
     pub(crate) expiry_seconds: u32,
@@ -100,6 +105,13 @@ impl Client {
     /// Whether the session outlives its connection.
     pub(crate) fn is_durable(&self) -> bool {
         self.key.is_some()
+    }
+
+    /// When something about the session falls due.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let online = self.online.as_ref().map(|o| [o.keep_alive.deadline(), o.authorized_until]);
+        let offline = self.offline.as_ref().map(|o| [o.until, o.will_due]);
+        online.or(offline).into_iter().flatten().flatten().min()
     }
 
     /// What the disk is to remember of the session.

@@ -8,7 +8,6 @@ use session::{Inbound, KeepAlive, Message, Outbound, Timestamp};
 use crate::broker::Waiter;
 use crate::client::{Client, Online, Will};
 use crate::durable::{Lsn, Op};
-use crate::timers::Timer;
 use crate::{Action, Broker, Closing, Conversation, Event, LinkId, Outbox, Question, Verdict};
 
 /// A client whose identity is established and who wants a session.
@@ -60,6 +59,14 @@ impl Broker {
             Ok(()) => {}
             Err(admitted) => return admitted,
         }
+        if connect.client_id.is_empty()
+            && connect.version == Version::V3_1_1
+            && !connect.clean_start
+        {
+            let why = "without a client identifier Clean Session must be 1 (3.1.1, MQTT-3.1.3-8)";
+            return Admitted::Refused(Closing::new(ReasonCode::ClientIdentifierNotValid, why));
+        }
+        self.end_expired(now, &identity.client_id);
         let existing = self.by_client_id.get(&identity.client_id).copied();
         let owner =
             existing.and_then(|s| self.clients.get(s as usize)).map(|c| &c.identity.principal);
@@ -87,8 +94,9 @@ impl Broker {
             Some(session) => session,
             None => self.new_session(identity.clone(), connect.version),
         };
-        let must_be_durable = self.attach(now, session, &admission, identity, expiry_seconds);
-        self.greet(session, &admission, expiry_seconds, resumed.is_some(), must_be_durable);
+        let written = self.attach(now, session, &admission, identity, expiry_seconds);
+        self.greet(session, &admission, expiry_seconds, resumed.is_some(), written);
+        self.set_alarm(session);
         self.pump(now, session);
         Admitted::Accepted(Conversation { session, link: admission.link })
     }
@@ -97,6 +105,15 @@ impl Broker {
     pub fn new_client_id(&mut self) -> Arc<str> {
         let (high, low) = (self.next_random(), self.next_random());
         format!("auto-{high:016x}{low:016x}").into()
+    }
+
+    /// Ends the session of `client_id` if its time is over and the clock was not looked at since.
+    fn end_expired(&mut self, now: Timestamp, client_id: &str) {
+        let Some(&session) = self.by_client_id.get(client_id) else { return };
+        let offline = self.clients.get(session as usize).and_then(|client| client.offline.as_ref());
+        if offline.and_then(|offline| offline.until).is_some_and(|until| until <= now) {
+            self.remove_session(now, session);
+        }
     }
 
     fn check_will(&self, admission: &Admission<'_>, identity: &Identity) -> Result<(), Admitted> {
@@ -137,11 +154,16 @@ impl Broker {
     fn new_session(&mut self, identity: Identity, version: Version) -> u32 {
         let client_id = Arc::clone(&identity.client_id);
         let uid = self.new_uid();
+        // That an earlier session is over is a promise too: back from the disk, its packet
+        // identifiers would make new messages look like repeats.
+        let terms = self.ended.get(&client_id).copied().unwrap_or_default();
         let session = self.clients.insert(Client {
             uid,
             identity,
             permissions: None,
             key: None,
+            terms,
+            alarm: None,
             version,
             expiry_seconds: 0,
             subscriptions: BTreeMap::new(),
@@ -161,7 +183,7 @@ impl Broker {
         self.next_uid - 1
     }
 
-    /// Connects a session. Answers what CONNACK has to wait for, if it promises anything new.
+    /// Connects a session. Answers where the record of a durable one is written.
     fn attach(
         &mut self,
         now: Timestamp,
@@ -210,23 +232,18 @@ impl Broker {
                 .map(|ms| now.after(std::time::Duration::from_millis(ms))),
             last_publish: None,
         });
-        let uid = client.uid;
-        let authorized_until = client.online.as_ref().and_then(|o| o.authorized_until);
         if permissions_changed && !client.subscriptions.is_empty() {
             self.subscriptions.invalidate();
         }
-        if let Some(at) = keep_alive.deadline() {
-            self.timers.set(at, Timer::KeepAlive { session, uid });
-        }
-        if let Some(at) = authorized_until {
-            self.timers.set(at, Timer::Authorization { session, uid });
-        }
         self.stats.clients_connected += 1;
-        let client = self.clients.get(session as usize)?;
+        let client = self.clients.get_mut(session as usize)?;
         let lsn =
             self.journal.append(Op::PutSession { session: client.key?, record: client.record() });
-        // A resumed session whose terms are unchanged is on disk already.
-        (promised != Some((expiry_seconds, connect.version))).then_some(lsn)
+        // A resumed session whose terms are unchanged was written before.
+        if promised != Some((expiry_seconds, connect.version)) {
+            client.terms = lsn;
+        }
+        Some(lsn)
     }
 
     fn keep_alive(&self, connect: &Connect<'_>) -> u16 {
@@ -244,7 +261,7 @@ impl Broker {
         admission: &Admission<'_>,
         expiry_seconds: u32,
         session_present: bool,
-        must_be_durable: Option<Lsn>,
+        written: Option<Lsn>,
     ) {
         let connect = admission.connect;
         let keep_alive = self.keep_alive(connect);
@@ -273,15 +290,15 @@ impl Broker {
             durable: client.is_durable(),
         };
         let uid = client.uid;
+        let held = (!self.journal.is_durable(client.terms)).then(|| self.journal.last());
         if let Some(online) = client.online.as_mut() {
             crate::frames::packet(&connack, connect.version, &mut online.outbox);
-            online.held = must_be_durable;
-        }
-        if let Some(lsn) = must_be_durable {
+            online.held = held;
             // Held back, the output is not asked for; so the link is to be woken then.
-            if let Some(online) = client.online.as_mut() {
-                online.woken = false;
-            }
+            online.woken = held.is_none();
+        }
+        // Held or not: what waits in the queue may have to be on disk before it is sent.
+        if let Some(lsn) = held.or(written) {
             self.journal.wait(lsn, Waiter::Connection { session, uid });
         }
         self.event(event);

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use auth::{Decision, Identity, PermissionSet};
 use mqtt::{Publish, QoS, TopicName};
 use session::{Message, Settled, Timestamp, Transmission};
 
@@ -24,7 +25,7 @@ pub(crate) struct Publication<'p> {
     pub(crate) waits: u32,
     /// Whether a session could not take it although it should have.
     pub(crate) refused: bool,
-    received_at: Timestamp,
+    pub(crate) received_at: Timestamp,
     body: Option<Arc<Message>>,
     key: Option<MessageKey>,
 }
@@ -237,7 +238,6 @@ impl Broker {
 
     /// Sends what waits in a session's queue, as far as window and outbox allow.
     pub(crate) fn pump(&mut self, now: Timestamp, session: u32) {
-        let mut gone = Vec::new();
         while let Some(client) = self.clients.get_mut(session as usize) {
             let Some(online) = client.online.as_mut() else { break };
             if online.outbox.len() >= self.settings.max_outbox_bytes {
@@ -250,80 +250,75 @@ impl Broker {
                     || delivery.qos == QoS::AtLeastOnce
                     || delivery.tag.stored.is_some_and(|lsn| journal.is_durable(lsn))
             });
-            match next {
+            let (packet_id, dup, delivery) = match next {
                 None => break,
                 Some(Transmission::Release { packet_id }) => {
                     crate::frames::release(packet_id, client.version, &mut online.outbox);
+                    continue;
                 }
                 Some(Transmission::Publish { packet_id, dup, delivery }) => {
-                    let Some(message) = delivery.message.clone() else { continue };
-                    let sequence = delivery.sequence;
-                    let cause = if message.expired(now) {
-                        Some(DropCause::Expired)
-                    } else if !client.permissions.as_ref().is_none_or(|set| {
-                        let topic = message.topic.as_str();
-                        !matches!(
-                            set.check_delivery(&client.identity, topic),
-                            auth::Decision::Deny(_)
-                        )
-                    }) {
-                        Some(DropCause::Denied)
-                    } else {
-                        let flags = crate::frames::Flags {
-                            dup,
-                            qos: delivery.qos,
-                            retain: delivery.retain,
-                        };
-                        let written = crate::frames::message(
-                            &message,
-                            now,
-                            client.version,
-                            flags,
-                            packet_id,
-                            online.max_packet_size,
-                            &mut online.outbox,
-                        );
-                        (!written).then_some(DropCause::TooLarge)
-                    };
-                    match cause {
-                        Some(cause) => gone.push((sequence, cause, message)),
-                        None => self.stats.publishes_sent += 1,
-                    }
+                    (packet_id, dup, delivery)
                 }
-            }
-            // What is dropped frees its place at once, so that the loop goes on.
-            if let Some((sequence, cause, message)) = gone.pop() {
-                self.give_up(session, sequence, cause, &message);
+            };
+            let Some(message) = delivery.message.clone() else { continue };
+            let (sequence, qos) = (delivery.sequence, delivery.qos);
+            let flags = crate::frames::Flags { dup, qos, retain: delivery.retain };
+            let cause = if message.expired(now) {
+                DropCause::Expired
+            } else if !may_receive(client.permissions.as_deref(), &client.identity, &message) {
+                DropCause::Denied
+            } else if crate::frames::message(
+                &message,
+                now,
+                client.version,
+                flags,
+                packet_id,
+                online.max_packet_size,
+                &mut online.outbox,
+            ) {
+                self.stats.publishes_sent += 1;
+                continue;
+            } else {
+                DropCause::TooLarge
+            };
+            self.report_drop(session, cause, &message);
+            if dup && qos == QoS::ExactlyOnce {
+                // The client may hold the identifier. Were it just forgotten here, the next
+                // message that gets it would count as a repeat.
+                self.release(session, packet_id);
+            } else {
+                // Its place is free at once, so that the loop goes on.
+                self.give_up(session, sequence);
             }
         }
         self.wake(session);
     }
 
-    /// Drops one queued delivery and says so.
-    fn give_up(&mut self, session: u32, sequence: u64, cause: DropCause, message: &Message) {
+    /// Drops one queued delivery.
+    fn give_up(&mut self, session: u32, sequence: u64) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
-        let client_id = Arc::clone(&client.identity.client_id);
-        let principal = Arc::clone(&client.identity.principal);
         let before = client.outbound.weight();
         let settled = client.outbound.discard(sequence);
         self.queued_bytes -= before - client.outbound.weight();
+        if let Some(settled) = settled {
+            self.settled(session, settled);
+        }
+    }
+
+    /// Counts and tells that a queued delivery is not sent.
+    fn report_drop(&mut self, session: u32, cause: DropCause, message: &Message) {
         match cause {
             DropCause::Expired => self.stats.dropped_expired += 1,
             DropCause::TooLarge => self.stats.dropped_too_large += 1,
             DropCause::Denied => {
-                self.stats.denied += 1;
-                let topic = Arc::from(message.topic.as_str());
-                let decision = "the client may not receive this topic any more".to_owned();
-                let action = Action::Receive;
-                let client_id = Arc::clone(&client_id);
-                self.event(Event::Denied { client_id, principal, action, topic, decision });
+                let why = "the client may not receive this topic any more".to_owned();
+                self.denied(session, Action::Receive, message.topic.as_str(), why);
             }
             DropCause::QueueFull | DropCause::OutboxFull => {}
         }
+        let Some(client) = self.clients.get(session as usize) else { return };
+        let client_id = Arc::clone(&client.identity.client_id);
         self.event(Event::Dropped { client_id, cause });
-        if let Some(settled) = settled {
-            self.settled(session, settled);
-        }
     }
 
     /// A delivery is over: the disk forgets it, and what was promised on it is kept.
@@ -360,4 +355,12 @@ impl Broker {
         }
         self.wake(session);
     }
+}
+
+/// Whether a client may be given a message that waited. A session whose client has not
+/// authenticated since the last start is asked again when it does.
+fn may_receive(permissions: Option<&PermissionSet>, who: &Identity, message: &Message) -> bool {
+    permissions.is_none_or(|set| {
+        !matches!(set.check_delivery(who, message.topic.as_str()), Decision::Deny(_))
+    })
 }

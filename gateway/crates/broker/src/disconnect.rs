@@ -7,7 +7,7 @@ use session::Timestamp;
 use crate::client::{Offline, Will};
 use crate::deliver::Publication;
 use crate::durable::Op;
-use crate::timers::Timer;
+use crate::timers::Alarm;
 use crate::{Broker, Closing, Conversation, Effect, Event, Flow};
 
 /// The ends of connections and of sessions.
@@ -56,7 +56,8 @@ impl Broker {
             }
             client.expiry_seconds = expiry.min(max_expiry);
         }
-        if disconnect.code != ReasonCode::DisconnectWithWillMessage {
+        // Any other code means that something was wrong, and is what a will is for (MQTT-3.14.4-3).
+        if disconnect.code == ReasonCode::NORMAL_DISCONNECTION {
             client.will = None;
         }
         let why = format!("the client said {}", disconnect.code);
@@ -93,7 +94,6 @@ impl Broker {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let expiry = client.expiry_seconds;
         let will_delay = client.will.as_ref().map(|will| will.delay.min(expiry));
-        let uid = client.uid;
         let until = (expiry != u32::MAX).then(|| now.after_seconds(expiry));
         let will_due = will_delay.map(|delay| now.after_seconds(delay));
         client.offline = Some(Offline { since: now, until, will_due });
@@ -101,16 +101,10 @@ impl Broker {
             self.remove_session(now, session);
             return;
         }
-        match will_delay {
-            Some(0) => self.publish_will(now, session),
-            Some(delay) => {
-                self.timers.set(now.after_seconds(delay), Timer::Will { session, uid });
-            }
-            None => {}
+        if will_delay == Some(0) {
+            self.publish_will(now, session);
         }
-        if let Some(until) = until {
-            self.timers.set(until, Timer::Expiry { session, uid });
-        }
+        self.set_alarm(session);
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let in_memory: Vec<u64> = client
             .outbound
@@ -138,7 +132,8 @@ impl Broker {
         self.queued_bytes -= client.outbound.weight();
         let deliveries = client.outbound.drain();
         if let Some(session) = client.key {
-            self.journal.append(Op::RemoveSession { session });
+            let lsn = self.journal.append(Op::RemoveSession { session });
+            self.ended.insert(Arc::clone(&client.identity.client_id), lsn);
         }
         for delivery in &deliveries {
             if let (Some(message), Some(_)) = (delivery.tag.message, delivery.tag.stored) {
@@ -204,47 +199,43 @@ impl Broker {
                 self.store_delivery(write.session, write.sequence);
             }
         }
-        while let Some(timer) = self.timers.due(now) {
-            self.handle_timer(now, timer);
+        while let Some(alarm) = self.timers.due(now) {
+            self.handle_alarm(now, alarm);
         }
     }
 
-    fn handle_timer(&mut self, now: Timestamp, timer: Timer) {
-        let (Timer::KeepAlive { session, uid }
-        | Timer::Expiry { session, uid }
-        | Timer::Will { session, uid }
-        | Timer::Authorization { session, uid }) = timer;
-        let Some(client) = self.clients.get(session as usize).filter(|c| c.uid == uid) else {
-            return;
-        };
-        match (timer, &client.online, &client.offline) {
-            (Timer::KeepAlive { .. }, Some(online), _) => match online.keep_alive.deadline() {
-                Some(at) if at <= now => {
-                    let why =
-                        "nothing was heard for one and a half times the Keep Alive (MQTT-3.1.2-22)";
-                    self.close(now, session, Closing::new(ReasonCode::KeepAliveTimeout, why));
-                }
-                Some(at) => self.timers.set(at, timer),
-                None => {}
-            },
-            (Timer::Authorization { .. }, Some(online), _) => {
-                if online.authorized_until.is_some_and(|at| at <= now) {
-                    let why = "the authorization that the extension granted has run out";
-                    self.close(now, session, Closing::new(ReasonCode::MaximumConnectTime, why));
-                }
-            }
-            (Timer::Expiry { .. }, None, Some(offline)) => {
-                if offline.until.is_some_and(|at| at <= now) {
-                    self.remove_session(now, session);
-                }
-            }
-            (Timer::Will { .. }, None, Some(offline)) => {
-                if offline.will_due.is_some_and(|at| at <= now) {
-                    self.publish_will(now, session);
-                }
-            }
-            (Timer::KeepAlive { .. } | Timer::Authorization { .. }, None, _)
-            | (Timer::Expiry { .. } | Timer::Will { .. }, _, _) => {}
+    /// Sees to it that a session is looked at when something about it falls due.
+    pub(crate) fn set_alarm(&mut self, session: u32) {
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let Some(at) = client.deadline() else { return };
+        if client.alarm.is_none_or(|set| at < set) {
+            client.alarm = Some(at);
+            self.timers.set(at, Alarm { session, uid: client.uid });
         }
+    }
+
+    fn handle_alarm(&mut self, now: Timestamp, alarm: Alarm) {
+        let Alarm { session, uid } = alarm;
+        let client = self.clients.get_mut(session as usize);
+        let Some(client) = client.filter(|client| client.uid == uid) else { return };
+        client.alarm = client.alarm.filter(|at| *at > now);
+        let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        if let Some(online) = &client.online {
+            if due(online.keep_alive.deadline()) {
+                let why =
+                    "nothing was heard for one and a half times the Keep Alive (MQTT-3.1.2-22)";
+                self.close(now, session, Closing::new(ReasonCode::KeepAliveTimeout, why));
+            } else if due(online.authorized_until) {
+                let why = "the authorization that the extension granted has run out";
+                self.close(now, session, Closing::new(ReasonCode::MaximumConnectTime, why));
+            }
+        } else if let Some(offline) = &client.offline {
+            if due(offline.until) {
+                self.remove_session(now, session);
+            } else if due(offline.will_due) {
+                self.publish_will(now, session);
+            }
+        }
+        self.set_alarm(session);
     }
 }

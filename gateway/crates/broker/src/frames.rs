@@ -13,11 +13,13 @@ use crate::outbox::{Outbox, SHARED_PAYLOAD_MIN};
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     bytes: Vec<u8>,
-    known: [Option<Frame>; 12],
+    /// A bit for each form that is known.
+    known: u16,
+    forms: [Frame; 12],
 }
 
 /// One encoded form.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Frame {
     start: usize,
     end: usize,
@@ -37,7 +39,7 @@ impl Frames {
     /// Begins another publication.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
-        self.known = [None; 12];
+        self.known = 0;
     }
 
     /// The frame of `publication` in this form.
@@ -51,7 +53,7 @@ impl Frames {
         let index = usize::from(version == Version::V5) * 6
             + usize::from(qos.as_u8()) * 2
             + usize::from(retain);
-        if let Some(Some(frame)) = self.known.get(index) {
+        if let Some(frame) = self.forms.get(index).filter(|_| self.known & (1 << index) != 0) {
             return *frame;
         }
         let publish = Publish {
@@ -78,8 +80,9 @@ impl Frames {
             payload_len: 0,
         });
         let frame = Frame { start, end: self.bytes.len(), layout, shared };
-        if let Some(slot) = self.known.get_mut(index) {
-            *slot = Some(frame);
+        if let Some(form) = self.forms.get_mut(index) {
+            *form = frame;
+            self.known |= 1 << index;
         }
         frame
     }

@@ -107,6 +107,13 @@ impl<W> Journal<W> {
         *self.references.entry(message).or_insert(0) += 1;
     }
 
+    /// Removes a message that was found on disk and that no queue entry names.
+    pub(crate) fn remove_unless_referenced(&mut self, message: MessageKey) {
+        if !self.references.contains_key(&message) {
+            self.append(Op::RemoveMessage { message });
+        }
+    }
+
     /// The position of the last op.
     pub(crate) fn last(&self) -> Lsn {
         self.last

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use auth::Decision;
 use mqtt::{Publish, QoS, ReasonCode, TopicName, Version};
-use session::{AckKind, Acknowledgement, Timestamp};
+use session::{AckKind, Acknowledgement, Message, Timestamp};
 
 use crate::broker::Waiter;
 use crate::client::{LastPublish, Promise};
@@ -70,6 +70,10 @@ impl Broker {
 
     /// The topic of a PUBLISH, which must name one: the gateway allows no aliases.
     fn topic_of<'p>(&self, publish: &Publish<'p>) -> Result<TopicName<'p>, Closing> {
+        if !publish.subscription_ids.is_empty() {
+            let why = "a client sent a Subscription Identifier in PUBLISH (MQTT-3.3.4-6)";
+            return Err(Closing::new(ReasonCode::ProtocolError, why));
+        }
         let topic = publish.topic.filter(|_| publish.topic_alias.is_none()).ok_or_else(|| {
             Closing::new(
                 ReasonCode::TopicAliasInvalid,
@@ -120,7 +124,9 @@ impl Broker {
             (false, false) => ReasonCode::Success,
         };
         let Some(client) = self.clients.get_mut(session as usize) else { return };
-        if kind == AckKind::PubRec && !code.is_error() {
+        // 3.1.1 has no way to hear of an error, so there the exchange goes on as if it were none.
+        let goes_on = !code.is_error() || client.version == Version::V3_1_1;
+        if kind == AckKind::PubRec && goes_on {
             client.inbound.receive(packet_id);
             if let (Some(key), Some(promise)) = (client.key, publication.promise) {
                 let lsn = self.journal.append(Op::PutReceived { session: key, packet_id });
@@ -143,13 +149,13 @@ impl Broker {
             self.journal.append(Op::RemoveRetained { topic })
         } else {
             let body = publication.body();
-            let old = self.retained.get(publication.topic.as_str()).map(|old| old.weight());
-            let weight = self.retained.weight() - old.unwrap_or(0) + body.weight();
-            let count = self.retained.len() + usize::from(old.is_none());
-            if count > self.settings.max_retained_messages
-                || weight > self.settings.max_retained_bytes
-            {
-                return false;
+            if !self.has_room_to_retain(&body) {
+                for topic in self.retained.take_expired(publication.received_at) {
+                    self.journal.append(Op::RemoveRetained { topic });
+                }
+                if !self.has_room_to_retain(&body) {
+                    return false;
+                }
             }
             self.retained.insert(Arc::clone(&body));
             self.journal.append(Op::PutRetained { body })
@@ -159,6 +165,13 @@ impl Broker {
             publication.waits += 1;
         }
         true
+    }
+
+    fn has_room_to_retain(&self, body: &Message) -> bool {
+        let old = self.retained.get(body.topic.as_str()).map(|old| old.weight());
+        let weight = self.retained.weight() - old.unwrap_or(0) + body.weight();
+        let count = self.retained.len() + usize::from(old.is_none());
+        count <= self.settings.max_retained_messages && weight <= self.settings.max_retained_bytes
     }
 
     /// Answers a publish that is not passed on. 3.1.1 has no way to say so: there the

@@ -6,8 +6,7 @@ use session::{Inbound, Message, Outbound, Timestamp};
 
 use crate::Broker;
 use crate::client::{Client, Offline, Tag};
-use crate::durable::{Lsn, MessageKey, Snapshot, StoredSession};
-use crate::timers::Timer;
+use crate::durable::{Lsn, MessageKey, Op, Snapshot, StoredSession};
 
 impl Broker {
     /// Goes on from what was durable when the gateway stopped. A session that was connected
@@ -19,6 +18,10 @@ impl Broker {
         let messages: BTreeMap<MessageKey, Arc<Message>> = snapshot.messages.into_iter().collect();
         for stored in snapshot.sessions {
             self.restore_session(now, stored, &messages);
+        }
+        // What no queue names would stay on disk for ever.
+        for message in messages.into_keys() {
+            self.journal.remove_unless_referenced(message);
         }
     }
 
@@ -33,7 +36,10 @@ impl Broker {
         let mut outbound = Outbound::new(0);
         for (sequence, delivery) in deliveries {
             // The store reports entries whose message is gone; here they are nothing.
-            let Some(body) = messages.get(&delivery.message) else { continue };
+            let Some(body) = messages.get(&delivery.message) else {
+                self.journal.append(Op::RemoveDelivery { session: key, sequence });
+                continue;
+            };
             self.journal.restore_reference(delivery.message);
             let tag = Tag { promise: None, message: Some(delivery.message), stored: Some(Lsn(0)) };
             let body = Arc::clone(body);
@@ -55,6 +61,8 @@ impl Broker {
             },
             permissions: None,
             key: Some(key),
+            terms: Lsn::default(),
+            alarm: None,
             version: record.version,
             expiry_seconds: record.expiry_seconds,
             subscriptions: subscriptions.into_iter().collect(),
@@ -66,9 +74,7 @@ impl Broker {
         };
         let session = u32::try_from(self.clients.insert(client)).unwrap_or(u32::MAX);
         self.by_client_id.insert(client_id, session);
-        if let Some(until) = until {
-            self.timers.set(until, Timer::Expiry { session, uid });
-        }
+        self.set_alarm(session);
         let Some(client) = self.clients.get(session as usize) else { return };
         for (filter, options) in &client.subscriptions {
             self.subscriptions.insert(filter.as_filter(), session, *options);

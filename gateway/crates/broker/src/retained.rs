@@ -10,12 +10,15 @@ use session::{Message, Timestamp};
 pub(crate) struct Retained {
     messages: BTreeMap<TopicNameBuf, Arc<Message>>,
     weight: usize,
+    /// Nothing expires before this; `None` when nothing expires at all.
+    expires_first: Option<Timestamp>,
 }
 
 impl Retained {
     /// Keeps `message` for its topic.
     pub(crate) fn insert(&mut self, message: Arc<Message>) {
         self.weight += message.weight();
+        self.expires_first = earlier(self.expires_first, message.expires);
         if let Some(old) = self.messages.insert(message.topic.clone(), message) {
             self.weight -= old.weight();
         }
@@ -26,6 +29,21 @@ impl Retained {
         let Some(old) = self.messages.remove(topic) else { return false };
         self.weight -= old.weight();
         true
+    }
+
+    /// Forgets every expired message, and says of which topics. Costs nothing when there is none.
+    pub(crate) fn take_expired(&mut self, now: Timestamp) -> Vec<TopicNameBuf> {
+        if self.expires_first.is_none_or(|first| first > now) {
+            return Vec::new();
+        }
+        let expired = self.messages.values().filter(|message| message.expired(now));
+        let topics: Vec<_> = expired.map(|message| message.topic.clone()).collect();
+        for topic in &topics {
+            self.remove(topic.as_str());
+        }
+        let left = self.messages.values().map(|message| message.expires);
+        self.expires_first = left.fold(None, earlier);
+        topics
     }
 
     pub(crate) fn get(&self, topic: &str) -> Option<&Arc<Message>> {
@@ -51,6 +69,10 @@ impl Retained {
             .map(|(_, message)| Arc::clone(message))
             .collect()
     }
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
 }
 
 /// What every topic that matches `filter` begins with.

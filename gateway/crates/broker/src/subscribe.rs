@@ -7,7 +7,7 @@ use session::{Message, Timestamp};
 
 use crate::broker::Waiter;
 use crate::deliver::Publication;
-use crate::durable::{Lsn, Op};
+use crate::durable::Op;
 use crate::routes::{Route, Target};
 use crate::{Action, Answer, Broker, Closing, Flow, Question, Requested, Verdict};
 
@@ -45,7 +45,6 @@ impl Broker {
             return Ok(Flow::Ask(Question::Subscribe(requested.collect())));
         }
         let mut codes = Vec::with_capacity(filters.len());
-        let mut written = None;
         let mut retained = Vec::new();
         for ((filter, options), decision) in filters.iter().zip(decisions) {
             let right = match decision {
@@ -64,9 +63,8 @@ impl Broker {
                 }
                 Ok(qos) => match self.add(session, *filter, SubscribeOptions { qos, ..*options }) {
                     Err(code) => code,
-                    Ok(added) => {
-                        written = written.max(added.written);
-                        if added.wants_retained {
+                    Ok(wants_retained) => {
+                        if wants_retained {
                             retained.extend(
                                 self.retained.matching(*filter, now).into_iter().map(|m| (m, qos)),
                             );
@@ -77,7 +75,7 @@ impl Broker {
             });
         }
         let packet = Packet::SubAck(SubAck::new(subscribe.packet_id, codes));
-        self.answer_when_durable(session, &packet, written);
+        self.answer_when_durable(session, &packet);
         for (message, qos) in retained {
             self.send_retained(now, session, &message, qos);
         }
@@ -96,13 +94,14 @@ impl Broker {
         set.map_or_else(|| "no permissions are known".to_owned(), |set| set.explain(reason))
     }
 
-    /// Adds or replaces one subscription that is allowed.
+    /// Adds or replaces one subscription that is allowed. Answers whether it wants the retained
+    /// messages (MQTT 5, 3.8.3.1).
     fn add(
         &mut self,
         session: u32,
         filter: TopicFilter<'_>,
         options: SubscribeOptions,
-    ) -> Result<Added, ReasonCode> {
+    ) -> Result<bool, ReasonCode> {
         if filter.share_group().is_some() {
             return Err(ReasonCode::SharedSubscriptionsNotSupported);
         }
@@ -120,15 +119,15 @@ impl Broker {
         if known != Some(options) {
             self.subscriptions.insert(filter, session, options);
         }
-        let written = key.map(|session| {
-            self.journal.append(Op::PutSubscription { session, filter: filter.to_owned(), options })
-        });
-        let wants_retained = match options.retain_handling {
+        if let Some(session) = key {
+            let filter = filter.to_owned();
+            self.journal.append(Op::PutSubscription { session, filter, options });
+        }
+        Ok(match options.retain_handling {
             RetainHandling::SendAtSubscribe => true,
             RetainHandling::SendIfNew => known.is_none(),
             RetainHandling::DoNotSend => false,
-        };
-        Ok(Added { written, wants_retained })
+        })
     }
 
     /// Sends one retained message because of a new subscription (MQTT-3.8.4-4).
@@ -148,7 +147,6 @@ impl Broker {
 
     pub(crate) fn unsubscribe(&mut self, session: u32, unsubscribe: &Unsubscribe<'_>) {
         let mut codes = Vec::new();
-        let mut written = None;
         for filter in unsubscribe.filters.iter() {
             let Some(client) = self.clients.get_mut(session as usize) else { return };
             if client.subscriptions.remove(filter.as_str()).is_none() {
@@ -158,40 +156,33 @@ impl Broker {
             codes.push(ReasonCode::Success);
             if let Some(session) = client.key {
                 let op = Op::RemoveSubscription { session, filter: filter.to_owned() };
-                written = Some(self.journal.append(op));
+                self.journal.append(op);
             }
             self.subscriptions.remove(filter, session);
         }
         let packet = Packet::UnsubAck(UnsubAck::new(unsubscribe.packet_id, codes));
-        self.answer_when_durable(session, &packet, written);
+        self.answer_when_durable(session, &packet);
     }
 
-    /// Sends a packet at once, or when what it promises is on disk.
-    fn answer_when_durable(&mut self, session: u32, packet: &Packet<'_>, written: Option<Lsn>) {
+    /// Sends a packet when what it promises is on disk. That may have been written for an
+    /// earlier packet, so a durable session waits for all there is.
+    fn answer_when_durable(&mut self, session: u32, packet: &Packet<'_>) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let version: Version = client.version;
+        let durable = client.key.is_some();
         let Some(online) = client.online.as_mut() else { return };
-        match written {
-            None => {
-                crate::frames::packet(packet, version, &mut online.outbox);
-                self.wake(session);
-            }
-            Some(lsn) => {
-                let link = online.link;
-                let mut bytes = crate::Outbox::default();
-                crate::frames::packet(packet, version, &mut bytes);
-                let bytes = std::mem::take(bytes.bytes_mut()).into_boxed_slice();
-                self.journal.wait(lsn, Waiter::Packet { session, link, bytes });
-            }
+        let lsn = self.journal.last();
+        if !durable || self.journal.is_durable(lsn) {
+            crate::frames::packet(packet, version, &mut online.outbox);
+            self.wake(session);
+            return;
         }
+        let link = online.link;
+        let mut bytes = crate::Outbox::default();
+        crate::frames::packet(packet, version, &mut bytes);
+        let bytes = std::mem::take(bytes.bytes_mut()).into_boxed_slice();
+        self.journal.wait(lsn, Waiter::Packet { session, link, bytes });
     }
-}
-
-/// A subscription that was added.
-struct Added {
-    /// Where it was written, if that was needed.
-    written: Option<Lsn>,
-    wants_retained: bool,
 }
 
 fn granted(qos: QoS) -> ReasonCode {

@@ -211,7 +211,7 @@ impl Subscriptions {
 /// The levels of a filter without a final `#`, and whether it had one.
 fn split(filter: &str) -> (impl Iterator<Item = &str>, bool) {
     let (levels, multi) = match filter.strip_suffix('#') {
-        Some(rest) => (rest.strip_suffix('/').map_or(None, Some), true),
+        Some(rest) => (rest.strip_suffix('/'), true),
         None => (Some(filter), false),
     };
     (levels.into_iter().flat_map(|levels| levels.split('/')), multi)

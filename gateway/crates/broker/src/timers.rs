@@ -6,26 +6,22 @@ use session::Timestamp;
 /// Everything that is due at some time.
 ///
 /// Entries are never cancelled: what they name is looked at again when they fall due,
-/// and an entry that means nothing any more is dropped then.
+/// and an entry that means nothing any more is dropped then. A session has one alarm, for
+/// the first of its deadlines, so that a client that comes and goes leaves no trail.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<(Timestamp, Timer)>>,
+    heap: BinaryHeap<Reverse<(Timestamp, Alarm)>>,
     /// Deliveries to write if still unconfirmed then. All have the same delay, so they
     /// fall due in the order in which they were added.
     writes: VecDeque<(Timestamp, Write)>,
 }
 
-/// Something due once.
+/// When a session is to be looked at: its client may have been silent too long, or its
+/// authorization, its expiry interval or the delay of its will may be over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Timer {
-    /// The client of this session may have been silent too long.
-    KeepAlive { session: u32, uid: u64 },
-    /// This session may have expired.
-    Expiry { session: u32, uid: u64 },
-    /// This session's will may be due.
-    Will { session: u32, uid: u64 },
-    /// This session's authorization may have run out.
-    Authorization { session: u32, uid: u64 },
+pub(crate) struct Alarm {
+    pub(crate) session: u32,
+    pub(crate) uid: u64,
 }
 
 /// A delivery of a durable session that is in memory only.
@@ -37,8 +33,8 @@ pub(crate) struct Write {
 }
 
 impl Timers {
-    pub(crate) fn set(&mut self, at: Timestamp, timer: Timer) {
-        self.heap.push(Reverse((at, timer)));
+    pub(crate) fn set(&mut self, at: Timestamp, alarm: Alarm) {
+        self.heap.push(Reverse((at, alarm)));
     }
 
     pub(crate) fn write_at(&mut self, at: Timestamp, write: Write) {
@@ -47,17 +43,17 @@ impl Timers {
 
     /// The earliest moment at which something is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        let timer = self.heap.peek().map(|Reverse((at, _))| *at);
+        let alarm = self.heap.peek().map(|Reverse((at, _))| *at);
         let write = self.writes.front().map(|(at, _)| *at);
-        [timer, write].into_iter().flatten().min()
+        [alarm, write].into_iter().flatten().min()
     }
 
-    pub(crate) fn due(&mut self, now: Timestamp) -> Option<Timer> {
+    pub(crate) fn due(&mut self, now: Timestamp) -> Option<Alarm> {
         let Reverse((at, _)) = self.heap.peek()?;
         if *at > now {
             return None;
         }
-        self.heap.pop().map(|Reverse((_, timer))| timer)
+        self.heap.pop().map(|Reverse((_, alarm))| alarm)
     }
 
     pub(crate) fn due_write(&mut self, now: Timestamp) -> Option<Write> {

@@ -1,0 +1,371 @@
+//! Scripts: what clients and the world do, and everything that the broker answers. What a
+//! script does not name must not happen.
+//!
+//! ```text
+//! set receive-maximum=2 persist-delay=20      limits of the broker; first lines only
+//! permissions NAME allow|deny publish|subscribe|both FILTER [qos=N] [no-retain]; ...; else allow|deny|ask
+//! a> PACKET        client a sends it (`words` has the vocabulary)
+//! a< PACKET        client a gets it, in this order
+//! a< closed        the broker closes the connection
+//! a< refused 0x87  a CONNECT is answered with that code
+//! a? publish t/x   the extension is asked          a! allow|deny   it answers
+//! disk             everything becomes durable      disk begin / disk end   one commit, in two steps
+//! crash            power fails between two commits; `crash written`: after one that nobody heard of
+//! advance 20ms     drop a     shutdown     stall a / resume a
+//! wrote KIND...    what became durable since the last such line, op by op; `wrote nothing`
+//! stat NAME=N      a counter of `Stats`
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
+use mqtt::{Decoded, Decoder, QoS, Version};
+use portcullis_broker::{Answer, LinkId, Question, Settings, Verdict};
+
+use crate::words::{self, Words};
+use crate::world::{Door, Login, World};
+
+#[test]
+fn every_script_is_answered_word_for_word() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let entries = std::fs::read_dir(&folder).expect("the scripts are there");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("readable").path()).collect();
+    paths.sort();
+    assert!(paths.len() > 5, "{} holds the scripts", folder.display());
+    let mut failures = String::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        for (line, block) in blocks(&text) {
+            if let Err(why) = Stage::default().play(line, block) {
+                let _ = writeln!(failures, "{name}:{why}\n");
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{failures}");
+}
+
+/// A file holds several plays, each begun by a line `=== title`.
+fn blocks(text: &str) -> Vec<(usize, Vec<&str>)> {
+    let mut blocks: Vec<(usize, Vec<&str>)> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        if line.starts_with("===") {
+            blocks.push((number + 1, Vec::new()));
+        } else if let Some((_, block)) = blocks.last_mut() {
+            block.push(line);
+        }
+    }
+    blocks
+}
+
+/// A world with named clients in it.
+#[derive(Default)]
+struct Stage {
+    settings: Settings,
+    world: Option<World>,
+    clients: BTreeMap<String, Client>,
+    permissions: BTreeMap<String, Arc<PermissionSet>>,
+    /// What happened and was not looked at yet.
+    said: BTreeMap<String, VecDeque<String>>,
+}
+
+struct Client {
+    link: Option<LinkId>,
+    version: Version,
+    /// The CONNECT line that waits for an answer about its will.
+    connecting: Option<String>,
+    asked: Option<Question>,
+}
+
+impl Stage {
+    fn play(mut self, first: usize, block: Vec<&str>) -> Result<(), String> {
+        let mut acted = String::new();
+        for (number, line) in (first + 1..).zip(block) {
+            let line = line.split("  #").next().unwrap_or_default().trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let at = |why: String| format!("{number}: {line}\n    {why}");
+            if let Some((who, expected)) = expectation(line) {
+                let got = self.said.get_mut(who).and_then(VecDeque::pop_front);
+                if got.as_deref() != Some(expected.as_str()) {
+                    let got = got.unwrap_or_else(|| "silence".to_owned());
+                    return Err(at(format!("expected: {expected}\n    got:      {got}")));
+                }
+                continue;
+            }
+            self.silence().map_err(|why| format!("{number}: after {acted:?}: {why}"))?;
+            self.act(line).map_err(at)?;
+            self.listen();
+            acted = line.to_owned();
+        }
+        self.silence().map_err(|why| format!("end: after {acted:?}: {why}"))
+    }
+
+    fn silence(&self) -> Result<(), String> {
+        match self.said.iter().find(|(_, said)| !said.is_empty()) {
+            Some((who, said)) => Err(format!("{who} got what the script does not name: {said:?}")),
+            None => Ok(()),
+        }
+    }
+
+    fn act(&mut self, line: &str) -> Result<(), String> {
+        let words = Words::of(line);
+        match words.plain(0) {
+            "set" => self.set(&words),
+            "permissions" => {
+                let set = permissions(line);
+                self.permissions.insert(words.plain(1).to_owned(), Arc::new(set));
+            }
+            "disk" => match words.from(1) {
+                [] => self.world().disk(),
+                ["begin"] => assert!(self.world().begin_commit(), "there is nothing to commit"),
+                _ => self.world().finish_commit(),
+            },
+            "crash" => {
+                self.world().crash(words.has("written"));
+                self.clients.values_mut().for_each(|client| client.link = None);
+            }
+            "advance" => self.world().advance(duration(words.plain(1))),
+            "shutdown" => self.world().shut_down(),
+            "drop" => {
+                let link = self.clients.get_mut(words.plain(1)).and_then(|c| c.link.take());
+                self.world().cut(link.expect("a connected client"));
+            }
+            verb @ ("stall" | "resume") => {
+                let link = self.clients.get(words.plain(1)).and_then(|c| c.link);
+                self.world().stall(link.expect("a connected client"), verb == "stall");
+            }
+            "wrote" => return self.wrote(&words),
+            "stat" => return self.stat(words.plain(1)),
+            who => self.client_acts(who, line),
+        }
+        Ok(())
+    }
+
+    fn client_acts(&mut self, who: &str, line: &str) {
+        let rest = line.split_once(' ').map_or("", |(_, rest)| rest);
+        if let Some(name) = who.strip_suffix('!') {
+            self.answer(name, rest == "allow");
+            return;
+        }
+        let name = who.strip_suffix('>').unwrap_or_else(|| panic!("{line:?} means nothing"));
+        let words = Words::of(rest);
+        let link = self.clients.get(name).and_then(|client| client.link);
+        match link {
+            Some(link) => {
+                let version = self.clients[name].version;
+                let asked = self.world().send(link, &words::encode(&words, version));
+                self.ask(name, asked);
+            }
+            None => self.connect(name, rest, None),
+        }
+    }
+
+    fn connect(&mut self, name: &str, line: &str, will_verdict: Option<Verdict>) {
+        let words = Words::of(line);
+        let connect = words::connect(&words);
+        let permissions = match words.value("as") {
+            Some(named) => Arc::clone(self.permissions.get(named).expect("named permissions")),
+            None => Arc::clone(
+                self.permissions
+                    .entry(String::new())
+                    .or_insert_with(|| Arc::new(permissions("permissions - else allow"))),
+            ),
+        };
+        let login = Login {
+            connect: &connect,
+            principal: words.value("principal").unwrap_or(name),
+            permissions,
+            valid_for_ms: words.number("valid-ms").map(u64::from),
+            will_verdict,
+        };
+        let door = self.world().connect(&login);
+        let mut client =
+            Client { link: None, version: connect.version, connecting: None, asked: None };
+        match door {
+            Door::Open(link) => client.link = Some(link),
+            Door::Shut(closing) => self.hear(name, format!("refused {}", words::hex(closing.code))),
+            Door::Ask(question) => {
+                client.connecting = Some(line.to_owned());
+                self.hear(name, format!("? {}", say_question(&question)));
+            }
+        }
+        self.clients.insert(name.to_owned(), client);
+    }
+
+    fn ask(&mut self, name: &str, asked: Option<Question>) {
+        if let Some(question) = &asked {
+            self.hear(name, format!("? {}", say_question(question)));
+        }
+        if let Some(client) = self.clients.get_mut(name) {
+            client.asked = asked;
+        }
+    }
+
+    fn answer(&mut self, name: &str, allow: bool) {
+        let verdict = || match allow {
+            true => Verdict::Allow,
+            false => Verdict::Deny { why: "the script says no".to_owned() },
+        };
+        let client = self.clients.get_mut(name).expect("a client");
+        if let Some(line) = client.connecting.take() {
+            self.connect(name, &line, Some(verdict()));
+            return;
+        }
+        let answer = match client.asked.take().expect("a question") {
+            Question::Publish { .. } => Answer::Publish(verdict()),
+            Question::Subscribe(requested) => {
+                Answer::Subscribe(requested.iter().map(|_| verdict()).collect())
+            }
+        };
+        let link = client.link.expect("a connection");
+        let asked = self.world().answer(link, answer);
+        self.ask(name, asked);
+    }
+
+    fn hear(&mut self, name: &str, what: String) {
+        self.said.entry(name.to_owned()).or_default().push_back(what);
+    }
+
+    /// Puts what is on the wires into words.
+    fn listen(&mut self) {
+        let mut heard = Vec::new();
+        let Some(world) = self.world.as_mut() else { return };
+        for (name, client) in &mut self.clients {
+            let Some(link) = client.link else { continue };
+            let mut decoder = Decoder::new(u32::MAX);
+            decoder.set_version(client.version);
+            let bytes = world.wire(link).map(std::mem::take).unwrap_or_default();
+            let mut rest = &bytes[..];
+            while let Decoded::Packet { packet, len } =
+                decoder.decode(rest).expect("the broker speaks MQTT")
+            {
+                heard.push((name.clone(), words::say(&packet)));
+                rest = &rest[len..];
+            }
+            assert!(rest.is_empty(), "the broker writes whole packets");
+            if !world.is_open(link) {
+                client.link = None;
+                heard.push((name.clone(), "closed".to_owned()));
+            }
+        }
+        heard.into_iter().for_each(|(name, what)| self.hear(&name, what));
+    }
+
+    fn world(&mut self) -> &mut World {
+        self.world.get_or_insert_with(|| World::new(self.settings.clone(), 1))
+    }
+
+    fn set(&mut self, words: &Words<'_>) {
+        assert!(self.world.is_none(), "limits are set before anything happens");
+        let settings = &mut self.settings;
+        for word in words.from(1) {
+            let (key, value) = word.split_once('=').expect("key=value");
+            let value = words::number(value);
+            let size = value as usize;
+            match key {
+                "receive-maximum" => settings.receive_maximum = u16::try_from(value).expect("16"),
+                "max-inflight" => settings.max_inflight = u16::try_from(value).expect("16"),
+                "max-keep-alive" => settings.max_keep_alive = u16::try_from(value).expect("16"),
+                "max-session-expiry" => settings.max_session_expiry = value,
+                "max-queued-messages" => settings.max_queued_messages = size,
+                "max-queued-bytes" => settings.max_queued_bytes = size,
+                "max-queued-bytes-total" => settings.max_queued_bytes_total = size,
+                "max-outbox-bytes" => settings.max_outbox_bytes = size,
+                "max-subscriptions" => settings.max_subscriptions = size,
+                "max-topic-levels" => settings.max_topic_levels = size,
+                "max-retained-messages" => settings.max_retained_messages = size,
+                "max-retained-bytes" => settings.max_retained_bytes = size,
+                other => panic!("there is no setting {other:?}"),
+            }
+        }
+    }
+
+    fn wrote(&mut self, words: &Words<'_>) -> Result<(), String> {
+        let got = std::mem::take(&mut self.world().written);
+        let expected = match words.from(1) {
+            ["nothing"] => &[],
+            kinds => kinds,
+        };
+        if got == expected { Ok(()) } else { Err(format!("written was: {}", got.join(" "))) }
+    }
+
+    fn stat(&mut self, word: &str) -> Result<(), String> {
+        let stats = format!("{:?}", self.world().broker.stats());
+        let (name, value) = word.split_once('=').expect("name=value");
+        let found = stats.contains(&format!(" {name}: {value},"))
+            || stats.contains(&format!(" {name}: {value} }}"));
+        if found { Ok(()) } else { Err(stats) }
+    }
+}
+
+/// `a< packet` and `a? question`: who, and what.
+fn expectation(line: &str) -> Option<(&str, String)> {
+    let (who, what) = line.split_once(' ')?;
+    let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    match (who.strip_suffix('<'), who.strip_suffix('?')) {
+        (Some(name), _) => Some((name, what)),
+        (_, Some(name)) => Some((name, format!("? {what}"))),
+        (None, None) => None,
+    }
+}
+
+fn say_question(question: &Question) -> String {
+    match question {
+        Question::Publish { topic, .. } => format!("publish {topic}"),
+        Question::Subscribe(requested) => {
+            let filters = requested.iter().map(|r| &*r.filter);
+            format!("subscribe {}", filters.collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+fn duration(word: &str) -> Duration {
+    match word.strip_suffix("ms") {
+        Some(ms) => Duration::from_millis(words::number(ms).into()),
+        None => Duration::from_secs(words::number(word.strip_suffix('s').expect("s or ms")).into()),
+    }
+}
+
+/// `permissions NAME rule; rule; else fallback`.
+fn permissions(line: &str) -> PermissionSet {
+    let rest = line.splitn(3, ' ').nth(2).expect("rules");
+    let mut fallback = Fallback::Deny;
+    let mut rules = Vec::new();
+    for clause in rest.split(';') {
+        let words = Words::of(clause);
+        let effect = match words.plain(0) {
+            "allow" => Effect::Allow,
+            "deny" => Effect::Deny,
+            _ => {
+                fallback = match words.plain(1) {
+                    "allow" => Fallback::Allow,
+                    "ask" => Fallback::Ask,
+                    _ => Fallback::Deny,
+                };
+                continue;
+            }
+        };
+        let actions = match words.plain(1) {
+            "publish" => Actions::PUBLISH,
+            "subscribe" => Actions::SUBSCRIBE,
+            _ => Actions::BOTH,
+        };
+        let max_qos = words.number("qos").and_then(|qos| QoS::from_u8(u8::try_from(qos).ok()?));
+        rules.push(Rule {
+            effect,
+            actions,
+            filter: words.plain(2).to_owned(),
+            max_qos: max_qos.unwrap_or(QoS::ExactlyOnce),
+            retain: !words.has("no-retain"),
+            label: None,
+        });
+    }
+    let stated = Permissions { rules, fallback, source: "script".into() };
+    PermissionSet::compile(&stated).expect("permissions that compile")
+}
