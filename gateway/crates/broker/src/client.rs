@@ -125,11 +125,18 @@ impl Client {
         }
     }
 
-    /// Whether the client may be given a message on `topic`. A session whose client has
-    /// not authenticated since the last start is asked again when it does.
+    /// Whether the client may be given a message on `topic`.
     pub(crate) fn may_receive(&self, topic: &str) -> bool {
-        self.permissions.as_ref().is_none_or(|set| {
-            !matches!(set.check_delivery(&self.identity, topic), auth::Decision::Deny(_))
-        })
+        may_receive(self.permissions.as_deref(), &self.identity, topic)
     }
+}
+
+/// Whether a client may be given a message on `topic`. A session whose client has not
+/// authenticated since the last start is asked again when it does.
+pub(crate) fn may_receive(
+    permissions: Option<&PermissionSet>,
+    who: &Identity,
+    topic: &str,
+) -> bool {
+    permissions.is_none_or(|set| !matches!(set.check_delivery(who, topic), auth::Decision::Deny(_)))
 }

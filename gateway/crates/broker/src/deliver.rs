@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use auth::{Decision, Identity, PermissionSet};
 use mqtt::{Publish, QoS, TopicName};
 use session::{Message, Settled, Timestamp, Transmission};
 
@@ -265,7 +264,11 @@ impl Broker {
             let flags = crate::frames::Flags { dup, qos, retain: delivery.retain };
             let cause = if message.expired(now) {
                 DropCause::Expired
-            } else if !may_receive(client.permissions.as_deref(), &client.identity, &message) {
+            } else if !crate::client::may_receive(
+                client.permissions.as_deref(),
+                &client.identity,
+                message.topic.as_str(),
+            ) {
                 DropCause::Denied
             } else if crate::frames::message(
                 &message,
@@ -355,12 +358,4 @@ impl Broker {
         }
         self.wake(session);
     }
-}
-
-/// Whether a client may be given a message that waited. A session whose client has not
-/// authenticated since the last start is asked again when it does.
-fn may_receive(permissions: Option<&PermissionSet>, who: &Identity, message: &Message) -> bool {
-    permissions.is_none_or(|set| {
-        !matches!(set.check_delivery(who, message.topic.as_str()), Decision::Deny(_))
-    })
 }

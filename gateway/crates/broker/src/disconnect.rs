@@ -126,6 +126,7 @@ impl Broker {
         self.publish_will(now, session);
         let Some(mut client) = self.clients.try_remove(session as usize) else { return };
         self.by_client_id.remove(&client.identity.client_id);
+        self.timers.unset(Alarm { session, uid: client.uid }, client.alarm);
         for filter in client.subscriptions.keys() {
             self.subscriptions.remove(filter.as_filter(), session);
         }
@@ -209,8 +210,8 @@ impl Broker {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(at) = client.deadline() else { return };
         if client.alarm.is_none_or(|set| at < set) {
-            client.alarm = Some(at);
-            self.timers.set(at, Alarm { session, uid: client.uid });
+            let alarm = Alarm { session, uid: client.uid };
+            self.timers.set(alarm, client.alarm.replace(at), at);
         }
     }
 

@@ -81,3 +81,58 @@ impl Broker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use crate::durable::{DeliveryRecord, Op, SessionKey, SessionRecord};
+    use mqtt::{QoS, TopicName, Version};
+
+    /// Only a damaged store has such things; they are cleared away rather than kept for ever.
+    #[test]
+    fn a_message_that_no_queue_names_and_an_entry_without_its_message_are_removed() {
+        let body = Arc::new(Message {
+            topic: TopicName::new("t").expect("valid").to_owned(),
+            payload: Box::default(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            properties: Box::default(),
+            expires: None,
+        });
+        let entry = |message| DeliveryRecord {
+            message: MessageKey(message),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            released: false,
+        };
+        let key = SessionKey(1);
+        let stored = StoredSession {
+            key,
+            record: SessionRecord {
+                client_id: "a".into(),
+                principal: "a".into(),
+                version: Version::V5,
+                expiry_seconds: u32::MAX,
+                disconnected_at: None,
+            },
+            subscriptions: Vec::new(),
+            deliveries: vec![(4, entry(1)), (5, entry(2))],
+            received: Vec::new(),
+        };
+        let snapshot = Snapshot {
+            sessions: vec![stored],
+            messages: vec![(MessageKey(1), Arc::clone(&body)), (MessageKey(3), body)],
+            next_message: 4,
+            next_session: 2,
+            ..Snapshot::default()
+        };
+        let mut broker = Broker::new(Settings::default(), 1, Timestamp::default(), snapshot);
+        let ops = broker.take_commit().expect("something to clear away").ops;
+        let expected = [
+            Op::RemoveDelivery { session: key, sequence: 5 },
+            Op::RemoveMessage { message: MessageKey(3) },
+        ];
+        assert_eq!(ops, expected);
+    }
+}

@@ -1,16 +1,15 @@
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use session::Timestamp;
 
 /// Everything that is due at some time.
 ///
-/// Entries are never cancelled: what they name is looked at again when they fall due,
-/// and an entry that means nothing any more is dropped then. A session has one alarm, for
-/// the first of its deadlines, so that a client that comes and goes leaves no trail.
+/// A session has one alarm, at or before the first of its deadlines, so that a client that
+/// comes and goes leaves no trail. What it is about is looked at when it rings, and a
+/// deadline that has moved away by then sets it again.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<(Timestamp, Alarm)>>,
+    alarms: BTreeSet<(Timestamp, Alarm)>,
     /// Deliveries to write if still unconfirmed then. All have the same delay, so they
     /// fall due in the order in which they were added.
     writes: VecDeque<(Timestamp, Write)>,
@@ -33,8 +32,16 @@ pub(crate) struct Write {
 }
 
 impl Timers {
-    pub(crate) fn set(&mut self, at: Timestamp, alarm: Alarm) {
-        self.heap.push(Reverse((at, alarm)));
+    /// Moves a session's alarm, if it was set, to another time.
+    pub(crate) fn set(&mut self, alarm: Alarm, from: Option<Timestamp>, to: Timestamp) {
+        self.unset(alarm, from);
+        self.alarms.insert((to, alarm));
+    }
+
+    pub(crate) fn unset(&mut self, alarm: Alarm, from: Option<Timestamp>) {
+        if let Some(from) = from {
+            self.alarms.remove(&(from, alarm));
+        }
     }
 
     pub(crate) fn write_at(&mut self, at: Timestamp, write: Write) {
@@ -43,17 +50,17 @@ impl Timers {
 
     /// The earliest moment at which something is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        let alarm = self.heap.peek().map(|Reverse((at, _))| *at);
+        let alarm = self.alarms.first().map(|(at, _)| *at);
         let write = self.writes.front().map(|(at, _)| *at);
         [alarm, write].into_iter().flatten().min()
     }
 
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<Alarm> {
-        let Reverse((at, _)) = self.heap.peek()?;
+        let (at, _) = self.alarms.first()?;
         if *at > now {
             return None;
         }
-        self.heap.pop().map(|Reverse((_, alarm))| alarm)
+        self.alarms.pop_first().map(|(_, alarm)| alarm)
     }
 
     pub(crate) fn due_write(&mut self, now: Timestamp) -> Option<Write> {
@@ -62,5 +69,58 @@ impl Timers {
             return None;
         }
         self.writes.pop_front().map(|(_, write)| write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use auth::PermissionSet;
+    use mqtt::{Connect, ConnectProperties, ReasonCode, Version};
+
+    use super::*;
+    use crate::durable::Snapshot;
+    use crate::{Admission, Admitted, Broker, Closing, LinkId, Settings};
+
+    #[test]
+    fn a_client_that_comes_and_goes_leaves_no_trail_of_alarms() {
+        let mut broker =
+            Broker::new(Settings::default(), 1, Timestamp::default(), Snapshot::default());
+        let permissions = Arc::new(PermissionSet::deny_all("test"));
+        let connect = Connect {
+            version: Version::V5,
+            client_id: "a",
+            clean_start: false,
+            keep_alive: 60,
+            username: None,
+            password: None,
+            will: None,
+            properties: ConnectProperties {
+                session_expiry: Some(3600),
+                ..ConnectProperties::default()
+            },
+        };
+        for second in 0..1000 {
+            let now = Timestamp::default().after_seconds(second);
+            broker.handle_deadline(now);
+            let admitted = broker.connect(
+                now,
+                Admission {
+                    link: LinkId(second.into()),
+                    connect: &connect,
+                    client_id: "a".into(),
+                    principal: "a".into(),
+                    attributes: Vec::new(),
+                    permissions: Arc::clone(&permissions),
+                    valid_for_ms: None,
+                    limits: auth::Limits::default(),
+                    will_verdict: None,
+                },
+            );
+            let Admitted::Accepted(who) = admitted else { panic!("{admitted:?}") };
+            broker.disconnect(now, who, Closing::new(ReasonCode::UnspecifiedError, "gone"));
+        }
+        assert_eq!(broker.timers.alarms.len(), 1, "{:?}", broker.timers.alarms);
     }
 }

@@ -11,6 +11,7 @@
 mod commit;
 mod committer;
 mod damage;
+#[cfg(target_os = "linux")]
 mod disk_full;
 mod harness;
 mod kill;
