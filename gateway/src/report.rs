@@ -110,7 +110,6 @@ fn action_name(action: Action) -> &'static str {
 fn cause_name(cause: DropCause) -> &'static str {
     match cause {
         DropCause::QueueFull => "queue full",
-        DropCause::OutboxFull => "connection too slow",
         DropCause::TooLarge => "larger than the client accepts",
         DropCause::Expired => "expired",
         DropCause::Denied => "not permitted any more",

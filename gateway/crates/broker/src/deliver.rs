@@ -317,7 +317,7 @@ impl Broker {
                 let why = "the client may not receive this topic any more".to_owned();
                 self.denied(session, Action::Receive, message.topic.as_str(), why);
             }
-            DropCause::QueueFull | DropCause::OutboxFull => {}
+            DropCause::QueueFull => {}
         }
         let Some(client) = self.clients.get(session as usize) else { return };
         let client_id = Arc::clone(&client.identity.client_id);

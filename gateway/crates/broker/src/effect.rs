@@ -58,8 +58,6 @@ pub enum Action {
 pub enum DropCause {
     /// The session's queue is full (messages or bytes, or all queues together).
     QueueFull,
-    /// The connection does not drain fast enough for QoS 0.
-    OutboxFull,
     /// The packet is larger than the client accepts.
     TooLarge,
     /// Its expiry interval ran out.
