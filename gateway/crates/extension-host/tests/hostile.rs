@@ -366,7 +366,7 @@ impl tracing::Subscriber for Lines {
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        if event.metadata().target() == "extension" {
+        if event.metadata().target() == "portcullis::extension" {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
