@@ -209,7 +209,7 @@ impl<T: Default> Outbound<T> {
     /// PUBACK: a QoS 1 delivery is confirmed. `None` for an identifier that is not awaited.
     pub fn puback(&mut self, packet_id: PacketId) -> Option<Settled<T>> {
         let index = self.awaiting(packet_id, QoS::AtLeastOnce, Progress::Published)?;
-        Some(self.settle(index))
+        self.settle(index)
     }
 
     /// PUBREC with a success code: the client has a QoS 2 message. Answers the delivery,
@@ -227,19 +227,22 @@ impl<T: Default> Outbound<T> {
     /// (MQTT 5, 4.3.3).
     pub fn pubrec_refused(&mut self, packet_id: PacketId) -> Option<Settled<T>> {
         let index = self.awaiting(packet_id, QoS::ExactlyOnce, Progress::Published)?;
-        Some(self.settle(index))
+        self.settle(index)
     }
 
     /// PUBCOMP: a QoS 2 delivery is confirmed.
     pub fn pubcomp(&mut self, packet_id: PacketId) -> Option<Settled<T>> {
         let index = self.awaiting(packet_id, QoS::ExactlyOnce, Progress::Released)?;
-        Some(self.settle(index))
+        self.settle(index)
     }
 
     /// Gives up a delivery by number (it expired, or the client may not have it any more).
     pub fn discard(&mut self, sequence: u64) -> Option<Settled<T>> {
         let index = self.index_of(sequence)?;
-        (self.deliveries.get(index)?.progress != Progress::Done).then(|| self.settle(index))
+        if self.deliveries.get(index)?.progress == Progress::Done {
+            return None;
+        }
+        self.settle(index)
     }
 
     /// The unconfirmed delivery of that number.
@@ -341,11 +344,9 @@ impl<T: Default> Outbound<T> {
         self.deliveries.binary_search_by_key(&sequence, |d| d.sequence).ok()
     }
 
-    fn settle(&mut self, index: usize) -> Settled<T> {
+    fn settle(&mut self, index: usize) -> Option<Settled<T>> {
         let in_flight = index < self.cursor;
-        let Some(delivery) = self.deliveries.get_mut(index) else {
-            unreachable!("settle is called with an index that was just found");
-        };
+        let delivery = self.deliveries.get_mut(index)?;
         delivery.progress = Progress::Done;
         let settled =
             Settled { sequence: delivery.sequence, tag: std::mem::take(&mut delivery.tag) };
@@ -353,7 +354,7 @@ impl<T: Default> Outbound<T> {
         self.live -= 1;
         self.in_flight -= usize::from(in_flight);
         self.drop_settled_front();
-        settled
+        Some(settled)
     }
 
     fn drop_settled_front(&mut self) {
