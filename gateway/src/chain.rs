@@ -17,6 +17,9 @@ pub(crate) const CONNECT_CALLS_MAX: usize = 32;
 pub(crate) struct Chain {
     extensions: Arc<[Extension]>,
     office: Arc<Office>,
+    /// As many calls as can be inside the chain's extensions together. A crowd waits here, for as
+    /// long as it takes, and not for a free instance, where a wait counts as a failure.
+    turns: Arc<Semaphore>,
 }
 
 /// What all chains share.
@@ -64,7 +67,9 @@ pub(crate) struct Refusal {
 
 impl Chain {
     pub(crate) fn new(extensions: Vec<Extension>, office: Arc<Office>) -> Self {
-        Self { extensions: extensions.into(), office }
+        let inside = extensions.iter().map(Extension::instances).max().unwrap_or(1);
+        let turns = Arc::new(Semaphore::new(inside.min(CONNECT_CALLS_MAX)));
+        Self { extensions: extensions.into(), office, turns }
     }
 
     /// Asks who a client is and what it may do. Whatever is not a clear yes refuses it.
@@ -74,10 +79,13 @@ impl Chain {
         secret: Option<&[u8]>,
         until: Instant,
     ) -> Result<Standing, Refusal> {
-        let turn = Arc::clone(&self.office.connects).acquire_owned();
+        let turn = async {
+            let own = Arc::clone(&self.turns).acquire_owned().await?;
+            let shared = Arc::clone(&self.office.connects).acquire_owned().await?;
+            Ok::<_, tokio::sync::AcquireError>((own, shared))
+        };
         let Ok(Ok(turn)) = tokio::time::timeout_at(until, turn).await else {
-            let why =
-                format!("{CONNECT_CALLS_MAX} other clients were being decided about all the time");
+            let why = "other clients were being decided about all the time";
             return Err(Refusal::ours(ReasonCode::ServerBusy, why));
         };
         let (chain, connecting) = (self.clone(), Arc::clone(connecting));

@@ -51,6 +51,30 @@ fn mosquitto_gets_what_was_retained() {
     gateway.assert_sound();
 }
 
+/// All devices of a site come back at once after a power cut. Each is let in when it is its turn,
+/// although together they need many times the deadline of the extension that checks them.
+#[test]
+fn a_crowd_is_let_in_one_after_the_other() {
+    const CROWD: usize = 60;
+    let site = Site::new();
+    site.configure_with(
+        &["hasty", "acl"],
+        "[extensions.hasty]\ncomponent = \"extensions/password.wasm\"\n\
+         grants = [\"config\", \"credentials\", \"log\"]\nfiles.users = \"users.txt\"\n\
+         deadline.authenticate = \"250ms\"\n",
+    );
+    let mut gateway = Gateway::start(&site);
+    let crowd: Vec<_> = (0..CROWD)
+        .map(|n| {
+            let options = gateway.options(&format!("device{n}")).plain();
+            std::thread::spawn(move || options.connect())
+        })
+        .collect();
+    let inside: Vec<_> = crowd.into_iter().map(|device| device.join()).collect();
+    assert!(inside.iter().all(Result::is_ok), "everybody is let in");
+    gateway.assert_sound();
+}
+
 #[test]
 fn mosquitto_leaves_a_will_when_it_is_killed() {
     let site = Site::new();

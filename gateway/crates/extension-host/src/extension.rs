@@ -107,6 +107,12 @@ impl Extension {
         self.0.hooks
     }
 
+    /// How many calls can be inside the guest together; one more waits, no longer than its deadline.
+    #[must_use]
+    pub fn instances(&self) -> usize {
+        self.0.limits.instances
+    }
+
     /// What happened to it since it was loaded.
     #[must_use]
     pub fn stats(&self) -> Stats {
