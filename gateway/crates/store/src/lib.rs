@@ -1,6 +1,6 @@
 //! Keeps what the broker must not forget, and says when it is kept.
 //!
-//! The broker hands over [`Op`](broker::durable::Op)s; a [`Committer`] groups them on a
+//! The broker hands over [`Op`]s; a [`Committer`] groups them on a
 //! thread of its own and has a [`Store`] make them durable; only then does it report
 //! the position up to which acknowledgements may leave.
 //!

@@ -106,7 +106,7 @@ pub enum HandshakeError {
     UnreadableCertificate(CertificateError),
     /// The peer has broken off with an alert, mostly because it does not trust our certificate.
     RefusedByPeer(String),
-    /// The peer's handshake is larger than [`HANDSHAKE_MAX`] bytes.
+    /// The peer's handshake is larger than `HANDSHAKE_MAX` bytes.
     TooLarge,
     /// The peer has broken the TLS protocol.
     Protocol(String),
