@@ -52,8 +52,15 @@ pub(crate) fn ensure(packages: &[Package], purpose: &str) -> Result<(), Failure>
     if run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(&missing)).is_ok() {
         return Ok(());
     }
+    renew(packages)
+}
+
+/// Brings `packages` to the newest version that this system's sources have: what is installed, or what the
+/// lists of a machine that has not looked for a while offer, is too old.
+pub(crate) fn renew(packages: &[Package]) -> Result<(), Failure> {
+    let names = packages.iter().map(|package| package.name);
     run(apt_get().arg("update"))?;
-    run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(&missing))
+    run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(names))
 }
 
 fn apt_get() -> Command {

@@ -67,6 +67,18 @@ impl WasmToolchain {
 
     fn debian(sysroot: &Path) -> Result<Self, Failure> {
         packages::ensure(&DEBIAN, "building extensions")?;
+        // Debian stable has an old Rust beside the one that its security updates bring.
+        if debian_version()? < minimum() {
+            packages::renew(&DEBIAN)?;
+        }
+        if debian_version()? < minimum() {
+            return Err(Failure::Other(format!(
+                "Debian's rustc-web has version {}, and the extensions take {} or later: enable the security \
+                 updates of this system's release, or run `rustup target add {TARGET}`",
+                output(Command::new("/usr/bin/rustc").arg("--version"))?,
+                env!("CARGO_PKG_RUST_VERSION"),
+            )));
+        }
         let host = output(Command::new("rustc").arg("-vV"))?;
         let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
         let bundled = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
@@ -107,5 +119,37 @@ impl WasmToolchain {
             Self::Active => output(Command::new("rustc").arg("-vV")),
             Self::Debian { .. } => output(Command::new("/usr/bin/rustc").arg("-vV")),
         }
+    }
+}
+
+/// The version of Debian's compiler.
+fn debian_version() -> Result<(u32, u32), Failure> {
+    let text = output(Command::new("/usr/bin/rustc").arg("--version"))?;
+    Ok(version_in(text.strip_prefix("rustc ").unwrap_or_default()))
+}
+
+/// The oldest version that this project builds with.
+fn minimum() -> (u32, u32) {
+    version_in(env!("CARGO_PKG_RUST_VERSION"))
+}
+
+/// The first two numbers of `1.96.0 (…)`; what is not a number counts as 0, older than everything.
+fn version_in(text: &str) -> (u32, u32) {
+    let mut numbers = text.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert_eq!(
+            version_in("1.96.0 (0a1b2c3d4 2026-05-25) (built from a source tarball)"),
+            (1, 96)
+        );
+        assert!(version_in("1.100.0") > version_in("1.96.1"));
+        assert!(version_in("") < minimum());
     }
 }
