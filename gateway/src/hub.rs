@@ -159,7 +159,7 @@ impl Hub {
         outbox: &mut Outbox,
     ) -> Batch {
         let now = self.clock.now();
-        let (mut consumed, mut missing) = (0, 0);
+        let (mut consumed, mut missing, mut packets) = (0, 0, 0);
         let mut inner = self.lock();
         let broker = &mut inner.broker;
         let next = loop {
@@ -170,10 +170,14 @@ impl Hub {
                     break Next::Read;
                 }
                 Ok(Decoded::Packet { packet, len }) => {
-                    match broker.receive(now, from, &packet, answer.take()) {
-                        Flow::Continue => consumed += len,
-                        Flow::Ask(question) => break Next::Ask(question),
-                        Flow::Closed => break Next::Closed,
+                    let flow = broker.receive(now, from, &packet, answer.take());
+                    if let Flow::Ask(question) = flow {
+                        break Next::Ask(question);
+                    }
+                    consumed += len;
+                    packets += 1;
+                    if flow == Flow::Closed {
+                        break Next::Closed;
                     }
                 }
                 Err(error) => {
@@ -186,6 +190,7 @@ impl Hub {
                 }
             }
         };
+        broker.count_input(packets, consumed as u64);
         // A link that still writes comes back when it is rung.
         let fetches = outbox.is_empty();
         if fetches {

@@ -49,7 +49,7 @@ impl Broker {
         let link = online.link;
         let mut bytes = crate::Outbox::default();
         crate::frames::release(packet_id, client.version, &mut bytes);
-        let bytes = std::mem::take(bytes.bytes_mut()).into_boxed_slice();
+        let bytes = bytes.into_bytes();
         self.journal.wait(lsn, Waiter::Packet { session, link, bytes });
         true
     }

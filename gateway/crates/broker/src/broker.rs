@@ -39,6 +39,8 @@ pub struct Broker {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) routes: Routes,
     pub(crate) retained: Retained,
+    /// What the gateway says of itself, retained in memory only.
+    pub(crate) system: Retained,
     pub(crate) journal: Journal<Waiter>,
     pub(crate) timers: Timers,
     pub(crate) effects: VecDeque<Effect>,
@@ -91,6 +93,7 @@ impl Broker {
             subscriptions: Subscriptions::new(seed),
             routes: Routes::new(seed),
             retained: Retained::default(),
+            system: Retained::default(),
             journal: Journal::new(seed, snapshot.next_message, snapshot.next_session),
             timers: Timers::default(),
             effects: VecDeque::new(),
@@ -186,6 +189,7 @@ impl Broker {
             return true;
         }
         online.held = None;
+        self.stats.count_output(&online.outbox);
         let was_full = online.outbox.len() >= self.settings.max_outbox_bytes;
         std::mem::swap(&mut online.outbox, outbox);
         if was_full || client.outbound.has_unsent() {
@@ -226,7 +230,7 @@ impl Broker {
                     let client = self.clients.get_mut(session as usize);
                     let online = client.and_then(|c| c.online.as_mut());
                     if let Some(online) = online.filter(|o| o.link == link) {
-                        online.outbox.bytes_mut().extend_from_slice(&bytes);
+                        online.outbox.packet_mut().extend_from_slice(&bytes);
                         self.wake(session);
                     }
                 }
@@ -255,18 +259,6 @@ impl Broker {
             .is_some_and(|c| c.inbound.owed() >= usize::from(self.settings.receive_maximum))
     }
 
-    /// What has happened since start, and how much there is now.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        Stats {
-            sessions: self.clients.len() as u64,
-            subscriptions: self.subscriptions.len() as u64,
-            retained: self.retained.len() as u64,
-            queued_bytes: self.queued_bytes as u64,
-            ..self.stats
-        }
-    }
-
     /// Tells the link of this session that bytes wait, unless it knows.
     pub(crate) fn wake(&mut self, session: u32) {
         let client = self.clients.get_mut(session as usize);
@@ -285,7 +277,7 @@ impl Broker {
         let client = self.clients.get_mut(session as usize);
         if let Some(online) = client.and_then(|c| c.online.as_mut()) {
             // PINGRESP has neither fields nor versions (MQTT 5, 3.13).
-            online.outbox.bytes_mut().extend_from_slice(&[0xD0, 0x00]);
+            online.outbox.packet_mut().extend_from_slice(&[0xD0, 0x00]);
             self.wake(session);
         }
     }

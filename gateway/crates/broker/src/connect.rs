@@ -112,6 +112,7 @@ impl Broker {
         let Some(&session) = self.by_client_id.get(client_id) else { return };
         let offline = self.clients.get(session as usize).and_then(|client| client.offline.as_ref());
         if offline.and_then(|offline| offline.until).is_some_and(|until| until <= now) {
+            self.stats.sessions_expired += 1;
             self.remove_session(now, session);
         }
     }
@@ -119,6 +120,9 @@ impl Broker {
     fn check_will(&self, admission: &Admission<'_>, identity: &Identity) -> Result<(), Admitted> {
         let Some(will) = &admission.connect.will else { return Ok(()) };
         let topic = will.topic.as_str();
+        if crate::system::is_reserved(topic) {
+            return Err(will_refused(topic, crate::system::RESERVED));
+        }
         let why = match admission.permissions.check_publish(identity, topic, will.qos, will.retain)
         {
             Decision::Allow { .. } => return Ok(()),
@@ -136,8 +140,7 @@ impl Broker {
                 }
             },
         };
-        let why = format!("the will may not be published to {topic:?}: {why}");
-        Err(Admitted::Refused(Closing::new(ReasonCode::NotAuthorized, why)))
+        Err(will_refused(topic, &why))
     }
 
     /// Seconds that the session is to outlive the connection. In 3.1.1 a session without
@@ -236,6 +239,7 @@ impl Broker {
             self.subscriptions.invalidate();
         }
         self.stats.clients_connected += 1;
+        self.stats.clients_maximum = self.stats.clients_maximum.max(self.stats.clients_connected);
         let client = self.clients.get_mut(session as usize)?;
         let lsn =
             self.journal.append(Op::PutSession { session: client.key?, record: client.record() });
@@ -308,6 +312,11 @@ impl Broker {
     pub(crate) fn will_denied(&mut self, session: u32, topic: &str, decision: String) {
         self.denied(session, Action::Will, topic, decision);
     }
+}
+
+fn will_refused(topic: &str, why: &str) -> Admitted {
+    let why = format!("the will may not be published to {topic:?}: {why}");
+    Admitted::Refused(Closing::new(ReasonCode::NotAuthorized, why))
 }
 
 /// What a client leaves behind for the case that it vanishes.

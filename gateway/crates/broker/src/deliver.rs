@@ -110,7 +110,7 @@ impl Broker {
             return;
         }
         self.frames.append(frame, None, publication, &mut online.outbox);
-        self.stats.publishes_sent += 1;
+        self.stats.count_sent(publication.publish.payload);
         self.wake(target.session);
     }
 
@@ -151,7 +151,7 @@ impl Broker {
         }
         let (sequence, packet_id) = client.outbound.push_sent(body, qos, retain, tag);
         self.frames.append(frame, Some(packet_id), publication, &mut online.outbox);
-        self.stats.publishes_sent += 1;
+        self.stats.count_sent(publication.publish.payload);
         if durable && publication.publish.qos == QoS::ExactlyOnce {
             // A repeat of this publish is acknowledged without being routed again, so what
             // it was routed to must not depend on memory.
@@ -279,7 +279,7 @@ impl Broker {
                 online.max_packet_size,
                 &mut online.outbox,
             ) {
-                self.stats.publishes_sent += 1;
+                self.stats.count_sent(&message.payload);
                 continue;
             } else {
                 DropCause::TooLarge

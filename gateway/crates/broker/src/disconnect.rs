@@ -83,6 +83,7 @@ impl Broker {
         }
         client.inbound.disconnect();
         self.stats.clients_connected -= 1;
+        self.stats.count_output(&online.outbox);
         self.effects.push_back(Effect::Close { link: online.link, last: online.outbox });
         let client_id = Arc::clone(&client.identity.client_id);
         self.event(Event::Disconnected { client_id, closing });
@@ -232,6 +233,7 @@ impl Broker {
             }
         } else if let Some(offline) = &client.offline {
             if due(offline.until) {
+                self.stats.sessions_expired += 1;
                 self.remove_session(now, session);
             } else if due(offline.will_due) {
                 self.publish_will(now, session);

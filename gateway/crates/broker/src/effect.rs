@@ -115,36 +115,3 @@ pub enum Event {
         messages: usize,
     },
 }
-
-/// What has happened since start, for metrics. All but the last group only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// PUBLISH packets received, duplicates included.
-    pub publishes_received: u64,
-    /// PUBLISH packets sent.
-    pub publishes_sent: u64,
-    /// Publishes, subscriptions and deliveries denied.
-    pub denied: u64,
-    /// Dropped because a queue was full.
-    pub dropped_queue_full: u64,
-    /// Dropped because a connection did not drain.
-    pub dropped_outbox_full: u64,
-    /// Dropped because the client does not accept packets that large.
-    pub dropped_too_large: u64,
-    /// Dropped because they expired.
-    pub dropped_expired: u64,
-    /// Deliveries written to disk.
-    pub deliveries_stored: u64,
-    /// Deliveries to durable sessions confirmed before they had to be written.
-    pub deliveries_not_stored: u64,
-    /// Connected clients now.
-    pub clients_connected: u64,
-    /// Sessions now, connected or not.
-    pub sessions: u64,
-    /// Subscriptions now.
-    pub subscriptions: u64,
-    /// Retained messages now.
-    pub retained: u64,
-    /// Bytes that wait in queues now.
-    pub queued_bytes: u64,
-}

@@ -95,7 +95,7 @@ impl Frames {
         publication: &mut Publication<'_>,
         outbox: &mut Outbox,
     ) {
-        let out = outbox.bytes_mut();
+        let out = outbox.packet_mut();
         let at = out.len();
         out.extend_from_slice(self.bytes.get(frame.start..frame.end).unwrap_or_default());
         if let Some(packet_id) = packet_id {
@@ -139,11 +139,11 @@ pub(crate) fn message(
     let Flags { dup, qos, retain } = flags;
     let publish =
         Publish { dup, qos, retain, packet_id: Some(packet_id), ..as_publish(message, now) };
-    let out = outbox.bytes_mut();
+    let out = outbox.packet_mut();
     let at = out.len();
-    let Ok(layout) = PublishFrame::encode_head(out, version, &publish) else { return false };
-    if layout.total_len() > max_packet_size {
-        out.truncate(at);
+    let layout = PublishFrame::encode_head(out, version, &publish);
+    if !layout.is_ok_and(|layout| layout.total_len() <= max_packet_size) {
+        outbox.abandon_packet(at);
         return false;
     }
     if message.payload.len() >= SHARED_PAYLOAD_MIN {
@@ -170,10 +170,10 @@ pub(crate) fn acknowledgement(
     // By far the most acknowledgements are these four bytes (MQTT 5, 3.4.2.1).
     if version == Version::V3_1_1 || code == ReasonCode::Success {
         let [high, low] = packet_id.get().to_be_bytes();
-        outbox.bytes_mut().extend_from_slice(&[(kind as u8) << 4, 2, high, low]);
+        outbox.packet_mut().extend_from_slice(&[(kind as u8) << 4, 2, high, low]);
         return;
     }
-    let written = Ack::new(packet_id, code).encode(kind, version, outbox.bytes_mut());
+    let written = Ack::new(packet_id, code).encode(kind, version, outbox.packet_mut());
     debug_assert!(written.is_ok(), "the broker answers with codes that the packet allows");
 }
 
@@ -193,6 +193,6 @@ pub(crate) fn release_unknown(packet_id: PacketId, version: Version, outbox: &mu
 
 /// Appends any packet that the broker itself composes.
 pub(crate) fn packet(packet: &Packet<'_>, version: Version, outbox: &mut Outbox) {
-    let written = packet.encode(version, outbox.bytes_mut());
+    let written = packet.encode(version, outbox.packet_mut());
     debug_assert!(written.is_ok(), "the broker composes packets that can be written: {written:?}");
 }

@@ -27,14 +27,17 @@ mod restore;
 mod retained;
 mod routes;
 mod settings;
+mod stats;
 mod subscribe;
 mod subscriptions;
+mod system;
 mod timers;
 
 pub use broker::{Broker, Conversation, Flow};
 pub use connect::{Admission, Admitted};
-pub use effect::{Action, Closing, DropCause, Effect, Event, LinkId, Stats};
+pub use effect::{Action, Closing, DropCause, Effect, Event, LinkId};
 pub use outbox::{Outbox, SHARED_PAYLOAD_MIN};
 pub use question::{Answer, Question, Requested, Verdict};
 pub use session::{Message, Timestamp};
 pub use settings::Settings;
+pub use stats::Stats;

@@ -13,6 +13,7 @@ pub struct Outbox {
     /// Payloads, each with its place: it comes before `bytes[place..]`.
     shared: Vec<(usize, Arc<Message>)>,
     shared_len: usize,
+    packets: u64,
 }
 
 /// From this size on a payload is shared rather than copied: copying less costs about
@@ -32,9 +33,28 @@ impl Outbox {
         self.bytes.is_empty() && self.shared.is_empty()
     }
 
-    /// The buffer that packets are encoded into.
-    pub(crate) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+    /// Number of packets that wait.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// The buffer, for one more packet to be appended to it.
+    pub(crate) fn packet_mut(&mut self) -> &mut Vec<u8> {
+        self.packets += 1;
         &mut self.bytes
+    }
+
+    /// Takes back the packet that was begun when the buffer had `len` bytes.
+    pub(crate) fn abandon_packet(&mut self, len: usize) {
+        self.packets -= 1;
+        self.bytes.truncate(len);
+    }
+
+    /// What was encoded, to be appended to another outbox later. Nothing is shared yet.
+    pub(crate) fn into_bytes(self) -> Box<[u8]> {
+        debug_assert!(self.shared.is_empty(), "a shared payload would be lost");
+        self.bytes.into_boxed_slice()
     }
 
     /// Adds the payload of `message` behind what is there.
@@ -48,6 +68,7 @@ impl Outbox {
         const KEEP: usize = 4 * 1024;
         self.shared.clear();
         self.shared_len = 0;
+        self.packets = 0;
         self.bytes.clear();
         self.bytes.shrink_to(KEEP);
     }
@@ -87,10 +108,11 @@ mod tests {
             expires: None,
         });
         let mut outbox = Outbox::default();
-        outbox.bytes_mut().extend_from_slice(b"head1");
+        outbox.packet_mut().extend_from_slice(b"head1");
         outbox.share(Arc::clone(&message));
         outbox.share(message);
-        outbox.bytes_mut().extend_from_slice(b"tail");
+        outbox.packet_mut().extend_from_slice(b"tail");
+        assert_eq!(outbox.packets(), 2);
         let whole = b"head1PAYLOADPAYLOADtail";
         assert_eq!(outbox.len(), whole.len());
         for skip in 0..=whole.len() {
@@ -98,6 +120,6 @@ mod tests {
             assert_eq!(rest, &whole[skip..], "from {skip}");
         }
         outbox.clear();
-        assert!(outbox.is_empty() && outbox.segments(0).next().is_none());
+        assert!(outbox.is_empty() && outbox.packets() == 0 && outbox.segments(0).next().is_none());
     }
 }

@@ -24,7 +24,7 @@ impl Broker {
         let Some(client) = self.clients.get(session as usize) else { return Ok(Flow::Closed) };
         if let Some(packet_id) = publish.packet_id {
             if publish.qos == QoS::ExactlyOnce && client.inbound.is_received(packet_id) {
-                self.stats.publishes_received += 1;
+                self.stats.count_publish(publish);
                 self.acknowledge_again(session, packet_id);
                 return Ok(Flow::Continue);
             }
@@ -63,7 +63,7 @@ impl Broker {
                 }
             },
         };
-        self.stats.publishes_received += 1;
+        self.stats.count_publish(publish);
         self.accept(now, session, publish, topic, &route);
         Ok(Flow::Continue)
     }
@@ -177,7 +177,7 @@ impl Broker {
     /// Answers a publish that is not passed on. 3.1.1 has no way to say so: there the
     /// message is dropped and acknowledged (3.1.1, 3.3.5.2).
     fn refuse(&mut self, session: u32, publish: &Publish<'_>, code: ReasonCode) {
-        self.stats.publishes_received += 1;
+        self.stats.count_publish(publish);
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(packet_id) = publish.packet_id else { return };
         let kind = match publish.qos {
@@ -217,6 +217,10 @@ impl Broker {
         topic: &str,
         answer: Option<Answer>,
     ) -> Right {
+        if crate::system::is_reserved(topic) {
+            self.denied(session, Action::Publish, topic, crate::system::RESERVED.to_owned());
+            return Right::Denied;
+        }
         let Some(client) = self.clients.get(session as usize) else { return Right::Denied };
         let decision = match &client.permissions {
             Some(set) => {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use auth::Decision;
 use mqtt::{
     Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeOptions, TopicFilter,
@@ -65,9 +67,8 @@ impl Broker {
                     Err(code) => code,
                     Ok(wants_retained) => {
                         if wants_retained {
-                            retained.extend(
-                                self.retained.matching(*filter, now).into_iter().map(|m| (m, qos)),
-                            );
+                            let found = self.retained_for(*filter, now);
+                            retained.extend(found.into_iter().map(|message| (message, qos)));
                         }
                         granted(qos)
                     }
@@ -130,6 +131,14 @@ impl Broker {
         })
     }
 
+    fn retained_for(&self, filter: TopicFilter<'_>, now: Timestamp) -> Vec<Arc<Message>> {
+        let retained = match crate::system::can_match(filter) {
+            true => &self.system,
+            false => &self.retained,
+        };
+        retained.matching(filter, now)
+    }
+
     /// Sends one retained message because of a new subscription (MQTT-3.8.4-4).
     fn send_retained(&mut self, now: Timestamp, session: u32, message: &Message, qos: QoS) {
         let topic = message.topic.as_topic();
@@ -180,7 +189,7 @@ impl Broker {
         let link = online.link;
         let mut bytes = crate::Outbox::default();
         crate::frames::packet(packet, version, &mut bytes);
-        let bytes = std::mem::take(bytes.bytes_mut()).into_boxed_slice();
+        let bytes = bytes.into_bytes();
         self.journal.wait(lsn, Waiter::Packet { session, link, bytes });
     }
 }

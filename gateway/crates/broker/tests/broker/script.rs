@@ -11,6 +11,7 @@
 //! a? publish t/x   the extension is asked          a! allow|deny   it answers
 //! disk             everything becomes durable      disk begin / disk end   one commit, in two steps
 //! crash            power fails between two commits; `crash written`: after one that nobody heard of
+//! system TOPIC X   the gateway publishes a value of its own
 //! advance 20ms     drop a     shutdown     stall a / resume a
 //! wrote KIND...    what became durable since the last such line, op by op; `wrote nothing`
 //! stat NAME=N      a counter of `Stats`
@@ -130,6 +131,7 @@ impl Stage {
                 self.world().crash(words.has("written"));
                 self.clients.values_mut().for_each(|client| client.link = None);
             }
+            "system" => self.world().publish_system(words.plain(1), words.plain(2)),
             "advance" => self.world().advance(duration(words.plain(1))),
             "shutdown" => self.world().shut_down(),
             "drop" => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::PermissionSet;
-use mqtt::{Connect, Decoded, Decoder, ReasonCode, Version};
+use mqtt::{Connect, Decoded, Decoder, ReasonCode, TopicName, Version};
 use portcullis_broker::durable::{Commit, Lsn};
 use portcullis_broker::{
     Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Event, Flow, LinkId,
@@ -142,6 +142,7 @@ impl World {
         let entry = self.links.get_mut(&link).filter(|entry| entry.open)?;
         let bytes = std::mem::take(&mut entry.unhandled);
         let mut rest = &bytes[..];
+        let mut packets = 0;
         let mut asked = None;
         loop {
             match entry.decoder.decode(rest) {
@@ -149,7 +150,10 @@ impl World {
                 Ok(Decoded::Packet { packet, len }) => {
                     let conversation = entry.conversation;
                     match self.broker.receive(self.now, conversation, &packet, answer.take()) {
-                        Flow::Continue => rest = &rest[len..],
+                        Flow::Continue => {
+                            rest = &rest[len..];
+                            packets += 1;
+                        }
                         Flow::Ask(question) => {
                             asked = Some(question);
                             break;
@@ -164,6 +168,7 @@ impl World {
                 }
             }
         }
+        self.broker.count_input(packets, (bytes.len() - rest.len()) as u64);
         entry.unhandled = rest.to_vec();
         self.settle();
         asked
@@ -238,6 +243,13 @@ impl World {
 
     pub(crate) fn shut_down(&mut self) {
         self.broker.shut_down(self.now);
+        self.settle();
+    }
+
+    /// The gateway has something to say of itself.
+    pub(crate) fn publish_system(&mut self, topic: &str, value: &str) {
+        let topic = TopicName::new(topic).expect("a topic");
+        self.broker.publish_system(self.now, topic, value.as_bytes());
         self.settle();
     }
 
