@@ -29,7 +29,7 @@ usage: cargo xtask COMMAND
   test [-- ARGS...]               everything that is tested; ARGS go to `cargo test`
   ci [--without-advisories]       what a change must pass: format, lints, tests, documentation, dependencies;
                                   the advisories are fetched from the RustSec database on GitHub
-  fuzz [TARGET] [--seconds N]     fuzz the codec, each target for N seconds (60)
+  fuzz [TARGET] [--seconds N]     fuzz codec, session and broker, each target for N seconds (60)
   bench                           criterion benchmarks of the crates
   bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
                                   the same load on Mosquitto and on the gateway, in turns";
