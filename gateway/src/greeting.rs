@@ -2,9 +2,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use mqtt::{
-    ConnAck, ConnAckProperties, DecodeError, Decoded, Decoder, Packet, ReasonCode, Version,
-};
+use mqtt::{DecodeError, Decoded, Decoder, Packet, ReasonCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use transport::{Connection, Incoming, Stream};
@@ -17,9 +15,6 @@ use crate::visitor::{Admittance, Visitor};
 /// Bytes of a CONNECT at most: whoever sends it is not known yet. Its will is the only part that
 /// may reasonably be long.
 const CONNECT_BYTES_MAX: u32 = 128 * 1024;
-
-/// The last protocol level that understands the CONNACK of MQTT 3.1.1.
-const OLD_LEVEL_MAX: u8 = 4;
 
 /// A client that is in.
 pub(crate) struct Greeting {
@@ -49,7 +44,9 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
     };
     if let Err(error) = read {
         turned_away(&error.to_string());
-        if let Some((version, code)) = error.answer() {
+        if let NoConnect::Broken(error) = error
+            && let Some((version, code)) = broker::answer_to_broken_connect(&bytes, &error)
+        {
             refuse(stream, version, code).await;
         }
         return None;
@@ -81,16 +78,6 @@ enum NoConnect {
     Closed,
     Socket(io::Error),
     Broken(DecodeError),
-}
-
-impl NoConnect {
-    /// What the peer is told: a version that is not spoken here is the one thing that MQTT has
-    /// words for at this point.
-    fn answer(&self) -> Option<(Version, ReasonCode)> {
-        let Self::Broken(error @ DecodeError::ProtocolLevel { level }) = self else { return None };
-        let version = if *level <= OLD_LEVEL_MAX { Version::V3_1_1 } else { Version::V5 };
-        Some((version, error.reason_code()))
-    }
 }
 
 impl fmt::Display for NoConnect {
@@ -132,19 +119,7 @@ async fn read_packet(
 
 /// Sends a CONNACK that refuses, and closes once the peer has had the time to read it.
 async fn refuse(mut stream: Stream, version: Version, code: ReasonCode) {
-    let properties = ConnAckProperties::default();
-    let connack = Packet::ConnAck(Box::new(ConnAck { session_present: false, code, properties }));
-    let mut bytes = Vec::new();
-    if connack.encode(version, &mut bytes).is_err() {
-        // A code that CONNACK cannot carry: the least that it can say.
-        bytes.clear();
-        let code = ReasonCode::UnspecifiedError;
-        let properties = ConnAckProperties::default();
-        let connack = ConnAck { session_present: false, code, properties };
-        if Packet::ConnAck(Box::new(connack)).encode(version, &mut bytes).is_err() {
-            return;
-        }
-    }
+    let bytes = broker::refusal(version, code);
     let told = async {
         stream.write_all(&bytes).await?;
         stream.flush().await?;
