@@ -18,6 +18,8 @@ pub(crate) struct Door {
     pub(crate) hub: Arc<Hub>,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) max_packet_size: u32,
+    /// Whether MQTT 3.1 is spoken here too.
+    pub(crate) mqtt_3_1: bool,
     /// Time for handshake, CONNECT and decision.
     pub(crate) connect_timeout: Duration,
     /// Places for questions of connected clients.

@@ -208,6 +208,7 @@ impl Gatehouse {
                 hub: Arc::clone(hub),
                 reporter: Arc::clone(reporter),
                 max_packet_size: checked.sessions.max_packet_size,
+                mqtt_3_1: stated.mqtt_3_1,
                 connect_timeout: stated.connect_timeout,
                 bench: Arc::clone(&bench),
                 places,

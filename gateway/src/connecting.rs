@@ -15,8 +15,8 @@ pub(crate) fn connecting(
     let properties = &connect.properties;
     let session_expiry = match connect.version {
         Version::V5 => properties.session_expiry.unwrap_or(0),
-        Version::V3_1_1 if connect.clean_start => 0,
-        Version::V3_1_1 => u32::MAX,
+        Version::V3_1 | Version::V3_1_1 if connect.clean_start => 0,
+        Version::V3_1 | Version::V3_1_1 => u32::MAX,
     };
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     Arc::new(Connecting {

@@ -37,7 +37,8 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
 
     let limit = CONNECT_BYTES_MAX.min(door.max_packet_size);
     let mut bytes = Vec::new();
-    let read = read_packet(&mut stream, limit, &mut bytes);
+    let fresh = Decoder::new(limit).allow_v3_1(door.mqtt_3_1);
+    let read = read_packet(&mut stream, fresh.clone(), limit, &mut bytes);
     let Ok(read) = tokio::time::timeout_at(until, read).await else {
         turned_away("CONNECT did not arrive within connect-timeout");
         return None;
@@ -51,7 +52,7 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
         }
         return None;
     }
-    let mut decoder = Decoder::new(limit);
+    let mut decoder = fresh;
     let Ok(Decoded::Packet { packet: Packet::Connect(connect), len }) = decoder.decode(&bytes)
     else {
         turned_away("the first packet is not CONNECT (MQTT-3.1.0-1)");
@@ -95,10 +96,10 @@ impl fmt::Display for NoConnect {
 /// Reads until `bytes` begins with a whole packet.
 async fn read_packet(
     stream: &mut Stream,
+    mut decoder: Decoder,
     limit: u32,
     bytes: &mut Vec<u8>,
 ) -> Result<(), NoConnect> {
-    let mut decoder = Decoder::new(limit);
     loop {
         let missing = match decoder.decode(bytes) {
             Ok(Decoded::Packet { .. }) => return Ok(()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use broker::{Admission, Admitted, Answer, Conversation, Verdict};
 use extension_host::Connecting;
-use mqtt::{Connect, ReasonCode, Version};
+use mqtt::{Connect, ReasonCode};
 use tokio::time::Instant;
 use transport::PeerIdentity;
 
@@ -65,11 +65,11 @@ impl Visitor<'_> {
             return Err(Refusal::ours(ReasonCode::BadAuthenticationMethod, why));
         }
         let invalid = |why: String| Refusal::ours(ReasonCode::ClientIdentifierNotValid, why);
+        if let Some(rule) = connect.client_id_fault() {
+            let bytes = connect.client_id.len();
+            return Err(invalid(format!("the client identifier has {bytes} bytes; {rule}")));
+        }
         match connect.client_id.len() {
-            0 if connect.version == Version::V3_1_1 && !connect.clean_start => Err(invalid(
-                "the client identifier is empty, which takes Clean Session 1 (3.1.1, MQTT-3.1.3-8)"
-                    .to_owned(),
-            )),
             0 => Ok(self.door.hub.new_client_id()),
             1..=CLIENT_ID_BYTES_MAX => Ok(connect.client_id.into()),
             bytes => Err(invalid(format!(

@@ -117,7 +117,7 @@ impl Options {
             message_expiry: None,
             properties: MessageProperties::default(),
         });
-        let session_expiry = (self.persistent && self.version == Version::V5).then_some(3600);
+        let session_expiry = (self.persistent && self.version.is_v5()).then_some(3600);
         Packet::Connect(Box::new(Connect {
             version: self.version,
             client_id: &self.client_id,

@@ -32,6 +32,36 @@ fn mosquitto_at_every_qos() {
     gateway.assert_sound();
 }
 
+/// MQTT 3.1 is spoken where the operator asks for it, and refused in its own words elsewhere.
+#[test]
+fn mosquitto_speaks_mqtt_3_1_where_it_is_allowed() {
+    let site = Site::new();
+    let mut gateway = Gateway::start(&site);
+    let message = ["-V", "mqttv31", "-q", "2", "-t", "demo/old", "-m", "hello"];
+    let refused = mosquitto_pub(&site, &message);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("unacceptable protocol version"), "{said}");
+    gateway.assert_sound();
+    drop(gateway);
+
+    let text = std::fs::read_to_string(site.config()).expect("the configuration is there");
+    let text = text.replace("[listeners.tls]\n", "[listeners.tls]\nmqtt-3-1 = true\n");
+    std::fs::write(site.config(), text).expect("the configuration is written");
+    let mut gateway = Gateway::start(&site);
+    let format = ["-C", "1", "-F", "%q %t %p"];
+    let wanted = [&["-V", "mqttv31", "-q", "2", "-t", "demo/old"], &format[..]].concat();
+    let subscriber = mosquitto_sub(&site, &wanted);
+    gateway.wait_for("subscriptions", 1);
+    expect(&mosquitto_pub(&site, &message), "");
+    expect(&subscriber.finish(), "2 demo/old hello\n");
+    gone(&gateway);
+    let long = [&["-i", "abcdefghijklmnopqrstuvwx"], &message[..]].concat();
+    let refused = mosquitto_pub(&site, &long);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("identifier rejected"), "{said}");
+    gateway.assert_sound();
+}
+
 #[test]
 fn mosquitto_gets_what_was_retained() {
     let site = Site::new();

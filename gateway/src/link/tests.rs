@@ -48,9 +48,9 @@ impl Stage {
 
     /// A client with `room` bytes of socket, whose extension answers every question with yes.
     fn connect(&self, id: &str, version: Version, clean: bool, room: usize) -> Client {
-        let level = if version == Version::V5 { 5 } else { 4 };
+        let level = if version.is_v5() { 5 } else { 4 };
         let mut bytes = vec![0, 4, b'M', b'Q', b'T', b'T', level, u8::from(clean) << 1, 0, 0];
-        if version == Version::V5 {
+        if version.is_v5() {
             bytes.push(0);
         }
         bytes.extend([0, u8::try_from(id.len()).unwrap()]);

@@ -59,11 +59,8 @@ impl Broker {
             Ok(()) => {}
             Err(admitted) => return admitted,
         }
-        if connect.client_id.is_empty()
-            && connect.version == Version::V3_1_1
-            && !connect.clean_start
-        {
-            let why = "without a client identifier Clean Session must be 1 (3.1.1, MQTT-3.1.3-8)";
+        if let Some(rule) = connect.client_id_fault() {
+            let why = format!("the client identifier {:?} is refused: {rule}", connect.client_id);
             return Admitted::Refused(Closing::new(ReasonCode::ClientIdentifierNotValid, why));
         }
         self.end_expired(now, &identity.client_id);
@@ -148,8 +145,8 @@ impl Broker {
     fn session_expiry(&self, connect: &Connect<'_>) -> u32 {
         let asked = match connect.version {
             Version::V5 => connect.properties.session_expiry.unwrap_or(0),
-            Version::V3_1_1 if connect.clean_start => 0,
-            Version::V3_1_1 => u32::MAX,
+            Version::V3_1 | Version::V3_1_1 if connect.clean_start => 0,
+            Version::V3_1 | Version::V3_1_1 => u32::MAX,
         };
         asked.min(self.settings.max_session_expiry)
     }

@@ -76,7 +76,7 @@ impl Broker {
         // A CONNACK that is not true yet must not leave, and nothing without it.
         if online.held.is_some_and(|lsn| !self.journal.is_durable(lsn)) {
             online.outbox = crate::Outbox::default();
-        } else if tell && client.version == Version::V5 {
+        } else if tell && client.version.is_v5() {
             let packet =
                 Packet::Disconnect(Disconnect { code: closing.code, ..Disconnect::default() });
             crate::frames::packet(&packet, Version::V5, &mut online.outbox);

@@ -50,9 +50,8 @@ impl Frames {
         qos: QoS,
         retain: bool,
     ) -> Frame {
-        let index = usize::from(version == Version::V5) * 6
-            + usize::from(qos.as_u8()) * 2
-            + usize::from(retain);
+        let index =
+            usize::from(version.is_v5()) * 6 + usize::from(qos.as_u8()) * 2 + usize::from(retain);
         if let Some(frame) = self.forms.get(index).filter(|_| self.known & (1 << index) != 0) {
             return *frame;
         }
@@ -168,7 +167,7 @@ pub(crate) fn acknowledgement(
         AckKind::PubComp => PacketKind::PubComp,
     };
     // By far the most acknowledgements are these four bytes (MQTT 5, 3.4.2.1).
-    if version == Version::V3_1_1 || code == ReasonCode::Success {
+    if !version.is_v5() || code == ReasonCode::Success {
         let [high, low] = packet_id.get().to_be_bytes();
         outbox.packet_mut().extend_from_slice(&[(kind as u8) << 4, 2, high, low]);
         return;

@@ -29,9 +29,7 @@ impl Broker {
                 return Ok(Flow::Continue);
             }
             let outstanding = client.inbound.outstanding();
-            if client.version == Version::V5
-                && outstanding >= usize::from(self.settings.receive_maximum)
-            {
+            if client.version.is_v5() && outstanding >= usize::from(self.settings.receive_maximum) {
                 return Err(Closing::new(
                     ReasonCode::ReceiveMaximumExceeded,
                     format!(
@@ -125,7 +123,7 @@ impl Broker {
         };
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         // 3.1.1 has no way to hear of an error, so there the exchange goes on as if it were none.
-        let goes_on = !code.is_error() || client.version == Version::V3_1_1;
+        let goes_on = !code.is_error() || !client.version.is_v5();
         if kind == AckKind::PubRec && goes_on {
             client.inbound.receive(packet_id);
             if let (Some(key), Some(promise)) = (client.key, publication.promise) {
@@ -183,7 +181,7 @@ impl Broker {
         let kind = match publish.qos {
             QoS::ExactlyOnce => {
                 // Without a refusal in its vocabulary a 3.1.1 client goes on to PUBREL.
-                if client.version == Version::V3_1_1 {
+                if !client.version.is_v5() {
                     client.inbound.receive(packet_id);
                 }
                 AckKind::PubRec

@@ -24,6 +24,8 @@ pub struct Listener {
     pub max_connections: u32,
     /// Time for handshake and CONNECT together.
     pub connect_timeout: Duration,
+    /// Whether clients may speak MQTT 3.1 as well as 3.1.1 and 5.
+    pub mqtt_3_1: bool,
 }
 
 /// What is spoken below MQTT.
@@ -103,6 +105,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         DEFAULT_CONNECT_TIMEOUT,
         Duration::from_secs(1)..=Duration::from_secs(120),
     );
+    let mqtt_3_1 = section.flag("mqtt-3-1", false);
     section.finish();
     Some(Listener {
         name,
@@ -111,6 +114,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         chain,
         max_connections,
         connect_timeout,
+        mqtt_3_1,
     })
 }
 

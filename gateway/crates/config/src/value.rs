@@ -62,6 +62,17 @@ impl<'a> Section<'a> {
         resolved
     }
 
+    pub(crate) fn flag(&self, key: &'static str, default: bool) -> bool {
+        let Some(found) = self.value(key) else { return default };
+        match found.value {
+            DeValue::Boolean(flag) => *flag,
+            other => {
+                self.wrong_type(key, &found, other, "true or false");
+                default
+            }
+        }
+    }
+
     pub(crate) fn number<T>(&self, key: &'static str, default: T, range: RangeInclusive<T>) -> T
     where
         T: Copy + Display + PartialOrd + TryFrom<u64>,

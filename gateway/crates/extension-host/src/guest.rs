@@ -78,10 +78,7 @@ impl types::Host for Guest {}
 
 impl types::HostConnection for Guest {
     fn protocol_level(&mut self, _: Resource<ConnectionHandle>) -> wasmtime::Result<u8> {
-        self.read(|c| match c.version {
-            mqtt::Version::V3_1_1 => 4,
-            mqtt::Version::V5 => 5,
-        })
+        self.read(|c| c.version.level())
     }
 
     fn transport(&mut self, _: Resource<ConnectionHandle>) -> wasmtime::Result<String> {

@@ -8,6 +8,9 @@ use crate::packet::{
 };
 use crate::varint;
 
+/// The flag of the fixed header that marks a repetition (3.3.1.1).
+const DUP: u8 = 0b1000;
+
 /// Decodes the packets of one direction of one connection.
 ///
 /// It keeps no bytes: the caller passes what it has, beginning at a packet, and is told how
@@ -16,6 +19,7 @@ use crate::varint;
 pub struct Decoder {
     version: Option<Version>,
     max_packet_size: u32,
+    allows_v3_1: bool,
 }
 
 /// What the bytes begin with.
@@ -37,9 +41,16 @@ pub enum Decoded<'a> {
 
 impl Decoder {
     /// A decoder for packets of at most `max_packet_size` bytes, fixed header included, that
-    /// takes its version from the CONNECT that must come first.
+    /// takes its version from the CONNECT that must come first: MQTT 3.1.1 or MQTT 5.
     pub fn new(max_packet_size: u32) -> Self {
-        Self { version: None, max_packet_size }
+        Self { version: None, max_packet_size, allows_v3_1: false }
+    }
+
+    /// Whether a CONNECT of MQTT 3.1 is accepted, which [`Decoder::new`] refuses with
+    /// [`DecodeError::ProtocolLevel`].
+    #[must_use]
+    pub fn allow_v3_1(self, allows_v3_1: bool) -> Self {
+        Self { allows_v3_1, ..self }
     }
 
     /// Sets the version, for the side that has sent CONNECT rather than received it.
@@ -80,7 +91,7 @@ impl Decoder {
         };
         let packet = self.decode_body(kind, first & 0x0F, body)?;
         // 3.1.1 does not ask for the shortest form, and which version it is a CONNECT says in its body.
-        if remaining.is_padded() && self.version == Some(Version::V5) {
+        if remaining.is_padded() && self.version.is_some_and(Version::is_v5) {
             return Err(DecodeError::VarintPadded { field: "remaining length" });
         }
         Ok(Decoded::Packet { packet, len })
@@ -97,9 +108,10 @@ impl Decoder {
         match self.version {
             None if kind != PacketKind::Connect => Err(DecodeError::NotConnect { kind }),
             Some(_) if kind == PacketKind::Connect => Err(DecodeError::ConnectAgain),
-            Some(Version::V3_1_1) if kind == PacketKind::Auth => {
+            Some(version) if kind == PacketKind::Auth && !version.is_v5() => {
                 Err(DecodeError::PacketType { value })
             }
+            Some(Version::V3_1) if kind.resent_in_v3_1() && flags == kind.flags() | DUP => Ok(kind),
             _ if flags != kind.flags() => Err(DecodeError::Flags { kind, flags }),
             _ => Ok(kind),
         }
@@ -120,7 +132,7 @@ impl Decoder {
             PacketKind::PubRel => Packet::PubRel(Ack::decode(kind, version, body)?),
             PacketKind::PubComp => Packet::PubComp(Ack::decode(kind, version, body)?),
             PacketKind::Connect => {
-                let connect = Connect::decode(body)?;
+                let connect = Connect::decode(body, self.allows_v3_1)?;
                 self.version = Some(connect.version);
                 Packet::Connect(Box::new(connect))
             }
@@ -207,6 +219,36 @@ mod tests {
         assert_eq!(again, DecodeError::ConnectAgain);
         assert_eq!(again.reason_code(), crate::ReasonCode::ProtocolError);
         assert_eq!(decoder.version(), Some(Version::V3_1_1));
+    }
+
+    #[test]
+    fn mqtt_3_1_is_refused_unless_it_is_allowed() {
+        let old = [&[0x10, 15, 0, 6][..], b"MQIsdp\x03\x02\x00\x0A\x00\x01a"].concat();
+        let refused = DecodeError::ProtocolLevel { level: 3 };
+        assert_eq!(Decoder::new(100).decode(&old), Err(refused));
+        let mut decoder = Decoder::new(100).allow_v3_1(true);
+        assert!(matches!(decoder.decode(&old), Ok(Decoded::Packet { len: 17, .. })));
+        assert_eq!(decoder.version(), Some(Version::V3_1));
+    }
+
+    #[test]
+    fn mqtt_3_1_marks_what_it_sends_again() {
+        // PUBREL (MQTT 3.1, 3.6), SUBSCRIBE (3.8) and UNSUBSCRIBE (3.10) with DUP.
+        let resent: [&[u8]; 3] =
+            [&[0x6A, 2, 0, 1], &[0x8A, 6, 0, 1, 0, 1, b'a', 1], &[0xAA, 5, 0, 1, 0, 1, b'a']];
+        for bytes in resent {
+            let mut decoder = Decoder::new(100);
+            decoder.set_version(Version::V3_1);
+            let len = bytes.len();
+            assert!(
+                matches!(decoder.decode(bytes), Ok(Decoded::Packet { len: l, .. }) if l == len)
+            );
+            decoder.set_version(Version::V3_1_1);
+            assert!(matches!(decoder.decode(bytes), Err(DecodeError::Flags { .. })));
+        }
+        let mut decoder = Decoder::new(100);
+        decoder.set_version(Version::V3_1);
+        assert!(matches!(decoder.decode(&[0x48, 2, 0, 1]), Err(DecodeError::Flags { .. })));
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::num::NonZeroU16;
 /// The protocol version of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
+    /// MQTT 3.1, protocol level 3: what 3.1.1 was made from, and treated as 3.1.1 where this crate
+    /// does not say otherwise.
+    V3_1,
     /// MQTT 3.1.1, protocol level 4.
     V3_1_1,
     /// MQTT 5.0, protocol level 5.
@@ -13,9 +16,10 @@ pub enum Version {
 }
 
 impl Version {
-    /// The version of a protocol level in CONNECT (3.1.2.2), if it is one of the two.
+    /// The version of a protocol level in CONNECT (3.1.2.2), if it is one of the three.
     pub const fn from_level(level: u8) -> Option<Self> {
         match level {
+            3 => Some(Self::V3_1),
             4 => Some(Self::V3_1_1),
             5 => Some(Self::V5),
             _ => None,
@@ -25,15 +29,30 @@ impl Version {
     /// The protocol level that CONNECT carries.
     pub const fn level(self) -> u8 {
         match self {
+            Self::V3_1 => 3,
             Self::V3_1_1 => 4,
             Self::V5 => 5,
         }
+    }
+
+    /// The protocol name that CONNECT carries (3.1.2.1).
+    pub const fn protocol_name(self) -> &'static str {
+        match self {
+            Self::V3_1 => "MQIsdp",
+            Self::V3_1_1 | Self::V5 => "MQTT",
+        }
+    }
+
+    /// Whether it is MQTT 5: with properties, and with a reason code in every answer.
+    pub const fn is_v5(self) -> bool {
+        matches!(self, Self::V5)
     }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::V3_1 => "MQTT 3.1",
             Self::V3_1_1 => "MQTT 3.1.1",
             Self::V5 => "MQTT 5.0",
         })

@@ -44,7 +44,7 @@ impl PublishFrame {
         let topic = head.topic.map_or("", TopicName::as_str);
         let section = match version {
             Version::V5 => measure(|length| head.write_properties(length))? as usize,
-            Version::V3_1_1 => 0,
+            Version::V3_1 | Version::V3_1_1 => 0,
         };
         let fixed = 2 + topic.len() + if confirmed { 2 } else { 0 } + section;
         let remaining = measure(|length| {

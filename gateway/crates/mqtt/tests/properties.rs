@@ -64,6 +64,7 @@ proptest! {
     ) {
         let recipe = Recipe::new(&recipe);
         let version = match (recipe.kind, recipe.version) {
+            (_, Version::V3_1) => 0x82,
             (PacketKind::Connect, _) => 0,
             (_, Version::V3_1_1) => 1,
             (_, Version::V5) => 2,

@@ -103,7 +103,7 @@ impl Device {
         if clean {
             self.forget_session();
         }
-        self.passing = !self.durable || clean && self.version == Version::V3_1_1;
+        self.passing = !self.durable || clean && !self.version.is_v5();
         Connect {
             version: self.version,
             client_id: &self.name,
@@ -197,7 +197,7 @@ impl Device {
 
     /// DISCONNECT; one that ends the session is possible in MQTT 5.
     pub(crate) fn disconnect(&mut self, ends: bool) -> Vec<u8> {
-        let session_expiry = (ends && self.version == Version::V5 && self.durable).then_some(0);
+        let session_expiry = (ends && self.version.is_v5() && self.durable).then_some(0);
         let bytes =
             self.bytes(&Packet::Disconnect(Disconnect { session_expiry, ..Disconnect::default() }));
         self.hang_up();

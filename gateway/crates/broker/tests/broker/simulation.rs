@@ -102,7 +102,7 @@ impl Simulation {
             // 3.1.1 has no Receive Maximum: there the gateway's own limit is all.
             let window = match version {
                 Version::V5 => 1 + simulation.below(4) as u16,
-                Version::V3_1_1 => 4,
+                Version::V3_1 | Version::V3_1_1 => 4,
             };
             simulation.devices.push(Device::new(format!("d{n}"), version, durable, window));
         }

@@ -1,7 +1,7 @@
 //! Packets in words, as scripts write them:
 //!
 //! ```text
-//! connect id=alice v5 clean expiry=60 keepalive=10 window=2 max-packet=100
+//! connect id=alice v5|v311|v31 clean expiry=60 keepalive=10 window=2 max-packet=100
 //!         will=topic:payload will-qos=1 will-retain will-delay=5 will-expiry=9 as=NAME principal=NAME
 //! connack 0 present=0            subscribe 1 t/#:1 u:2:nl:rap:rh1     suback 1 [0 0x87]
 //! publish t/x hello qos=1 id=7 dup retain expiry=5 alias=1
@@ -96,7 +96,11 @@ pub(crate) fn connect<'a>(words: &Words<'a>) -> Connect<'a> {
         }
     });
     Connect {
-        version: if words.has("v311") { Version::V3_1_1 } else { Version::V5 },
+        version: match (words.has("v31"), words.has("v311")) {
+            (true, _) => Version::V3_1,
+            (false, true) => Version::V3_1_1,
+            (false, false) => Version::V5,
+        },
         client_id: words.value("id").unwrap_or_default(),
         clean_start: words.has("clean"),
         keep_alive: small(words.number("keepalive").unwrap_or(0)),

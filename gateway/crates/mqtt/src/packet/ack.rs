@@ -51,7 +51,7 @@ impl<'a> Ack<'a> {
     ) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let mut ack = Self::new(reader.packet_id(kind)?, ReasonCode::Success);
-        if version == Version::V5 && !reader.is_empty() {
+        if version.is_v5() && !reader.is_empty() {
             ack.read_reason(kind, &mut reader)?;
         }
         reader.finish(kind)?;
@@ -123,7 +123,7 @@ impl Body for Typed<'_, '_> {
         let Ack { packet_id, code, reason, user } = *self.ack;
         sink.u16(packet_id.get());
         let silent = reason.is_none() && user.is_empty();
-        if version == Version::V3_1_1 || code == ReasonCode::Success && silent {
+        if !version.is_v5() || code == ReasonCode::Success && silent {
             return Ok(());
         }
         sink.put(&[code.as_u8()]);

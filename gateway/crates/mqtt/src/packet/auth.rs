@@ -36,7 +36,7 @@ impl<'a> Auth<'a> {
     /// # Errors
     /// As [`Packet::encode`](super::Packet::encode).
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        if version == Version::V3_1_1 {
+        if !version.is_v5() {
             return Err(EncodeError::NotInVersion { kind: KIND });
         }
         if !KIND.allows(self.code) {

@@ -103,12 +103,12 @@ impl<'a> ConnAck<'a> {
         let value = reader.u8("reason code")?;
         let code = match version {
             Version::V5 => ReasonCode::from_u8(value).filter(|code| KIND.allows(*code)),
-            Version::V3_1_1 => ReasonCode::from_connack_v3(value),
+            Version::V3_1 | Version::V3_1_1 => ReasonCode::from_connack_v3(value),
         };
         let code = code.ok_or(DecodeError::ReasonCode { kind: KIND, value })?;
         let properties = match version {
             Version::V5 => ConnAckProperties::decode(&mut reader)?,
-            Version::V3_1_1 => ConnAckProperties::default(),
+            Version::V3_1 | Version::V3_1_1 => ConnAckProperties::default(),
         };
         reader.finish(KIND)?;
         if session_present && code.is_error() {
@@ -209,10 +209,12 @@ impl Body for ConnAck<'_> {
     fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
         let code = match version {
             Version::V5 => self.code.as_u8(),
-            Version::V3_1_1 => self.code.connack_v3(),
+            Version::V3_1 | Version::V3_1_1 => self.code.connack_v3(),
         };
-        sink.put(&[u8::from(self.session_present), code]);
-        if version == Version::V5 {
+        // In 3.1 the first byte is reserved (MQTT 3.1, 3.2).
+        let session_present = self.session_present && version != Version::V3_1;
+        sink.put(&[u8::from(session_present), code]);
+        if version.is_v5() {
             write_section(&self.properties, sink)?;
         }
         Ok(())
@@ -261,5 +263,17 @@ mod tests {
     fn mqtt_3_2_2_6_a_refusal_has_no_session() {
         let error = ConnAck::decode(Version::V3_1_1, &[1, 5]).unwrap_err();
         assert_eq!(error, DecodeError::SessionPresentOnRefusal);
+    }
+
+    #[test]
+    fn mqtt_3_1_does_not_tell_of_a_session() {
+        let properties = ConnAckProperties::default();
+        let resumed = ConnAck { session_present: true, code: ReasonCode::Success, properties };
+        let mut out = Vec::new();
+        for (version, expected) in [(Version::V3_1, 0), (Version::V3_1_1, 1)] {
+            out.clear();
+            resumed.encode(version, &mut out).unwrap();
+            assert_eq!(out, [0x20, 2, expected, 0], "{version}");
+        }
     }
 }

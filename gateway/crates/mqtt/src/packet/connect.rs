@@ -91,6 +91,9 @@ impl Default for ConnectProperties<'_> {
 
 const KIND: PacketKind = PacketKind::Connect;
 
+/// Characters of a client identifier in MQTT 3.1 at most (MQTT 3.1, 3.1).
+const V3_1_CLIENT_ID_MAX: usize = 23;
+
 /// What a CONNECT says about the rest of it (3.1.2.3).
 #[derive(Clone, Copy)]
 struct Flags(u8);
@@ -124,7 +127,7 @@ impl Flags {
         if !self.has(Self::WILL) && self.has(Self::WILL_RETAIN) {
             return bad("will retain flag", 1, "it must be 0 without a will", "MQTT-3.1.2-13");
         }
-        if version == Version::V3_1_1 && self.has(Self::PASSWORD) && !self.has(Self::USERNAME) {
+        if !version.is_v5() && self.has(Self::PASSWORD) && !self.has(Self::USERNAME) {
             return Err(DecodeError::PasswordWithoutUserName);
         }
         Ok(())
@@ -142,7 +145,7 @@ impl<'a> Connect<'a> {
     /// As [`Packet::encode`](super::Packet::encode).
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let properties = &self.properties;
-        if self.version == Version::V3_1_1 && self.password.is_some() && self.username.is_none() {
+        if !self.version.is_v5() && self.password.is_some() && self.username.is_none() {
             return Err(EncodeError::PasswordWithoutUserName);
         }
         if properties.authentication_data.is_some() && properties.authentication_method.is_none() {
@@ -158,29 +161,49 @@ impl<'a> Connect<'a> {
         sink::encode(self, self.version, out)
     }
 
-    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
+    /// What is wrong with the client identifier in this version, whatever a server makes of it:
+    /// the rule that it breaks.
+    pub fn client_id_fault(&self) -> Option<&'static str> {
+        let characters = self.client_id.chars().take(V3_1_CLIENT_ID_MAX + 1).count();
+        match (self.version, characters) {
+            (Version::V3_1, 1..=V3_1_CLIENT_ID_MAX) => None,
+            (Version::V3_1, _) => Some("it must have 1 to 23 characters (MQTT 3.1, 3.1)"),
+            (Version::V3_1_1, 0) if !self.clean_start => {
+                Some("it may be empty only where Clean Session is 1 (3.1.1, MQTT-3.1.3-8)")
+            }
+            (Version::V3_1_1 | Version::V5, _) => None,
+        }
+    }
+
+    pub(crate) fn decode(body: &'a [u8], allows_v3_1: bool) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
-        if reader.binary("protocol name")? != b"MQTT" {
+        let name = reader.binary("protocol name")?;
+        let known = [Version::V3_1, Version::V3_1_1, Version::V5];
+        if !known.iter().any(|version| name == version.protocol_name().as_bytes()) {
             return Err(DecodeError::ProtocolName);
         }
-        let version = match reader.u8("protocol level")? {
-            4 => Version::V3_1_1,
-            5 => Version::V5,
-            level => return Err(DecodeError::ProtocolLevel { level }),
-        };
+        let level = reader.u8("protocol level")?;
+        let version = Version::from_level(level)
+            .filter(|version| name == version.protocol_name().as_bytes())
+            .filter(|version| allows_v3_1 || *version != Version::V3_1)
+            .ok_or(DecodeError::ProtocolLevel { level })?;
         let flags = Flags(reader.u8("connect flags")?);
         flags.check(version)?;
         let keep_alive = reader.u16("keep alive")?;
         let properties = match version {
             Version::V5 => ConnectProperties::decode(&mut reader)?,
-            Version::V3_1_1 => ConnectProperties::default(),
+            Version::V3_1 | Version::V3_1_1 => ConnectProperties::default(),
         };
         let client_id = reader.string("client identifier")?;
         let will = flags.has(Flags::WILL).then(|| Will::decode(&mut reader, flags, version));
         let will = will.transpose()?;
-        let username = flags.has(Flags::USERNAME).then(|| reader.string("user name"));
+        // In 3.1 a name and a password that the flags announce may be missing (MQTT 3.1, 3.1).
+        let there = |reader: &Reader<'_>| version != Version::V3_1 || !reader.is_empty();
+        let username = flags.has(Flags::USERNAME) && there(&reader);
+        let username = username.then(|| reader.string("user name"));
         let username = username.transpose()?;
-        let password = flags.has(Flags::PASSWORD).then(|| reader.binary("password"));
+        let password = flags.has(Flags::PASSWORD) && there(&reader);
+        let password = password.then(|| reader.binary("password"));
         let password = password.transpose()?;
         reader.finish(KIND)?;
         let clean_start = flags.has(Flags::CLEAN_START);
@@ -254,7 +277,7 @@ impl<'a> Will<'a> {
     ) -> Result<Self, DecodeError> {
         let (mut delay, mut message_expiry) = (0, None);
         let mut properties = MessageProperties::default();
-        if version == Version::V5 {
+        if version.is_v5() {
             let mut section = Section::read(reader, KIND)?;
             let mut whole = true;
             while let Some(id) = section.next()? {
@@ -286,19 +309,15 @@ impl Body for Connect<'_> {
     }
 
     fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
-        sink.string("protocol name", "MQTT")?;
-        let level = match version {
-            Version::V3_1_1 => 4,
-            Version::V5 => 5,
-        };
-        sink.put(&[level, self.flags()]);
+        sink.string("protocol name", version.protocol_name())?;
+        sink.put(&[version.level(), self.flags()]);
         sink.u16(self.keep_alive);
-        if version == Version::V5 {
+        if version.is_v5() {
             write_section(&self.properties, sink)?;
         }
         sink.string("client identifier", self.client_id)?;
         if let Some(will) = &self.will {
-            if version == Version::V5 {
+            if version.is_v5() {
                 write_section(will, sink)?;
             }
             sink.topic(will.topic.as_str());
@@ -358,25 +377,63 @@ mod tests {
             (0b0010_0000, "MQTT-3.1.2-13"),
             (0b0100_0000, "MQTT-3.1.2-22 of 3.1.1"),
         ] {
-            let error = Connect::decode(&body(4, flags, &[0, 1, b'a'])).unwrap_err();
+            let error = Connect::decode(&body(4, flags, &[0, 1, b'a']), false).unwrap_err();
             assert_eq!(error.statement(), statement, "{flags:#010b}");
         }
         let alone = body(5, 0b0100_0000, &[0, 0, 1, b'a', 0, 1, b'p']);
-        assert_eq!(Connect::decode(&alone).unwrap().password, Some(&b"p"[..]));
+        assert_eq!(Connect::decode(&alone, false).unwrap().password, Some(&b"p"[..]));
     }
 
     #[test]
     fn other_protocols_and_levels_are_told_apart_from_nonsense() {
-        let error = Connect::decode(&body(3, 2, &[0, 0])).unwrap_err();
+        let error = Connect::decode(&body(3, 2, &[0, 0]), true).unwrap_err();
         assert_eq!(error, DecodeError::ProtocolLevel { level: 3 });
         assert_eq!(error.reason_code(), ReasonCode::UnsupportedProtocolVersion);
-        let error = Connect::decode(&[0, 4, b'M', b'Q', b'T', b'X', 4]).unwrap_err();
+        let error = Connect::decode(&[0, 4, b'M', b'Q', b'T', b'X', 4], true).unwrap_err();
         assert_eq!(error, DecodeError::ProtocolName);
+        let error = Connect::decode(&old(4, 2, b"\0\x01a"), true).unwrap_err();
+        assert_eq!(error, DecodeError::ProtocolLevel { level: 4 });
+    }
+
+    /// Variable header and payload of a CONNECT with the name of MQTT 3.1.
+    fn old(level: u8, flags: u8, rest: &[u8]) -> Vec<u8> {
+        [b"\0\x06MQIsdp", &[level, flags, 0, 10][..], rest].concat()
+    }
+
+    #[test]
+    fn mqtt_3_1_takes_a_client_identifier_of_1_to_23_characters() {
+        let mut connect = Connect {
+            version: Version::V3_1,
+            client_id: "",
+            clean_start: true,
+            keep_alive: 0,
+            username: None,
+            password: None,
+            will: None,
+            properties: ConnectProperties::default(),
+        };
+        let long = "é".repeat(24);
+        for (client_id, accepted) in [("", false), ("a", true), (&long[..46], true), (&long, false)]
+        {
+            connect.client_id = client_id;
+            assert_eq!(connect.client_id_fault().is_none(), accepted, "{client_id}");
+            let newer = Connect { version: Version::V3_1_1, ..connect.clone() };
+            assert_eq!(newer.client_id_fault(), None);
+        }
+    }
+
+    #[test]
+    fn mqtt_3_1_may_announce_a_user_name_that_does_not_come() {
+        let missing = old(3, 0b1100_0010, b"\0\x01a");
+        let connect = Connect::decode(&missing, true).unwrap();
+        assert_eq!((connect.username, connect.password), (None, None));
+        let missing = body(4, 0b1100_0010, &[0, 1, b'a']);
+        assert!(Connect::decode(&missing, true).is_err());
     }
 
     #[test]
     fn what_follows_the_last_field_is_refused() {
-        let error = Connect::decode(&body(4, 2, &[0, 1, b'a', 9])).unwrap_err();
+        let error = Connect::decode(&body(4, 2, &[0, 1, b'a', 9]), false).unwrap_err();
         assert_eq!(error, DecodeError::TrailingBytes { kind: KIND, extra: 1 });
     }
 }

@@ -53,7 +53,7 @@ impl<'a> Disconnect<'a> {
         let mut reader = Reader::new(body);
         let mut disconnect = Self::default();
         // Code and properties may be left out from the end (3.14.2.1, 3.14.2.2.1).
-        if version == Version::V5 && !reader.is_empty() {
+        if version.is_v5() && !reader.is_empty() {
             let value = reader.u8("reason code")?;
             disconnect.code = ReasonCode::from_u8(value)
                 .filter(|code| KIND.allows(*code))
@@ -117,7 +117,7 @@ impl Body for Disconnect<'_> {
 
     fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
         let silent = !self.has_properties();
-        if version == Version::V3_1_1 || silent && self.code == ReasonCode::NORMAL_DISCONNECTION {
+        if !version.is_v5() || silent && self.code == ReasonCode::NORMAL_DISCONNECTION {
             return Ok(());
         }
         sink.put(&[self.code.as_u8()]);

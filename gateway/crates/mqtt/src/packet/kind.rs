@@ -70,6 +70,11 @@ impl PacketKind {
         }
     }
 
+    /// Whether MQTT 3.1 marks the packet with DUP when it is sent again (MQTT 3.1, 3.6, 3.8, 3.10).
+    pub(crate) const fn resent_in_v3_1(self) -> bool {
+        matches!(self, Self::PubRel | Self::Subscribe | Self::Unsubscribe)
+    }
+
     pub(crate) const fn first_byte(self) -> u8 {
         (self as u8) << 4 | self.flags()
     }

@@ -80,7 +80,7 @@ impl<'a> Publish<'a> {
         if self.packet_id.is_some() != confirmed || self.dup && !confirmed {
             return Err(EncodeError::PublishIdentity);
         }
-        if self.topic.is_none() && (self.topic_alias.is_none() || version == Version::V3_1_1) {
+        if self.topic.is_none() && (self.topic_alias.is_none() || !version.is_v5()) {
             return Err(EncodeError::TopicMissing);
         }
         Ok(())
@@ -107,14 +107,14 @@ impl<'a> Publish<'a> {
             properties: MessageProperties::default(),
             payload: &[],
         };
-        if version == Version::V5 {
+        if version.is_v5() {
             publish.read_properties(&mut reader)?;
         }
         publish.payload = reader.rest();
         publish.topic = match TopicName::new(name) {
             Ok(topic) => Some(topic),
             Err(TopicError::Empty) if publish.topic_alias.is_some() => None,
-            Err(TopicError::Empty) if version == Version::V5 => {
+            Err(TopicError::Empty) if version.is_v5() => {
                 return Err(DecodeError::TopicMissing);
             }
             Err(TopicError::NulCharacter) => {
@@ -208,7 +208,7 @@ impl Body for Publish<'_> {
         if let Some(packet_id) = self.packet_id {
             sink.u16(packet_id.get());
         }
-        if version == Version::V5 {
+        if version.is_v5() {
             self.write_properties(sink)?;
         }
         sink.put(self.payload);

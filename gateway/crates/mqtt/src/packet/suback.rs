@@ -43,13 +43,12 @@ impl<'a> SubAck<'a> {
         let mut reader = Reader::new(body);
         let packet_id = reader.packet_id(KIND)?;
         let (mut reason, mut user) = (None, UserProperties::default());
-        if version == Version::V5 {
+        if version.is_v5() {
             (reason, user) = read_text(&mut reader, KIND)?;
         }
         let codes = read_codes(KIND, reader.rest())?;
         let v3_only = |code: &ReasonCode| code.is_error() && *code != ReasonCode::UnspecifiedError;
-        if let Some(code) = codes.iter().copied().find(|c| version == Version::V3_1_1 && v3_only(c))
-        {
+        if let Some(code) = codes.iter().copied().find(|c| !version.is_v5() && v3_only(c)) {
             return Err(DecodeError::ReasonCode { kind: KIND, value: code.as_u8() });
         }
         Ok(Self { packet_id, codes: codes.into(), reason, user })
@@ -85,11 +84,11 @@ impl Body for SubAck<'_> {
 
     fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
         sink.u16(self.packet_id.get());
-        if version == Version::V5 {
+        if version.is_v5() {
             write_section(&Text { reason: self.reason, user: self.user }, sink)?;
         }
         for code in self.codes.iter() {
-            let failed = version == Version::V3_1_1 && code.is_error();
+            let failed = !version.is_v5() && code.is_error();
             sink.put(&[if failed { 0x80 } else { code.as_u8() }]);
         }
         Ok(())

@@ -96,7 +96,7 @@ impl<'a> Subscribe<'a> {
         let mut reader = Reader::new(body);
         let packet_id = reader.packet_id(KIND)?;
         let (mut subscription_id, mut user) = (None, UserProperties::default());
-        if version == Version::V5 {
+        if version.is_v5() {
             let mut section = Section::read(&mut reader, KIND)?;
             user = UserProperties::of(section.whole());
             while let Some(id) = section.next()? {
@@ -131,7 +131,7 @@ impl<'a> SubscribeFilters<'a> {
             let filter = read_filter(&mut reader)?;
             let byte = reader.u8("subscription options")?;
             let options = SubscribeOptions::from_u8(byte)
-                .filter(|options| version == Version::V5 || byte == options.qos.as_u8())
+                .filter(|options| version.is_v5() || byte == options.qos.as_u8())
                 .ok_or_else(|| bad_options(version, byte))?;
             if options.no_local && filter.share_group().is_some() {
                 return Err(DecodeError::NoLocalOnShared);
@@ -155,7 +155,7 @@ impl<'a> SubscribeFilters<'a> {
 fn bad_options(version: Version, byte: u8) -> DecodeError {
     let reserved = match version {
         Version::V5 => 0b1100_0000,
-        Version::V3_1_1 => 0b1111_1100,
+        Version::V3_1 | Version::V3_1_1 => 0b1111_1100,
     };
     let (rule, statement, reason) = if byte & reserved != 0 {
         ("its reserved bits must be 0", "MQTT-3.8.3-5", ReasonCode::MalformedPacket)
@@ -221,7 +221,7 @@ impl Body for Subscribe<'_> {
 
     fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
         sink.u16(self.packet_id.get());
-        if version == Version::V5 {
+        if version.is_v5() {
             write_section(self, sink)?;
             sink.put(self.filters.entries);
             return Ok(());

@@ -36,7 +36,7 @@ impl<'a> UnsubAck<'a> {
     /// # Errors
     /// As [`Packet::encode`](super::Packet::encode).
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        if version == Version::V5 {
+        if version.is_v5() {
             check_codes(KIND, &self.codes)?;
         }
         sink::encode(self, version, out)
@@ -45,7 +45,7 @@ impl<'a> UnsubAck<'a> {
     pub(crate) fn decode(version: Version, body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let packet_id = reader.packet_id(KIND)?;
-        if version == Version::V3_1_1 {
+        if !version.is_v5() {
             reader.finish(KIND)?;
             return Ok(Self::new(packet_id, Vec::new()));
         }
@@ -62,7 +62,7 @@ impl Body for UnsubAck<'_> {
 
     fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
         sink.u16(self.packet_id.get());
-        if version == Version::V3_1_1 {
+        if !version.is_v5() {
             return Ok(());
         }
         write_section(&Text { reason: self.reason, user: self.user }, sink)?;

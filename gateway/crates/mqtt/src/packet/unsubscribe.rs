@@ -38,7 +38,7 @@ impl<'a> Unsubscribe<'a> {
         let mut reader = Reader::new(body);
         let packet_id = reader.packet_id(KIND)?;
         let mut user = UserProperties::default();
-        if version == Version::V5 {
+        if version.is_v5() {
             let mut section = Section::read(&mut reader, KIND)?;
             user = UserProperties::of(section.whole());
             while let Some(id) = section.next()? {
@@ -102,7 +102,7 @@ impl Body for Unsubscribe<'_> {
 
     fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
         sink.u16(self.packet_id.get());
-        if version == Version::V5 {
+        if version.is_v5() {
             write_section(self, sink)?;
         }
         sink.put(self.filters.entries);

@@ -15,10 +15,13 @@ pub(crate) use written::as_written;
 pub(crate) const SIZE_MAX: u32 = 1 << 20;
 
 /// A decoder that has seen what the first byte of an input says: nothing, or CONNECT of a version.
+/// The highest bit lets MQTT 3.1 in.
 pub(crate) fn decoder(choice: u8) -> Decoder {
-    let mut decoder = Decoder::new(SIZE_MAX);
+    let old = choice >= 0x80;
+    let mut decoder = Decoder::new(SIZE_MAX).allow_v3_1(old);
     match choice % 3 {
         0 => {}
+        1 if old => decoder.set_version(Version::V3_1),
         1 => decoder.set_version(Version::V3_1_1),
         _ => decoder.set_version(Version::V5),
     }
@@ -94,6 +97,7 @@ pub(crate) fn roundtrip(input: &[u8]) {
             let packet = as_written(&packet, recipe.version, &mut filters);
             let choice = match (&packet, recipe.version) {
                 (Packet::Connect(_), _) => 0,
+                (_, Version::V3_1) => 0x82,
                 (_, Version::V3_1_1) => 1,
                 (_, Version::V5) => 2,
             };

@@ -145,8 +145,7 @@ impl Recipe {
     fn publish(&self) -> Publish<'_> {
         let confirmed = self.qos != QoS::AtMostOnce;
         let alias = self.shorts[0].and_then(NonZeroU16::new);
-        let named =
-            self.bit(0) || self.tame && (alias.is_none() || self.version == Version::V3_1_1);
+        let named = self.bit(0) || self.tame && (alias.is_none() || !self.version.is_v5());
         Publish {
             dup: self.bit(1) && (confirmed || !self.tame),
             qos: self.qos,
@@ -162,7 +161,7 @@ impl Recipe {
     }
 
     fn connect(&self) -> Connect<'_> {
-        let named = self.texts[1].is_some() || self.version == Version::V5 || !self.tame;
+        let named = self.texts[1].is_some() || self.version.is_v5() || !self.tame;
         let authenticated = self.texts[2].is_some() || !self.tame;
         let will = Will {
             topic: self.topic.as_topic(),

@@ -12,7 +12,7 @@ pub(crate) fn as_written<'a>(
 ) -> Packet<'a> {
     let mut packet = packet.clone();
     let user = UserProperties::default();
-    if version == Version::V5 {
+    if version.is_v5() {
         return packet;
     }
     match &mut packet {

@@ -62,6 +62,10 @@ pub(crate) const ANSWERS: &[&str] = &[
 const FRESH: u8 = 0;
 const V3: u8 = 1;
 const V5: u8 = 2;
+/// A decoder that lets MQTT 3.1 in and has seen nothing.
+const OLD_FRESH: u8 = 0x81;
+/// A decoder that has seen CONNECT of MQTT 3.1.
+const OLD: u8 = 0x82;
 
 /// Inputs for `checks::decode`.
 pub(crate) fn decode() -> Inputs {

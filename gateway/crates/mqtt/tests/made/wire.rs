@@ -2,7 +2,7 @@
 
 use portcullis_mqtt::PropertyId;
 
-use super::{FRESH, V3, V5, codes};
+use super::{FRESH, OLD, OLD_FRESH, V3, V5, codes};
 
 /// A name, the decoder that is asked for, and bytes.
 type Wire = (&'static str, u8, Vec<u8>);
@@ -98,6 +98,9 @@ pub(super) fn good() -> Vec<Wire> {
         ("pubcomp-v5-full", V5, acknowledged(0x70, 0x92)),
         ("subscribe-v3", V3, packet(0x82, b"\0\x07\0\x03a/#\x01\0\x01+\x02")),
         ("subscribe-v5", V5, packet(0x82, b"\0\x07\x02\x0B\x05\0\x01#\x2D\0\x0A$share/g/t\x1A")),
+        ("connect-v31", OLD_FRESH, packet(0x10, b"\0\x06MQIsdp\x03\x02\0\x3C\0\x01c")),
+        ("pubrel-v31-again", OLD, packet(0x6A, &[0, 7])),
+        ("subscribe-v31-again", OLD, packet(0x8A, b"\0\x07\0\x01t\x01")),
         ("suback-v3", V3, packet(0x90, &[0, 7, 0, 1, 2, 0x80])),
         ("suback-v5", V5, packet(0x90, &[&[0, 7][..], &text, &[0, 1, 2, 0x87, 0xA2]].concat())),
         ("unsubscribe-v3", V3, packet(0xA2, b"\0\x07\0\x03a/#")),
@@ -130,7 +133,8 @@ pub(super) fn bad() -> Vec<Wire> {
         ("connect-again", V5, connect(b"\0\x04MQTT\x05\x02\0\x3C\0\0\0")),
         ("flags-pubrel", V5, packet(0x60, &[0, 7])),
         ("flags-pingreq", V5, packet(0xC1, &[])),
-        ("protocol-name", FRESH, connect(b"\0\x06MQIsdp\x03\x02\0\x3C\0\x01c")),
+        ("protocol-name", FRESH, connect(b"\0\x06MQIsdx\x03\x02\0\x3C\0\x01c")),
+        ("protocol-v31", FRESH, connect(b"\0\x06MQIsdp\x03\x02\0\x3C\0\x01c")),
         ("protocol-level", FRESH, connect(b"\0\x04MQTT\x06\x02\0\x3C\0\0\x01c")),
         ("connect-nul", FRESH, connect(b"\0\x04MQTT\x04\x02\0\x3C\0\x02a\0")),
         ("connect-utf8", FRESH, connect(b"\0\x04MQTT\x04\x02\0\x3C\0\x02\xC3\x28")),

@@ -24,10 +24,7 @@ pub(crate) fn decode_number(body: &[u8]) -> Result<u64, Damage> {
 
 pub(crate) fn encode_session(record: &SessionRecord) -> Vec<u8> {
     let mut out = Vec::with_capacity(32 + record.client_id.len() + record.principal.len());
-    out.push(match record.version {
-        Version::V3_1_1 => 4,
-        Version::V5 => 5,
-    });
+    out.push(record.version.level());
     out.extend_from_slice(&record.expiry_seconds.to_be_bytes());
     push_moment(&mut out, record.disconnected_at);
     push_sized(&mut out, record.client_id.as_bytes());
@@ -37,11 +34,7 @@ pub(crate) fn encode_session(record: &SessionRecord) -> Vec<u8> {
 
 pub(crate) fn decode_session(body: &[u8]) -> Result<SessionRecord, Damage> {
     let mut body = Body(body);
-    let version = match body.u8()? {
-        4 => Version::V3_1_1,
-        5 => Version::V5,
-        _ => return Err(Damage::Invalid("protocol version")),
-    };
+    let version = Version::from_level(body.u8()?).ok_or(Damage::Invalid("protocol version"))?;
     let expiry_seconds = body.u32()?;
     let disconnected_at = body.moment()?;
     let client_id = Arc::from(text(body.sized()?)?);
