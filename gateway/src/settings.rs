@@ -29,6 +29,7 @@ pub(crate) fn broker(checked: &Checked) -> broker::Settings {
         max_retained_bytes: size(broker.max_retained_bytes),
         max_journal_bytes: size(store.max_pending),
         persist_delay: store.persist_delay,
+        ..broker::Settings::default()
     }
 }
 

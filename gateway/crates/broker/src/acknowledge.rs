@@ -4,7 +4,8 @@ use session::{AckKind, Acknowledgement, Settled, Timestamp};
 use crate::Broker;
 use crate::broker::Waiter;
 use crate::client::{Promise, Tag};
-use crate::durable::{DeliveryRecord, Op};
+use crate::deliver::record;
+use crate::durable::Op;
 
 /// Acknowledgements of a client (MQTT 5, 4.3). One that names nothing known is the echo of
 /// an exchange that is over, and is answered where the protocol has an answer.
@@ -42,8 +43,7 @@ impl Broker {
             self.wake(session);
             return true;
         };
-        let (qos, retain, sequence) = (delivery.qos, delivery.retain, delivery.sequence);
-        let record = DeliveryRecord { message, qos, retain, released: true };
+        let (sequence, record) = (delivery.sequence, record(delivery, message, true));
         let lsn = self.journal.append(Op::PutDelivery { session: key, sequence, delivery: record });
         delivery.tag.stored = Some(lsn);
         let link = online.link;

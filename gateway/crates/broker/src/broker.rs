@@ -144,7 +144,7 @@ impl Broker {
             Packet::PubRel(ack) => self.pubrel(session, ack),
             Packet::PubComp(ack) => self.pubcomp(now, session, ack),
             Packet::Subscribe(subscribe) => return self.subscribe(now, session, subscribe, answer),
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(session, unsubscribe),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(session, unsubscribe)?,
             Packet::PingReq => self.ping(session),
             Packet::Disconnect(disconnect) => {
                 return self.client_disconnects(now, session, disconnect);

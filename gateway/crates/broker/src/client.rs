@@ -2,11 +2,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auth::{Identity, PermissionSet};
-use mqtt::{QoS, SubscribeOptions, TopicFilterBuf, Version};
+use mqtt::{Publish, QoS, TopicFilterBuf, TopicName, Version};
 use session::{Inbound, KeepAlive, Message, Outbound, Ticket, Timestamp};
 
-use crate::durable::{Lsn, MessageKey, SessionKey, SessionRecord};
-use crate::routes::Route;
+use crate::aliases::{InboundAliases, Naming, OutboundAliases};
+use crate::durable::{Lsn, MessageKey, SessionKey, SessionRecord, Subscription};
+use crate::frames::Reader;
+use crate::routes::{Origin, Route};
 use crate::{LinkId, Outbox};
 
 /// One session, and its connection while there is one.
@@ -27,7 +29,7 @@ pub(crate) struct Client {
     pub(crate) version: Version,
     /// Session Expiry Interval in seconds.
     pub(crate) expiry_seconds: u32,
-    pub(crate) subscriptions: BTreeMap<TopicFilterBuf, SubscribeOptions>,
+    pub(crate) subscriptions: BTreeMap<TopicFilterBuf, Subscription>,
     pub(crate) outbound: Outbound<Tag>,
     pub(crate) inbound: Inbound,
     pub(crate) will: Option<Will>,
@@ -53,6 +55,12 @@ pub(crate) struct Online {
     /// When its authorization runs out.
     pub(crate) authorized_until: Option<Timestamp>,
     pub(crate) last_publish: Option<LastPublish>,
+    /// Topics for which the client has set an alias.
+    pub(crate) aliases_in: InboundAliases,
+    /// Topics for which the client was told one.
+    pub(crate) aliases_out: OutboundAliases,
+    /// Whether the client wants to read why something was refused (MQTT 5, 3.1.2.11.7).
+    pub(crate) wants_reasons: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +99,52 @@ pub(crate) struct Tag {
     pub(crate) message: Option<MessageKey>,
     /// Where the delivery was written, if it was.
     pub(crate) stored: Option<Lsn>,
+    /// The subscriptions that it came of, where that matters later.
+    pub(crate) origin: Option<Arc<Origin>>,
+}
+
+impl Tag {
+    /// Whether another member of a group may get the delivery in the end.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.group.is_some())
+    }
+}
+
+impl Online {
+    /// What reasons the client is told.
+    pub(crate) fn reader(&self) -> Reader {
+        let Self { wants_reasons, max_packet_size, .. } = *self;
+        Reader { wants_reasons, max_packet_size }
+    }
+
+    /// Appends a PUBLISH that nobody else gets in this form, with a topic alias where there is
+    /// one; false when it is larger than the client accepts.
+    pub(crate) fn send(
+        &mut self,
+        topic: TopicName<'_>,
+        publish: Publish<'_>,
+        version: Version,
+        mut body: impl FnMut() -> Arc<Message>,
+    ) -> bool {
+        let max = self.max_packet_size;
+        let outbox = &mut self.outbox;
+        match self.aliases_out.naming(&topic) {
+            Naming::Name => crate::frames::publish(&publish, version, max, body, outbox),
+            Naming::Alias(alias) => {
+                let publish = Publish { topic: None, topic_alias: Some(alias), ..publish };
+                crate::frames::publish(&publish, version, max, body, outbox)
+            }
+            Naming::Introduce(alias) => {
+                let introduced = Publish { topic_alias: Some(alias), ..publish };
+                if crate::frames::publish(&introduced, version, max, &mut body, outbox) {
+                    self.aliases_out.remember(&topic, alias);
+                    return true;
+                }
+                // The alias may have been what made it too large.
+                crate::frames::publish(&publish, version, max, body, outbox)
+            }
+        }
+    }
 }
 
 /// Names an acknowledgement that waits in a publisher's session.

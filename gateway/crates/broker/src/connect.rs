@@ -5,6 +5,7 @@ use auth::{Decision, Identity, PermissionSet};
 use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version};
 use session::{Inbound, KeepAlive, Message, Outbound, Timestamp};
 
+use crate::aliases::{InboundAliases, OutboundAliases};
 use crate::broker::Waiter;
 use crate::client::{Client, Online, Will};
 use crate::durable::{Lsn, Op};
@@ -55,6 +56,9 @@ impl Broker {
             principal: Arc::clone(&admission.principal),
             attributes: admission.attributes.clone(),
         };
+        if let Err(closing) = self.check_connect(connect) {
+            return Admitted::Refused(closing);
+        }
         match self.check_will(&admission, &identity) {
             Ok(()) => {}
             Err(admitted) => return admitted,
@@ -231,6 +235,15 @@ impl Broker {
                 .valid_for_ms
                 .map(|ms| now.after(std::time::Duration::from_millis(ms))),
             last_publish: None,
+            aliases_in: InboundAliases::default(),
+            aliases_out: OutboundAliases::new(
+                connect
+                    .properties
+                    .topic_alias_maximum
+                    .unwrap_or(0)
+                    .min(self.settings.max_topic_aliases),
+            ),
+            wants_reasons: connect.properties.request_problem_information,
         });
         if permissions_changed && !client.subscriptions.is_empty() {
             self.subscriptions.invalidate();
@@ -266,17 +279,12 @@ impl Broker {
     ) {
         let connect = admission.connect;
         let keep_alive = self.keep_alive(connect);
-        let settings = &self.settings;
         let asked_expiry = connect.properties.session_expiry.unwrap_or(0);
         let properties = ConnAckProperties {
             session_expiry: (asked_expiry != expiry_seconds).then_some(expiry_seconds),
-            receive_maximum: Some(settings.receive_maximum),
-            maximum_packet_size: Some(settings.max_packet_size),
             assigned_client_id: connect.client_id.is_empty().then_some(&*admission.client_id),
-            subscription_ids_available: Some(false),
-            shared_available: Some(false),
             server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
-            ..ConnAckProperties::default()
+            ..self.announced()
         };
         let connack = Packet::ConnAck(Box::new(ConnAck {
             session_present,

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use mqtt::{Publish, QoS, TopicName};
-use session::{Message, Settled, Timestamp, Transmission};
+use mqtt::{PacketId, Publish, QoS, SubscriptionIds, TopicName};
+use session::{Delivery, Message, Settled, Timestamp, Transmission};
 
 use crate::client::{Promise, Tag};
-use crate::durable::{DeliveryRecord, MessageKey};
-use crate::routes::{Route, Target};
+use crate::durable::{DeliveryRecord, IDS_MAX, MessageKey};
+use crate::routes::{Grant, Route, Target};
 use crate::timers::Write;
 use crate::{Action, Broker, DropCause, Event};
 
@@ -25,6 +25,8 @@ pub(crate) struct Publication<'p> {
     /// Whether a session could not take it although it should have.
     pub(crate) refused: bool,
     pub(crate) received_at: Timestamp,
+    /// Somebody else was to get it, and it is on disk: so it must be for whoever gets it now.
+    pub(crate) stored_before: bool,
     body: Option<Arc<Message>>,
     key: Option<MessageKey>,
 }
@@ -43,8 +45,49 @@ impl<'p> Publication<'p> {
             waits: 0,
             refused: false,
             received_at,
+            stored_before: false,
             body: None,
             key: None,
+        }
+    }
+
+    /// A stored message that is given to somebody else.
+    pub(crate) fn again(
+        publish: &'p Publish<'p>,
+        body: &'p Arc<Message>,
+        key: Option<MessageKey>,
+        now: Timestamp,
+    ) -> Self {
+        let publication = Self::new(publish, body.topic.as_topic(), now);
+        Self { body: Some(Arc::clone(body)), key, ..publication }
+    }
+
+    /// Whether it must be on disk for each durable session at once. A repeat of a QoS 2 publish is
+    /// acknowledged without being routed again, so what it was routed to must not depend on memory.
+    fn must_be_stored(&self) -> bool {
+        self.publish.qos == QoS::ExactlyOnce || self.stored_before
+    }
+
+    /// The packet for one session.
+    fn to_one<'a>(
+        &self,
+        qos: QoS,
+        retain: bool,
+        packet_id: Option<PacketId>,
+        subscription_ids: SubscriptionIds<'a>,
+    ) -> Publish<'a>
+    where
+        'p: 'a,
+    {
+        Publish {
+            dup: false,
+            qos,
+            retain,
+            topic: Some(self.topic),
+            packet_id,
+            topic_alias: None,
+            subscription_ids,
+            ..*self.publish
         }
     }
 
@@ -53,6 +96,22 @@ impl<'p> Publication<'p> {
         let (publish, topic, received_at) = (self.publish, self.topic, self.received_at);
         let body = self.body.get_or_insert_with(|| Arc::new(owned(publish, topic, received_at)));
         Arc::clone(body)
+    }
+}
+
+/// What the disk is to remember of a delivery of `message`.
+pub(crate) fn record(
+    delivery: &Delivery<Tag>,
+    message: MessageKey,
+    released: bool,
+) -> DeliveryRecord {
+    DeliveryRecord {
+        message,
+        qos: delivery.qos,
+        retain: delivery.retain,
+        released,
+        shared: delivery.tag.is_shared(),
+        ids: crate::routes::ids(delivery.tag.origin.as_ref()).iter().take(IDS_MAX).collect(),
     }
 }
 
@@ -71,7 +130,7 @@ fn owned(publish: &Publish<'_>, topic: TopicName<'_>, received_at: Timestamp) ->
 }
 
 impl Broker {
-    /// Gives a publication to every target of its route.
+    /// Gives a publication to every target of its route, and to one member of each group.
     pub(crate) fn fan_out(
         &mut self,
         now: Timestamp,
@@ -80,50 +139,77 @@ impl Broker {
     ) {
         self.frames.clear();
         for target in &route.targets {
-            let own = publication.from == Some(target.session);
-            let Some(subscribed) = (if own { target.own_qos } else { Some(target.qos) }) else {
-                continue;
-            };
-            let retain = publication.publish.retain && target.retain_as_published;
-            match publication.publish.qos.min(subscribed) {
-                QoS::AtMostOnce => self.deliver_unconfirmed(target, publication, retain),
-                qos => self.deliver_confirmed(now, target, publication, qos, retain),
+            self.deliver(now, target, publication);
+        }
+        for share in &route.shares {
+            if let Some(target) = self.choose(share) {
+                self.deliver(now, target, publication);
             }
+        }
+    }
+
+    /// Gives a publication to one session.
+    pub(crate) fn deliver(
+        &mut self,
+        now: Timestamp,
+        target: &Target,
+        publication: &mut Publication<'_>,
+    ) {
+        let own = publication.from == Some(target.session);
+        let Some(grant) = (if own { target.own.as_ref() } else { Some(&target.grant) }) else {
+            return;
+        };
+        let retain = publication.publish.retain && grant.retain_as_published;
+        match publication.publish.qos.min(grant.qos) {
+            QoS::AtMostOnce => self.deliver_unconfirmed(target.session, grant, publication, retain),
+            qos => self.deliver_confirmed(now, target.session, grant, publication, qos, retain),
         }
     }
 
     fn deliver_unconfirmed(
         &mut self,
-        target: &Target,
+        session: u32,
+        grant: &Grant,
         publication: &mut Publication<'_>,
         retain: bool,
     ) {
-        let Some(client) = self.clients.get_mut(target.session as usize) else { return };
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(online) = client.online.as_mut() else { return };
         if online.outbox.len() >= self.settings.max_outbox_bytes {
             self.stats.dropped_outbox_full += 1;
             return;
         }
-        let frame = self.frames.get(publication, client.version, QoS::AtMostOnce, retain);
-        if frame.total_len() > online.max_packet_size {
+        let version = client.version;
+        let fits = if grant.origin.is_none() && online.aliases_out.is_off() {
+            let frame = self.frames.get(publication, version, QoS::AtMostOnce, retain);
+            let fits = frame.total_len() <= online.max_packet_size;
+            if fits {
+                self.frames.append(frame, None, publication, &mut online.outbox);
+            }
+            fits
+        } else {
+            let publish = publication.to_one(QoS::AtMostOnce, retain, None, grant.ids());
+            online.send(publication.topic, publish, version, || publication.body())
+        };
+        if !fits {
             self.stats.dropped_too_large += 1;
             return;
         }
-        self.frames.append(frame, None, publication, &mut online.outbox);
         self.stats.count_sent(publication.publish.payload);
-        self.wake(target.session);
+        self.wake(session);
     }
 
     fn deliver_confirmed(
         &mut self,
         now: Timestamp,
-        target: &Target,
+        session: u32,
+        grant: &Grant,
         publication: &mut Publication<'_>,
         qos: QoS,
         retain: bool,
     ) {
-        let Some(client) = self.clients.get_mut(target.session as usize) else { return };
-        let durable = client.is_durable();
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let (durable, version) = (client.is_durable(), client.version);
         let sends_now = qos == QoS::AtLeastOnce || !durable;
         let room = client.outbound.has_room() && sends_now;
         let Some(online) = client
@@ -131,36 +217,48 @@ impl Broker {
             .as_mut()
             .filter(|o| room && o.outbox.len() < self.settings.max_outbox_bytes)
         else {
-            self.enqueue(now, target.session, publication, qos, retain);
+            self.enqueue(now, session, grant, publication, qos, retain);
             return;
         };
-        let frame = self.frames.get(publication, client.version, qos, retain);
-        if frame.total_len() > online.max_packet_size {
+        let packet_id = client.outbound.next_packet_id();
+        let fits = if grant.origin.is_none() && online.aliases_out.is_off() {
+            let frame = self.frames.get(publication, version, qos, retain);
+            let fits = frame.total_len() <= online.max_packet_size;
+            if fits {
+                self.frames.append(frame, Some(packet_id), publication, &mut online.outbox);
+            }
+            fits
+        } else {
+            let publish = publication.to_one(qos, retain, Some(packet_id), grant.ids());
+            online.send(publication.topic, publish, version, || publication.body())
+        };
+        if !fits {
             self.stats.dropped_too_large += 1;
             return;
         }
-        let mut tag = Tag::default();
+        let mut tag = Tag { origin: grant.origin.clone(), ..Tag::default() };
         let mut body = None;
         if durable {
             tag.message =
                 Some(*publication.key.get_or_insert_with(|| self.journal.new_message_key()));
             tag.promise = publication.promise;
             publication.waits += u32::from(publication.promise.is_some());
+        }
+        // A session that ends with its connection sends nothing again, but what a member of a
+        // group does not confirm goes to another.
+        if durable || tag.is_shared() {
             body = Some(publication.body());
             self.queued_bytes += body.as_ref().map_or(0, |b| b.weight());
         }
-        let (sequence, packet_id) = client.outbound.push_sent(body, qos, retain, tag);
-        self.frames.append(frame, Some(packet_id), publication, &mut online.outbox);
+        let (sequence, _) = client.outbound.push_sent(body, qos, retain, tag);
         self.stats.count_sent(publication.publish.payload);
-        if durable && publication.publish.qos == QoS::ExactlyOnce {
-            // A repeat of this publish is acknowledged without being routed again, so what
-            // it was routed to must not depend on memory.
-            self.store_delivery(target.session, sequence);
+        if durable && publication.must_be_stored() {
+            self.store_delivery(session, sequence);
         } else if durable {
-            let write = Write { session: target.session, uid: client.uid, sequence };
+            let write = Write { session, uid: client.uid, sequence };
             self.timers.write_at(now.after(self.settings.persist_delay), write);
         }
-        self.wake(target.session);
+        self.wake(session);
     }
 
     /// Queues a delivery that cannot leave at once: the client is away, its window or its
@@ -169,6 +267,7 @@ impl Broker {
         &mut self,
         now: Timestamp,
         session: u32,
+        grant: &Grant,
         publication: &mut Publication<'_>,
         qos: QoS,
         retain: bool,
@@ -187,7 +286,7 @@ impl Broker {
             return;
         }
         self.queued_bytes += weight;
-        let mut tag = Tag::default();
+        let mut tag = Tag { origin: grant.origin.clone(), ..Tag::default() };
         if client.is_durable() {
             tag.message =
                 Some(*publication.key.get_or_insert_with(|| self.journal.new_message_key()));
@@ -201,8 +300,8 @@ impl Broker {
         }
         // A client that is there and only slow may still spare the disk the write, unless
         // exactly-once forbids to send before the delivery is durable.
-        let both_qos_1 = qos == QoS::AtLeastOnce && publication.publish.qos == QoS::AtLeastOnce;
-        if client.online.is_some() && both_qos_1 {
+        let may_wait = qos == QoS::AtLeastOnce && !publication.must_be_stored();
+        if client.online.is_some() && may_wait {
             let write = Write { session, uid: client.uid, sequence };
             self.timers.write_at(now.after(self.settings.persist_delay), write);
         } else {
@@ -222,8 +321,7 @@ impl Broker {
         if delivery.tag.stored.is_some() {
             return;
         }
-        let record =
-            DeliveryRecord { message, qos: delivery.qos, retain: delivery.retain, released: false };
+        let record = record(delivery, message, false);
         let lsn = self.journal.put_delivery(key, sequence, record, body);
         delivery.tag.stored = Some(lsn);
         self.stats.deliveries_stored += 1;
@@ -261,7 +359,14 @@ impl Broker {
             };
             let Some(message) = delivery.message.clone() else { continue };
             let (sequence, qos) = (delivery.sequence, delivery.qos);
-            let flags = crate::frames::Flags { dup, qos, retain: delivery.retain };
+            let publish = Publish {
+                dup,
+                qos,
+                retain: delivery.retain,
+                packet_id: Some(packet_id),
+                subscription_ids: crate::routes::ids(delivery.tag.origin.as_ref()),
+                ..crate::frames::as_publish(&message, now)
+            };
             let cause = if message.expired(now) {
                 DropCause::Expired
             } else if !crate::client::may_receive(
@@ -270,15 +375,9 @@ impl Broker {
                 message.topic.as_str(),
             ) {
                 DropCause::Denied
-            } else if crate::frames::message(
-                &message,
-                now,
-                client.version,
-                flags,
-                packet_id,
-                online.max_packet_size,
-                &mut online.outbox,
-            ) {
+            } else if online
+                .send(message.topic.as_topic(), publish, client.version, || Arc::clone(&message))
+            {
                 self.stats.count_sent(&message.payload);
                 continue;
             } else {
@@ -353,8 +452,10 @@ impl Broker {
     pub(crate) fn send_acknowledgements(&mut self, session: u32) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(online) = client.online.as_mut() else { return };
+        let reader = online.reader();
         while let Some(acknowledgement) = client.inbound.next_ready() {
-            crate::frames::acknowledgement(acknowledgement, client.version, &mut online.outbox);
+            let outbox = &mut online.outbox;
+            crate::frames::acknowledgement(acknowledgement, client.version, reader, outbox);
         }
         self.wake(session);
     }

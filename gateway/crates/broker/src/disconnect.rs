@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use auth::Decision;
-use mqtt::{Disconnect, Packet, Publish, QoS, ReasonCode, Version};
+use mqtt::{Disconnect, Publish, QoS, ReasonCode, Version};
 use session::Timestamp;
 
 use crate::client::{Offline, Will};
 use crate::deliver::Publication;
 use crate::durable::Op;
+use crate::frames::Reader;
 use crate::timers::Alarm;
 use crate::{Broker, Closing, Conversation, Effect, Event, Flow};
 
@@ -77,9 +78,11 @@ impl Broker {
         if online.held.is_some_and(|lsn| !self.journal.is_durable(lsn)) {
             online.outbox = crate::Outbox::default();
         } else if tell && client.version.is_v5() {
-            let packet =
-                Packet::Disconnect(Disconnect { code: closing.code, ..Disconnect::default() });
-            crate::frames::packet(&packet, Version::V5, &mut online.outbox);
+            // A client hears why it is disconnected whether it asked for reasons or not (3.1.2.11.7).
+            let reader = Reader { wants_reasons: true, ..online.reader() };
+            reader.write(Some(&closing.why), &mut online.outbox, |reason, out| {
+                Disconnect { reason, ..Disconnect::new(closing.code) }.encode(Version::V5, out)
+            });
         }
         client.inbound.disconnect();
         self.stats.clients_connected -= 1;
@@ -106,6 +109,7 @@ impl Broker {
             self.publish_will(now, session);
         }
         self.set_alarm(session);
+        self.hand_over(now, session);
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let in_memory: Vec<u64> = client
             .outbound
@@ -138,12 +142,9 @@ impl Broker {
             self.ended.insert(Arc::clone(&client.identity.client_id), lsn);
         }
         for delivery in &deliveries {
+            self.bequeath(now, delivery);
             if let (Some(message), Some(_)) = (delivery.tag.message, delivery.tag.stored) {
                 self.journal.release(message);
-            }
-            // Nobody is left to whom the message could be owed.
-            if let Some(promise) = delivery.tag.promise {
-                self.keep_promise(promise);
             }
         }
         if client.is_durable() {

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use std::num::NonZeroU32;
+
 use mqtt::{PacketId, QoS, SubscribeOptions, TopicFilterBuf, Version};
 use session::{Message, Timestamp};
 
@@ -43,8 +45,8 @@ pub enum Op {
         session: SessionKey,
         /// Its topic filter.
         filter: TopicFilterBuf,
-        /// Its options.
-        options: SubscribeOptions,
+        /// What was asked for.
+        subscription: Subscription,
     },
     /// Removes one subscription.
     RemoveSubscription {
@@ -122,6 +124,15 @@ pub struct SessionRecord {
     pub disconnected_at: Option<Timestamp>,
 }
 
+/// What a client asked for with one topic filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Quality of service and how messages are to come.
+    pub options: SubscribeOptions,
+    /// Subscription Identifier (MQTT 5, 3.8.2.1.2), 1 to 268,435,455.
+    pub id: Option<NonZeroU32>,
+}
+
 /// One entry of a session's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRecord {
@@ -133,7 +144,15 @@ pub struct DeliveryRecord {
     pub retain: bool,
     /// Whether the client has confirmed receipt with PUBREC, so that only PUBREL is owed.
     pub released: bool,
+    /// Whether it came of a shared subscription, so that another member may get it in the end.
+    pub shared: bool,
+    /// Identifiers of the subscriptions that it came of, at most [`IDS_MAX`].
+    pub ids: Vec<u32>,
 }
+
+/// Subscription identifiers that are kept with one queue entry: what fits one record of the
+/// store. A client with more overlapping subscriptions gets the first of them after a restart.
+pub const IDS_MAX: usize = 900;
 
 /// A run of ops to make durable together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +188,7 @@ pub struct StoredSession {
     /// Its record.
     pub record: SessionRecord,
     /// Its subscriptions, by filter.
-    pub subscriptions: Vec<(TopicFilterBuf, SubscribeOptions)>,
+    pub subscriptions: Vec<(TopicFilterBuf, Subscription)>,
     /// Its queue, by ascending sequence.
     pub deliveries: Vec<(u64, DeliveryRecord)>,
     /// Received and unreleased QoS 2 packet identifiers, ascending.

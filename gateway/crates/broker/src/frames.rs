@@ -1,7 +1,10 @@
 //! What the broker puts on the wire.
 
+use std::sync::Arc;
+
 use mqtt::{
-    Ack, FrameLayout, Packet, PacketId, PacketKind, Publish, PublishFrame, QoS, ReasonCode, Version,
+    Ack, EncodeError, FrameLayout, Packet, PacketId, PacketKind, Publish, PublishFrame, QoS,
+    ReasonCode, Version,
 };
 use session::{AckKind, Acknowledgement, Message, Timestamp};
 
@@ -59,6 +62,7 @@ impl Frames {
             dup: false,
             qos,
             retain,
+            topic: Some(publication.topic),
             packet_id: None,
             topic_alias: None,
             subscription_ids: mqtt::SubscriptionIds::default(),
@@ -106,14 +110,6 @@ impl Frames {
     }
 }
 
-/// The flags of one PUBLISH to one client.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Flags {
-    pub(crate) dup: bool,
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
-}
-
 /// A stored message as a packet, with what is left of its expiry interval (MQTT-3.3.2-6).
 pub(crate) fn as_publish(message: &Message, now: Timestamp) -> Publish<'_> {
     Publish {
@@ -125,39 +121,36 @@ pub(crate) fn as_publish(message: &Message, now: Timestamp) -> Publish<'_> {
     }
 }
 
-/// Appends a stored message to an outbox; false when it is larger than the client accepts.
-pub(crate) fn message(
-    message: &std::sync::Arc<Message>,
-    now: Timestamp,
+/// Appends a PUBLISH that nobody else gets in this form; false when it is larger than
+/// `max_packet_size` bytes, and nothing is appended then. `body` is what a large payload is shared from.
+pub(crate) fn publish(
+    publish: &Publish<'_>,
     version: Version,
-    flags: Flags,
-    packet_id: PacketId,
     max_packet_size: usize,
+    body: impl FnOnce() -> Arc<Message>,
     outbox: &mut Outbox,
 ) -> bool {
-    let Flags { dup, qos, retain } = flags;
-    let publish =
-        Publish { dup, qos, retain, packet_id: Some(packet_id), ..as_publish(message, now) };
     let out = outbox.packet_mut();
     let at = out.len();
-    let layout = PublishFrame::encode_head(out, version, &publish);
+    let layout = PublishFrame::encode_head(out, version, publish);
     if !layout.is_ok_and(|layout| layout.total_len() <= max_packet_size) {
         outbox.abandon_packet(at);
         return false;
     }
-    if message.payload.len() >= SHARED_PAYLOAD_MIN {
-        outbox.share(std::sync::Arc::clone(message));
+    if publish.payload.len() >= SHARED_PAYLOAD_MIN {
+        outbox.share(body());
     } else {
-        out.extend_from_slice(&message.payload);
+        out.extend_from_slice(publish.payload);
     }
     true
 }
 
-/// Appends an acknowledgement.
+/// Appends an acknowledgement, with the reason of an error where the client wants to read it.
 #[inline]
 pub(crate) fn acknowledgement(
     acknowledgement: Acknowledgement,
     version: Version,
+    reader: Reader,
     outbox: &mut Outbox,
 ) {
     let Acknowledgement { kind, packet_id, code } = acknowledgement;
@@ -172,8 +165,51 @@ pub(crate) fn acknowledgement(
         outbox.packet_mut().extend_from_slice(&[(kind as u8) << 4, 2, high, low]);
         return;
     }
-    let written = Ack::new(packet_id, code).encode(kind, version, outbox.packet_mut());
-    debug_assert!(written.is_ok(), "the broker answers with codes that the packet allows");
+    reader.write(explanation(code), outbox, |reason, out| {
+        Ack { reason, ..Ack::new(packet_id, code) }.encode(kind, version, out)
+    });
+}
+
+/// A client that may want to read reasons (MQTT 5, 3.1.2.11.7).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader {
+    pub(crate) wants_reasons: bool,
+    /// Bytes of the largest packet that it accepts.
+    pub(crate) max_packet_size: usize,
+}
+
+impl Reader {
+    /// Has a packet written with `reason`, or without where the client does not want it or it
+    /// makes the packet too large for it (MQTT-3.4.2-2 and its like).
+    pub(crate) fn write(
+        self,
+        reason: Option<&str>,
+        outbox: &mut Outbox,
+        write: impl Fn(Option<&str>, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) {
+        let out = outbox.packet_mut();
+        let at = out.len();
+        let reason = reason.filter(|_| self.wants_reasons);
+        if reason.is_some() && write(reason, out).is_ok() && out.len() - at <= self.max_packet_size
+        {
+            return;
+        }
+        out.truncate(at);
+        let written = write(None, out);
+        debug_assert!(written.is_ok(), "the broker composes what can be written: {written:?}");
+    }
+}
+
+/// What a client is told about a refused publish or subscription. What the rules of its site are,
+/// the operator's log says and nobody else.
+pub(crate) fn explanation(code: ReasonCode) -> Option<&'static str> {
+    Some(match code {
+        ReasonCode::NotAuthorized => "this client has no permission for that",
+        ReasonCode::QuotaExceeded => "a limit of the gateway is reached",
+        ReasonCode::PayloadFormatInvalid => "the payload says that it is UTF-8 and is not",
+        ReasonCode::TopicFilterInvalid => "the filter is longer or deeper than the gateway accepts",
+        _ => return None,
+    })
 }
 
 /// Appends PUBREL.

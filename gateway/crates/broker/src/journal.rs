@@ -183,7 +183,14 @@ mod tests {
     }
 
     fn entry(message: MessageKey) -> DeliveryRecord {
-        DeliveryRecord { message, qos: QoS::AtLeastOnce, retain: false, released: false }
+        DeliveryRecord {
+            message,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            released: false,
+            shared: false,
+            ids: Vec::new(),
+        }
     }
 
     #[test]

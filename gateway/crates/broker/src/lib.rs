@@ -11,6 +11,8 @@
 //! its inputs.
 
 mod acknowledge;
+mod aliases;
+mod availability;
 mod broker;
 mod client;
 mod connect;
@@ -19,6 +21,7 @@ mod disconnect;
 pub mod durable;
 mod effect;
 mod frames;
+mod groups;
 mod journal;
 mod outbox;
 mod publish;
@@ -28,6 +31,7 @@ mod restore;
 mod retained;
 mod routes;
 mod settings;
+mod shared;
 mod stats;
 mod subscribe;
 mod subscriptions;

@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
 use auth::Decision;
-use mqtt::{Publish, QoS, ReasonCode, TopicName, Version};
+use mqtt::{Publish, QoS, ReasonCode, TopicName, TopicNameBuf};
 use session::{AckKind, Acknowledgement, Message, Timestamp};
 
 use crate::broker::Waiter;
 use crate::client::{LastPublish, Promise};
 use crate::deliver::Publication;
-use crate::durable::Op;
-use crate::routes::{Route, Target};
+use crate::durable::{Op, Subscription};
+use crate::routes::{Route, Share, Target};
+use crate::subscriptions::Match;
 use crate::{Action, Answer, Broker, Closing, Event, Flow, Question, Verdict};
 
 impl Broker {
@@ -20,7 +21,12 @@ impl Broker {
         publish: &Publish<'_>,
         answer: Option<Answer>,
     ) -> Result<Flow, Closing> {
-        let topic = self.topic_of(publish)?;
+        let aliased = self.topic_of(session, publish)?;
+        let Some(topic) = aliased.as_ref().map(TopicNameBuf::as_topic).or(publish.topic) else {
+            let why = "PUBLISH has neither a topic nor an alias (3.3.2.1)";
+            return Err(Closing::new(ReasonCode::ProtocolError, why));
+        };
+        self.check_publish(publish)?;
         let Some(client) = self.clients.get(session as usize) else { return Ok(Flow::Closed) };
         if let Some(packet_id) = publish.packet_id {
             if publish.qos == QoS::ExactlyOnce && client.inbound.is_received(packet_id) {
@@ -61,31 +67,47 @@ impl Broker {
                 }
             },
         };
+        if !self.is_well_formed(publish) {
+            self.refuse(session, publish, ReasonCode::PayloadFormatInvalid);
+            return Ok(Flow::Continue);
+        }
         self.stats.count_publish(publish);
         self.accept(now, session, publish, topic, &route);
         Ok(Flow::Continue)
     }
 
-    /// The topic of a PUBLISH, which must name one: the gateway allows no aliases.
-    fn topic_of<'p>(&self, publish: &Publish<'p>) -> Result<TopicName<'p>, Closing> {
+    /// The topic of a PUBLISH: the one that it names, or the one that its alias stands for.
+    fn topic_of(
+        &mut self,
+        session: u32,
+        publish: &Publish<'_>,
+    ) -> Result<Option<TopicNameBuf>, Closing> {
         if !publish.subscription_ids.is_empty() {
             let why = "a client sent a Subscription Identifier in PUBLISH (MQTT-3.3.4-6)";
             return Err(Closing::new(ReasonCode::ProtocolError, why));
         }
-        let topic = publish.topic.filter(|_| publish.topic_alias.is_none()).ok_or_else(|| {
-            Closing::new(
-                ReasonCode::TopicAliasInvalid,
-                "a topic alias was used although the Topic Alias Maximum is 0 (MQTT-3.3.2-9)",
-            )
-        })?;
-        // Counting separators is cheap only because topics are short; so look at the length first.
-        let levels_max = self.settings.max_topic_levels;
-        if topic.len() > levels_max && topic.bytes().filter(|b| *b == b'/').count() >= levels_max {
-            let why =
-                format!("a topic has more than {levels_max} levels, the limit `max-topic-levels`");
-            return Err(Closing::new(ReasonCode::TopicNameInvalid, why));
+        if let Some(topic) = publish.topic {
+            self.check_topic(topic)?;
         }
-        Ok(topic)
+        let Some(alias) = publish.topic_alias else { return Ok(None) };
+        let max = self.settings.topic_alias_maximum;
+        if alias.get() > max {
+            let why = format!(
+                "topic alias {alias} was used although the Topic Alias Maximum is {max} (MQTT-3.3.2-9)"
+            );
+            return Err(Closing::new(ReasonCode::TopicAliasInvalid, why));
+        }
+        let client = self.clients.get_mut(session as usize);
+        let Some(online) = client.and_then(|c| c.online.as_mut()) else { return Ok(None) };
+        if let Some(topic) = publish.topic {
+            online.aliases_in.set(alias, topic);
+            return Ok(None);
+        }
+        let unknown = || {
+            let why = format!("topic alias {alias} was used before it was given a topic (3.3.4)");
+            Closing::new(ReasonCode::ProtocolError, why)
+        };
+        online.aliases_in.get(alias).cloned().map(Some).ok_or_else(unknown)
     }
 
     /// Passes on a publish that is allowed, and begins its acknowledgement.
@@ -116,7 +138,7 @@ impl Broker {
             QoS::ExactlyOnce => AckKind::PubRec,
             QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::PubAck,
         };
-        let code = match (publication.refused, route.targets.is_empty()) {
+        let code = match (publication.refused, route.is_empty()) {
             (true, _) => ReasonCode::QuotaExceeded,
             (false, true) => ReasonCode::NoMatchingSubscribers,
             (false, false) => ReasonCode::Success,
@@ -271,26 +293,34 @@ impl Broker {
         if let Some(route) = self.routes.get(topic, generation) {
             return Arc::clone(route);
         }
-        let mut targets: Vec<Target> = Vec::new();
-        self.subscriptions.for_each_match(topic, |entry| {
-            targets.push(Target {
-                session: entry.session,
-                qos: entry.options.qos,
-                own_qos: (!entry.options.no_local).then_some(entry.options.qos),
-                retain_as_published: entry.options.retain_as_published,
-            });
+        let mut matches: Vec<(u32, Subscription)> = Vec::new();
+        let mut groups = Vec::new();
+        self.subscriptions.for_each_match(topic, |found| match found {
+            Match::Session(entry) => matches.push((entry.session, entry.subscription)),
+            Match::Group(group) => groups.push(group),
         });
-        targets.sort_by_key(|target| target.session);
-        targets.dedup_by(|later, kept| {
-            let same = later.session == kept.session;
-            if same {
-                kept.merge(*later);
-            }
-            same
+        let may_receive = |session: u32| {
+            self.clients.get(session as usize).is_some_and(|client| client.may_receive(topic))
+        };
+        matches.sort_by_key(|(session, _)| *session);
+        let targets = matches
+            .chunk_by(|one, other| one.0 == other.0)
+            .filter_map(|same| {
+                let (session, _) = *same.first()?;
+                let subscriptions: Vec<Subscription> = same.iter().map(|(_, s)| *s).collect();
+                may_receive(session).then(|| Target::of(session, &subscriptions))
+            })
+            .collect();
+        let shares = groups.into_iter().filter_map(|group| {
+            let known = self.subscriptions.groups.get(group)?;
+            let members = known.members.iter().filter(|member| may_receive(member.session));
+            let members: Vec<Target> = members
+                .map(|m| Target::member(m.session, &m.subscription, known.filter.clone()))
+                .collect();
+            (!members.is_empty()).then_some(Share { group, members })
         });
-        targets
-            .retain(|t| self.clients.get(t.session as usize).is_some_and(|c| c.may_receive(topic)));
-        self.routes.insert(Route { topic: topic.into(), generation, targets })
+        let shares = shares.collect();
+        self.routes.insert(Route { topic: topic.into(), generation, targets, shares })
     }
 }
 

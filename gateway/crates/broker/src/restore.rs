@@ -2,11 +2,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auth::Identity;
+use mqtt::TopicFilterBuf;
 use session::{Inbound, Message, Outbound, Timestamp};
 
 use crate::Broker;
 use crate::client::{Client, Offline, Tag};
-use crate::durable::{Lsn, MessageKey, Op, Snapshot, StoredSession};
+use crate::durable::{DeliveryRecord, Lsn, MessageKey, Op, Snapshot, StoredSession, Subscription};
+use crate::routes::Origin;
 
 impl Broker {
     /// Goes on from what was durable when the gateway stopped. A session that was connected
@@ -41,7 +43,12 @@ impl Broker {
                 continue;
             };
             self.journal.restore_reference(delivery.message);
-            let tag = Tag { promise: None, message: Some(delivery.message), stored: Some(Lsn(0)) };
+            let tag = Tag {
+                promise: None,
+                message: Some(delivery.message),
+                stored: Some(Lsn(0)),
+                origin: origin(&delivery, body, &subscriptions),
+            };
             let body = Arc::clone(body);
             outbound.restore(sequence, body, delivery.qos, delivery.retain, delivery.released, tag);
         }
@@ -76,17 +83,39 @@ impl Broker {
         self.by_client_id.insert(client_id, session);
         self.set_alarm(session);
         let Some(client) = self.clients.get(session as usize) else { return };
-        for (filter, options) in &client.subscriptions {
-            self.subscriptions.insert(filter.as_filter(), session, *options);
+        for (filter, subscription) in &client.subscriptions {
+            self.subscriptions.insert(filter.as_filter(), session, *subscription);
         }
     }
+}
+
+/// The subscriptions that a stored delivery came of. Of a shared one the disk knows only that it
+/// was one: it is one of those that the session has.
+fn origin(
+    delivery: &DeliveryRecord,
+    message: &Message,
+    subscriptions: &[(TopicFilterBuf, Subscription)],
+) -> Option<Arc<Origin>> {
+    let mut origin = Origin::default();
+    for id in &delivery.ids {
+        // A number out of its range is damage, and no identifier.
+        let _ = origin.ids.push(*id);
+    }
+    if delivery.shared {
+        let filters = subscriptions.iter().map(|(filter, _)| filter);
+        origin.group = filters
+            .filter(|filter| filter.as_filter().share_group().is_some())
+            .find(|filter| filter.as_filter().matches(message.topic.as_topic()))
+            .cloned();
+    }
+    (origin != Origin::default()).then(|| Arc::new(origin))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Settings;
-    use crate::durable::{DeliveryRecord, Op, SessionKey, SessionRecord};
+    use crate::durable::{SessionKey, SessionRecord};
     use mqtt::{QoS, TopicName, Version};
 
     /// Only a damaged store has such things; they are cleared away rather than kept for ever.
@@ -105,6 +134,8 @@ mod tests {
             qos: QoS::AtLeastOnce,
             retain: false,
             released: false,
+            shared: false,
+            ids: Vec::new(),
         };
         let key = SessionKey(1);
         let stored = StoredSession {

@@ -2,7 +2,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use mqtt::QoS;
+use mqtt::{QoS, SubscriptionIds, SubscriptionIdsBuf, TopicFilterBuf};
+
+use crate::durable::Subscription;
 
 /// Who gets the messages of one topic, worked out once and kept until a subscription
 /// or a permission changes anywhere.
@@ -13,17 +15,46 @@ pub(crate) struct Route {
     pub(crate) generation: u64,
     /// One entry per session, by session.
     pub(crate) targets: Vec<Target>,
+    /// One entry per group that shares a subscription.
+    pub(crate) shares: Vec<Share>,
 }
 
 /// One session that gets a copy: one, however many of its subscriptions match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) session: u32,
+    /// What it gets.
+    pub(crate) grant: Grant,
+    /// What it gets of its own messages: nothing where it asked for No Local.
+    pub(crate) own: Option<Grant>,
+}
+
+/// A group of which one member gets the message.
+#[derive(Debug)]
+pub(crate) struct Share {
+    /// The number of the group.
+    pub(crate) group: u32,
+    /// The members that may receive the topic.
+    pub(crate) members: Vec<Target>,
+}
+
+/// How a message comes to a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
     /// The highest QoS of its matching subscriptions (MQTT-3.3.4-2).
     pub(crate) qos: QoS,
-    /// The same without No Local subscriptions: what the session gets of its own messages.
-    pub(crate) own_qos: Option<QoS>,
     pub(crate) retain_as_published: bool,
+    /// `None` for subscriptions that are neither shared nor have an identifier.
+    pub(crate) origin: Option<Arc<Origin>>,
+}
+
+/// The subscriptions that a delivery comes of.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Their identifiers, all of them (MQTT-3.3.4-4).
+    pub(crate) ids: SubscriptionIdsBuf,
+    /// The shared one, if it was that.
+    pub(crate) group: Option<TopicFilterBuf>,
 }
 
 /// Topics whose routes are kept.
@@ -55,20 +86,79 @@ impl Routes {
             self.by_topic.clear();
             self.targets = 0;
         }
-        self.targets += route.targets.len();
+        self.targets += route.size();
         let route = Arc::new(route);
         if let Some(old) = self.by_topic.insert(route.topic.clone(), Arc::clone(&route)) {
-            self.targets -= old.targets.len();
+            self.targets -= old.size();
         }
         route
     }
 }
 
-impl Target {
-    /// Merges another matching subscription of the same session.
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.qos = self.qos.max(other.qos);
-        self.own_qos = self.own_qos.max(other.own_qos);
-        self.retain_as_published |= other.retain_as_published;
+impl Route {
+    /// A route to one session.
+    pub(crate) fn to(topic: &str, target: Target) -> Self {
+        Self { topic: topic.into(), generation: 0, targets: vec![target], shares: Vec::new() }
     }
+
+    /// Whether nobody gets the topic.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.shares.is_empty()
+    }
+
+    fn size(&self) -> usize {
+        self.targets.len() + self.shares.iter().map(|share| share.members.len()).sum::<usize>()
+    }
+}
+
+impl Target {
+    /// What `session` gets by its matching subscriptions, of which there is one at least.
+    pub(crate) fn of(session: u32, subscriptions: &[Subscription]) -> Self {
+        let local = subscriptions.iter().filter(|s| !s.options.no_local);
+        let own = (local.clone().count() > 0).then(|| Grant::of(local, None));
+        Self { session, grant: Grant::of(subscriptions.iter(), None), own }
+    }
+
+    /// What a member of the group of `filter` gets if it is chosen.
+    pub(crate) fn member(
+        session: u32,
+        subscription: &Subscription,
+        filter: TopicFilterBuf,
+    ) -> Self {
+        let grant = Grant::of([subscription].into_iter(), Some(filter));
+        Self { session, own: Some(grant.clone()), grant }
+    }
+}
+
+impl Grant {
+    fn of<'a>(
+        subscriptions: impl Iterator<Item = &'a Subscription>,
+        group: Option<TopicFilterBuf>,
+    ) -> Self {
+        let mut grant = Self { qos: QoS::AtMostOnce, retain_as_published: false, origin: None };
+        let mut ids = SubscriptionIdsBuf::default();
+        for Subscription { options, id } in subscriptions {
+            grant.qos = grant.qos.max(options.qos);
+            grant.retain_as_published |= options.retain_as_published;
+            if let Some(id) = id {
+                // Identifiers came out of a packet, so they are ones that a packet can hold.
+                let pushed = ids.push(id.get());
+                debug_assert!(pushed.is_ok(), "a subscription identifier is in its range");
+            }
+        }
+        if group.is_some() || !ids.as_ref().is_empty() {
+            grant.origin = Some(Arc::new(Origin { ids, group }));
+        }
+        grant
+    }
+
+    /// The subscription identifiers that go with the message.
+    pub(crate) fn ids(&self) -> SubscriptionIds<'_> {
+        ids(self.origin.as_ref())
+    }
+}
+
+/// The subscription identifiers of a delivery's origin.
+pub(crate) fn ids(origin: Option<&Arc<Origin>>) -> SubscriptionIds<'_> {
+    origin.map(|origin| origin.ids.as_ref()).unwrap_or_default()
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use mqtt::QoS;
+
 /// The broker's limits. Every queue has one, with a unit and an answer when it is full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -30,6 +32,27 @@ pub struct Settings {
     pub max_subscriptions: usize,
     /// Levels that a topic or filter may have. More: 0x90 or 0x8F.
     pub max_topic_levels: usize,
+    /// Bytes of a topic or filter. More: 0x90 or 0x8F.
+    pub max_topic_bytes: usize,
+    /// User properties of one packet. More: DISCONNECT 0x97, or CONNACK 0x97.
+    pub max_user_properties: usize,
+    /// Topic aliases that a client may set (Topic Alias Maximum, MQTT 5, 3.2.2.3.8). Above: 0x94.
+    pub topic_alias_maximum: u16,
+    /// Topic aliases that a client is told; its own Topic Alias Maximum lowers it. Further
+    /// topics go by their names.
+    pub max_topic_aliases: u16,
+    /// The highest QoS of a publish (3.2.2.3.4). Above: 0x9B. Subscriptions are granted at most this.
+    pub maximum_qos: QoS,
+    /// Whether messages may be retained (3.2.2.3.5). If not: 0x9A.
+    pub retain_available: bool,
+    /// Whether filters may have wildcards (3.2.2.3.11). If not: 0xA2.
+    pub wildcards_available: bool,
+    /// Whether subscriptions may have identifiers (3.2.2.3.12). If not: 0xA1.
+    pub subscription_ids_available: bool,
+    /// Whether subscriptions may be shared (3.2.2.3.13). If not: 0x9E.
+    pub shared_available: bool,
+    /// Whether a payload that says that it is UTF-8 (3.3.2.3.2) is looked at. If it is not: 0x99.
+    pub validate_payload_format: bool,
     /// Retained messages. More: 0x97, nothing retained.
     pub max_retained_messages: usize,
     /// Bytes of retained messages; as above.
@@ -54,7 +77,17 @@ impl Default for Settings {
             max_queued_bytes_total: 256 * 1024 * 1024,
             max_outbox_bytes: 1024 * 1024,
             max_subscriptions: 1000,
-            max_topic_levels: 32,
+            max_topic_levels: 200,
+            max_topic_bytes: 65_535,
+            max_user_properties: 1000,
+            topic_alias_maximum: 32,
+            max_topic_aliases: 32,
+            maximum_qos: QoS::ExactlyOnce,
+            retain_available: true,
+            wildcards_available: true,
+            subscription_ids_available: true,
+            shared_available: true,
+            validate_payload_format: false,
             max_retained_messages: 100_000,
             max_retained_bytes: 64 * 1024 * 1024,
             max_journal_bytes: 8 * 1024 * 1024,

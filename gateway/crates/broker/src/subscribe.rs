@@ -1,17 +1,19 @@
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use auth::Decision;
 use mqtt::{
-    Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeOptions, TopicFilter,
+    EncodeError, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeOptions, TopicFilter,
     UnsubAck, Unsubscribe, Version,
 };
 use session::{Message, Timestamp};
 
 use crate::broker::Waiter;
 use crate::deliver::Publication;
-use crate::durable::Op;
+use crate::durable::{Op, Subscription};
+use crate::frames::explanation;
 use crate::routes::{Route, Target};
-use crate::{Action, Answer, Broker, Closing, Flow, Question, Requested, Verdict};
+use crate::{Action, Answer, Broker, Closing, Flow, Question, Requested, Settings, Verdict};
 
 /// SUBSCRIBE and UNSUBSCRIBE (MQTT 5, 3.8 to 3.11).
 impl Broker {
@@ -22,12 +24,10 @@ impl Broker {
         subscribe: &Subscribe<'_>,
         answer: Option<Answer>,
     ) -> Result<Flow, Closing> {
-        if subscribe.subscription_id.is_some() {
-            return Err(Closing::new(
-                ReasonCode::SubscriptionIdentifiersNotSupported,
-                "a Subscription Identifier was sent although CONNACK said that there are none",
-            ));
+        if self.clients.get(session as usize).is_some_and(|c| c.version.is_v5()) {
+            self.check_subscribe(subscribe)?;
         }
+        let id = subscribe.subscription_id.and_then(NonZeroU32::new);
         let filters: Vec<(TopicFilter<'_>, SubscribeOptions)> = subscribe.filters.iter().collect();
         let mut verdicts = match answer {
             Some(Answer::Subscribe(verdicts)) => Some(verdicts.into_iter()),
@@ -63,22 +63,30 @@ impl Broker {
                     self.denied(session, Action::Subscribe, filter.as_str(), why);
                     ReasonCode::NotAuthorized
                 }
-                Ok(qos) => match self.add(session, *filter, SubscribeOptions { qos, ..*options }) {
-                    Err(code) => code,
-                    Ok(wants_retained) => {
-                        if wants_retained {
-                            let found = self.retained_for(*filter, now);
-                            retained.extend(found.into_iter().map(|message| (message, qos)));
+                Ok(qos) => {
+                    let qos = qos.min(self.settings.maximum_qos);
+                    let options = SubscribeOptions { qos, ..*options };
+                    let subscription = Subscription { options, id };
+                    match self.add(session, *filter, subscription) {
+                        Err(code) => code,
+                        Ok(wants_retained) => {
+                            if wants_retained {
+                                let found = self.retained_for(*filter, now);
+                                retained.extend(found.into_iter().map(|m| (m, subscription)));
+                            }
+                            granted(qos)
                         }
-                        granted(qos)
                     }
-                },
+                }
             });
         }
-        let packet = Packet::SubAck(SubAck::new(subscribe.packet_id, codes));
-        self.answer_when_durable(session, &packet);
-        for (message, qos) in retained {
-            self.send_retained(now, session, &message, qos);
+        let reason = codes.iter().copied().find(|code| code.is_error()).and_then(explanation);
+        let packet = SubAck::new(subscribe.packet_id, codes);
+        self.answer_when_durable(session, reason, |version, reason, out| {
+            SubAck { reason, ..packet.clone() }.encode(version, out)
+        });
+        for (message, subscription) in retained {
+            self.send_retained(now, session, &message, subscription);
         }
         Ok(Flow::Continue)
     }
@@ -101,12 +109,20 @@ impl Broker {
         &mut self,
         session: u32,
         filter: TopicFilter<'_>,
-        options: SubscribeOptions,
+        subscription: Subscription,
     ) -> Result<bool, ReasonCode> {
-        if filter.share_group().is_some() {
+        let Settings { shared_available, wildcards_available, .. } = self.settings;
+        let Settings { max_topic_levels, max_topic_bytes, .. } = self.settings;
+        let shared = filter.share_group().is_some();
+        if shared && !shared_available {
             return Err(ReasonCode::SharedSubscriptionsNotSupported);
         }
-        if mqtt::levels(filter.as_str()).count() > self.settings.max_topic_levels {
+        if filter.has_wildcards() && !wildcards_available {
+            return Err(ReasonCode::WildcardSubscriptionsNotSupported);
+        }
+        if filter.len() > max_topic_bytes
+            || mqtt::levels(filter.matcher()).count() > max_topic_levels
+        {
             return Err(ReasonCode::TopicFilterInvalid);
         }
         let client = self.clients.get_mut(session as usize).ok_or(ReasonCode::UnspecifiedError)?;
@@ -115,16 +131,18 @@ impl Broker {
         if known.is_none() && client.subscriptions.len() >= max {
             return Err(ReasonCode::QuotaExceeded);
         }
-        client.subscriptions.insert(filter.to_owned(), options);
-        let key = client.key.filter(|_| known != Some(options));
-        if known != Some(options) {
-            self.subscriptions.insert(filter, session, options);
+        if known != Some(subscription) {
+            client.subscriptions.insert(filter.to_owned(), subscription);
+            self.subscriptions.insert(filter, session, subscription);
+            if let Some(session) = client.key {
+                let filter = filter.to_owned();
+                self.journal.append(Op::PutSubscription { session, filter, subscription });
+            }
         }
-        if let Some(session) = key {
-            let filter = filter.to_owned();
-            self.journal.append(Op::PutSubscription { session, filter, options });
-        }
-        Ok(match options.retain_handling {
+        // What a group gets is for one of its members, so none begins with what there was
+        // before (MQTT 5, 4.8.2).
+        Ok(match subscription.options.retain_handling {
+            _ if shared => false,
             RetainHandling::SendAtSubscribe => true,
             RetainHandling::SendIfNew => known.is_none(),
             RetainHandling::DoNotSend => false,
@@ -140,7 +158,13 @@ impl Broker {
     }
 
     /// Sends one retained message because of a new subscription (MQTT-3.8.4-4).
-    fn send_retained(&mut self, now: Timestamp, session: u32, message: &Message, qos: QoS) {
+    fn send_retained(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        message: &Message,
+        subscription: Subscription,
+    ) {
         let topic = message.topic.as_topic();
         let Some(client) = self.clients.get(session as usize) else { return };
         if !client.may_receive(topic.as_str()) {
@@ -149,15 +173,21 @@ impl Broker {
         let publish = crate::frames::as_publish(message, now);
         let mut publication = Publication::new(&publish, topic, now);
         // RETAIN is set on what a new subscription finds (MQTT-3.3.1-8).
-        let target = Target { session, qos, own_qos: Some(qos), retain_as_published: true };
-        let route = Route { topic: topic.as_str().into(), generation: 0, targets: vec![target] };
+        let options = SubscribeOptions { retain_as_published: true, ..subscription.options };
+        let target = Target::of(session, &[Subscription { options, ..subscription }]);
+        let route = Route::to(topic.as_str(), target);
         self.fan_out(now, &mut publication, &route);
     }
 
-    pub(crate) fn unsubscribe(&mut self, session: u32, unsubscribe: &Unsubscribe<'_>) {
+    pub(crate) fn unsubscribe(
+        &mut self,
+        session: u32,
+        unsubscribe: &Unsubscribe<'_>,
+    ) -> Result<(), Closing> {
+        self.check_user_properties(unsubscribe.user)?;
         let mut codes = Vec::new();
         for filter in unsubscribe.filters.iter() {
-            let Some(client) = self.clients.get_mut(session as usize) else { return };
+            let Some(client) = self.clients.get_mut(session as usize) else { return Ok(()) };
             if client.subscriptions.remove(filter.as_str()).is_none() {
                 codes.push(ReasonCode::NoSubscriptionExisted);
                 continue;
@@ -169,26 +199,32 @@ impl Broker {
             }
             self.subscriptions.remove(filter, session);
         }
-        let packet = Packet::UnsubAck(UnsubAck::new(unsubscribe.packet_id, codes));
-        self.answer_when_durable(session, &packet);
+        let packet = UnsubAck::new(unsubscribe.packet_id, codes);
+        self.answer_when_durable(session, None, |version, _, out| packet.encode(version, out));
+        Ok(())
     }
 
     /// Sends a packet when what it promises is on disk. That may have been written for an
     /// earlier packet, so a durable session waits for all there is.
-    fn answer_when_durable(&mut self, session: u32, packet: &Packet<'_>) {
+    fn answer_when_durable(
+        &mut self,
+        session: u32,
+        reason: Option<&str>,
+        write: impl Fn(Version, Option<&str>, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
-        let version: Version = client.version;
-        let durable = client.key.is_some();
+        let (version, durable) = (client.version, client.key.is_some());
         let Some(online) = client.online.as_mut() else { return };
+        let (reader, link) = (online.reader(), online.link);
+        let write = |reason: Option<&str>, out: &mut Vec<u8>| write(version, reason, out);
         let lsn = self.journal.last();
         if !durable || self.journal.is_durable(lsn) {
-            crate::frames::packet(packet, version, &mut online.outbox);
+            reader.write(reason, &mut online.outbox, write);
             self.wake(session);
             return;
         }
-        let link = online.link;
         let mut bytes = crate::Outbox::default();
-        crate::frames::packet(packet, version, &mut bytes);
+        reader.write(reason, &mut bytes, write);
         let bytes = bytes.into_bytes();
         self.journal.wait(lsn, Waiter::Packet { session, link, bytes });
     }

@@ -1,7 +1,10 @@
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
-use mqtt::{SubscribeOptions, TopicFilter};
+use mqtt::TopicFilter;
+
+use crate::durable::Subscription;
+use crate::groups::{Change, Groups};
 
 /// Every subscription of every session, as a tree of topic levels.
 ///
@@ -13,6 +16,7 @@ pub(crate) struct Subscriptions {
     nodes: Vec<Node>,
     free: Vec<u32>,
     hasher: FixedState,
+    pub(crate) groups: Groups,
     generation: u64,
     count: usize,
 }
@@ -28,6 +32,9 @@ struct Node {
     here: Vec<Entry>,
     /// Filters that go on with `#`; it matches the parent level too (MQTT-4.7.1-2).
     below: Vec<Entry>,
+    /// The same for groups that share a subscription, by number.
+    shared_here: Vec<u32>,
+    shared_below: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +47,16 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) session: u32,
-    pub(crate) options: SubscribeOptions,
+    pub(crate) subscription: Subscription,
+}
+
+/// Who gets a topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Match<'a> {
+    /// A session by itself.
+    Session(&'a Entry),
+    /// One member of the group of this number.
+    Group(u32),
 }
 
 const ROOT: u32 = 0;
@@ -54,6 +70,7 @@ impl Subscriptions {
             }],
             free: Vec::new(),
             hasher: FixedState::with_seed(seed),
+            groups: Groups::new(seed),
             generation: 1,
             count: 0,
         }
@@ -68,42 +85,44 @@ impl Subscriptions {
         self.generation += 1;
     }
 
-    /// Number of subscriptions.
+    /// Number of subscriptions, shared ones included.
     pub(crate) fn len(&self) -> usize {
-        self.count
+        self.count + self.groups.members()
     }
 
-    /// Adds a subscription or replaces its options.
+    /// Adds a subscription, or replaces what was asked for with the same filter. One that is
+    /// shared makes the session a member of a group.
     pub(crate) fn insert(
         &mut self,
         filter: TopicFilter<'_>,
         session: u32,
-        options: SubscribeOptions,
+        subscription: Subscription,
     ) {
-        let (levels, multi) = split(filter.matcher());
-        let mut at = ROOT;
-        for level in levels {
-            at = self.child_or_new(at, level);
+        self.generation += 1;
+        if filter.share_group().is_some() {
+            if let Change::Begun(group) = self.groups.join(filter, session, subscription) {
+                let (at, multi) = self.place(filter);
+                self.shared(at, multi).push(group);
+            }
+            return;
         }
+        let (at, multi) = self.place(filter);
         let entries = self.entries(at, multi);
         match entries.iter_mut().find(|e| e.session == session) {
-            Some(entry) => entry.options = options,
+            Some(entry) => entry.subscription = subscription,
             None => {
-                entries.push(Entry { session, options });
+                entries.push(Entry { session, subscription });
                 self.count += 1;
             }
         }
-        self.generation += 1;
     }
 
     /// Removes a subscription; false if there is none.
     pub(crate) fn remove(&mut self, filter: TopicFilter<'_>, session: u32) -> bool {
-        let (levels, multi) = split(filter.matcher());
-        let mut at = ROOT;
-        for level in levels {
-            let Some(next) = self.child(at, level) else { return false };
-            at = next;
+        if filter.share_group().is_some() {
+            return self.leave(filter, session);
         }
+        let Some((at, multi)) = self.find(filter) else { return false };
         let entries = self.entries(at, multi);
         let Some(position) = entries.iter().position(|e| e.session == session) else {
             return false;
@@ -115,23 +134,58 @@ impl Subscriptions {
         true
     }
 
+    fn leave(&mut self, filter: TopicFilter<'_>, session: u32) -> bool {
+        let change = self.groups.leave(filter, session);
+        if change == Change::Nothing {
+            return false;
+        }
+        self.generation += 1;
+        if let (Change::Ended(group), Some((at, multi))) = (change, self.find(filter)) {
+            self.shared(at, multi).retain(|known| *known != group);
+            self.prune(at);
+        }
+        true
+    }
+
+    /// The node at which `filter` ends, and whether it goes on with `#`; made if need be.
+    fn place(&mut self, filter: TopicFilter<'_>) -> (u32, bool) {
+        let (levels, multi) = split(filter.matcher());
+        let mut at = ROOT;
+        for level in levels {
+            at = self.child_or_new(at, level);
+        }
+        (at, multi)
+    }
+
+    /// As [`place`](Self::place), where that node exists.
+    fn find(&self, filter: TopicFilter<'_>) -> Option<(u32, bool)> {
+        let (levels, multi) = split(filter.matcher());
+        let mut at = ROOT;
+        for level in levels {
+            at = self.child(at, level)?;
+        }
+        Some((at, multi))
+    }
+
     /// Calls `each` for every subscription that matches `topic`, overlapping ones of
     /// one session included.
-    pub(crate) fn for_each_match(&self, topic: &str, mut each: impl FnMut(&Entry)) {
+    pub(crate) fn for_each_match(&self, topic: &str, mut each: impl FnMut(Match<'_>)) {
         self.walk(ROOT, Some(topic), true, &mut each);
     }
 
     /// `rest` is what is left of the topic; `None` when `at` is its last level. The depth of
     /// the recursion is that of the longest filter, which the limit on filter levels bounds.
-    fn walk(&self, at: u32, rest: Option<&str>, first: bool, each: &mut impl FnMut(&Entry)) {
+    fn walk(&self, at: u32, rest: Option<&str>, first: bool, each: &mut impl FnMut(Match<'_>)) {
         let Some(node) = self.nodes.get(at as usize) else { return };
         // MQTT-4.7.2-1: a leading wildcard does not match a topic that begins with `$`.
         let wildcards = !(first && rest.is_some_and(|t| t.starts_with('$')));
         if wildcards {
-            node.below.iter().for_each(&mut *each);
+            node.below.iter().for_each(|entry| each(Match::Session(entry)));
+            node.shared_below.iter().for_each(|group| each(Match::Group(*group)));
         }
         let Some(rest) = rest else {
-            node.here.iter().for_each(each);
+            node.here.iter().for_each(|entry| each(Match::Session(entry)));
+            node.shared_here.iter().for_each(|group| each(Match::Group(*group)));
             return;
         };
         let (level, rest) = match rest.split_once('/') {
@@ -186,12 +240,19 @@ impl Subscriptions {
         if multi { &mut node.below } else { &mut node.here }
     }
 
+    fn shared(&mut self, at: u32, multi: bool) -> &mut Vec<u32> {
+        let node = &mut self.nodes[at as usize];
+        if multi { &mut node.shared_below } else { &mut node.shared_here }
+    }
+
     /// Gives back nodes that hold nothing, from `at` upwards.
     fn prune(&mut self, mut at: u32) {
         loop {
             let node = &self.nodes[at as usize];
-            let empty = node.children.is_empty() && node.single.is_none();
-            if !(empty && node.here.is_empty() && node.below.is_empty()) {
+            let leaf = node.children.is_empty() && node.single.is_none();
+            let alone = node.here.is_empty() && node.below.is_empty();
+            let unshared = node.shared_here.is_empty() && node.shared_below.is_empty();
+            if !(leaf && alone && unshared) {
                 return;
             }
             let Some((parent, step)) = self.nodes[at as usize].parent.take() else { return };
@@ -220,13 +281,14 @@ fn split(filter: &str) -> (impl Iterator<Item = &str>, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mqtt::TopicFilter;
+    use mqtt::SubscribeOptions;
 
     fn tree(filters: &[&str]) -> Subscriptions {
         let mut tree = Subscriptions::new(7);
         for (n, filter) in (0..).zip(filters) {
             let filter = TopicFilter::new(filter).expect("valid filter");
-            tree.insert(filter, n, SubscribeOptions::default());
+            let options = SubscribeOptions::default();
+            tree.insert(filter, n, Subscription { options, id: None });
         }
         tree
     }
@@ -234,7 +296,14 @@ mod tests {
     /// The sessions whose filter matches, in ascending order.
     fn check(filters: &[&str], topic: &str, expected: &[u32]) {
         let mut found = Vec::new();
-        tree(filters).for_each_match(topic, |e| found.push(e.session));
+        let tree = tree(filters);
+        tree.for_each_match(topic, |found_now| match found_now {
+            Match::Session(entry) => found.push(entry.session),
+            Match::Group(group) => {
+                let members = &tree.groups.get(group).expect("a group that exists").members;
+                found.extend(members.iter().map(|member| member.session));
+            }
+        });
         found.sort_unstable();
         assert_eq!(found, expected, "{filters:?} on {topic}");
     }
@@ -258,8 +327,16 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_filter_matches_as_the_filter_in_it() {
+        let filters = ["$share/g/a/+", "$share/h/a/+", "$share/g/#", "$share/g/a/b"];
+        check(&filters, "a/b", &[0, 1, 2, 3]);
+        check(&filters, "$SYS/b", &[]);
+        check(&["$share/g/$SYS/#"], "$SYS/b", &[0]);
+    }
+
+    #[test]
     fn removing_gives_every_node_back() {
-        let filters = ["a/b/c", "a/+/c", "a/#", "#", "a/b"];
+        let filters = ["a/b/c", "a/+/c", "a/#", "#", "a/b", "$share/g/a/#", "$share/g/x/+"];
         let mut tree = tree(&filters);
         for (n, filter) in (0..).zip(&filters) {
             let filter = TopicFilter::new(filter).expect("valid filter");

@@ -99,6 +99,15 @@ pub struct Settled<T> {
     pub tag: T,
 }
 
+impl<T> Delivery<T> {
+    /// Whether the client may have got it: it was sent at least once, or may have been before a
+    /// restart.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        self.sent
+    }
+}
+
 impl<T: Default> Outbound<T> {
     /// An empty row whose first delivery will get number `next_sequence`.
     #[must_use]
@@ -129,6 +138,12 @@ impl<T: Default> Outbound<T> {
         self.cursor == self.deliveries.len()
             && self.in_flight < self.window
             && !self.wrapped(self.next_sequence)
+    }
+
+    /// The identifier that the next delivery will have.
+    #[must_use]
+    pub fn next_packet_id(&self) -> PacketId {
+        packet_id(self.next_sequence)
     }
 
     /// Adds a delivery at the end of the row and gives it the next number.

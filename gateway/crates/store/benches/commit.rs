@@ -92,8 +92,14 @@ fn puts(first: u64, count: u64) -> Vec<Op> {
     });
     let put = |number| {
         let message = MessageKey(number);
-        let delivery =
-            DeliveryRecord { message, qos: QoS::AtLeastOnce, retain: false, released: false };
+        let delivery = DeliveryRecord {
+            message,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            released: false,
+            shared: false,
+            ids: Vec::new(),
+        };
         [
             Op::PutMessage { message, body: Arc::clone(&body) },
             Op::PutDelivery { session: SESSION, sequence: number, delivery },

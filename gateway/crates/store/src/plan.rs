@@ -96,9 +96,9 @@ impl<'a> Plan<'a> {
                 self.put(Kind::Session, Key::session(*session), &record::encode_session(record))
             }
             Op::RemoveSession { session } => self.remove_session(*session),
-            Op::PutSubscription { session, filter, options } => {
+            Op::PutSubscription { session, filter, subscription } => {
                 let filter = filter.as_str();
-                let body = record::encode_subscription(filter, *options);
+                let body = record::encode_subscription(filter, *subscription);
                 self.put(Kind::Subscription, Key::subscription(*session, filter), &body)
             }
             Op::RemoveSubscription { session, filter } => {

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mqtt::{PacketId, SubscribeOptions, TopicFilterBuf, TopicNameBuf};
+use mqtt::{PacketId, TopicFilterBuf, TopicNameBuf};
 use portcullis_broker::Message;
 use portcullis_broker::durable::{
     DeliveryRecord, MessageKey, Op, SessionKey, SessionRecord, Snapshot, StoredSession,
+    Subscription,
 };
 
 /// The durable state.
@@ -23,7 +24,7 @@ pub(crate) struct Model {
 #[derive(Clone, Debug)]
 struct Session {
     record: SessionRecord,
-    subscriptions: BTreeMap<TopicFilterBuf, SubscribeOptions>,
+    subscriptions: BTreeMap<TopicFilterBuf, Subscription>,
     deliveries: BTreeMap<u64, DeliveryRecord>,
     received: BTreeSet<PacketId>,
 }
@@ -41,8 +42,8 @@ impl Model {
                 assert!(self.sessions.remove(&session).is_some(), "no such session");
                 "-session"
             }
-            Op::PutSubscription { session, filter, options } => {
-                self.session(session).subscriptions.insert(filter, options);
+            Op::PutSubscription { session, filter, subscription } => {
+                self.session(session).subscriptions.insert(filter, subscription);
                 "subscription"
             }
             Op::RemoveSubscription { session, filter } => {

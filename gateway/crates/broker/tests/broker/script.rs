@@ -283,6 +283,20 @@ impl Stage {
                 "max-topic-levels" => settings.max_topic_levels = size,
                 "max-retained-messages" => settings.max_retained_messages = size,
                 "max-retained-bytes" => settings.max_retained_bytes = size,
+                "max-topic-bytes" => settings.max_topic_bytes = size,
+                "max-user-properties" => settings.max_user_properties = size,
+                "topic-alias-maximum" => {
+                    settings.topic_alias_maximum = u16::try_from(value).expect("16");
+                }
+                "max-topic-aliases" => {
+                    settings.max_topic_aliases = u16::try_from(value).expect("16");
+                }
+                "maximum-qos" => settings.maximum_qos = words::qos(value),
+                "retain" => settings.retain_available = value > 0,
+                "wildcards" => settings.wildcards_available = value > 0,
+                "sub-ids" => settings.subscription_ids_available = value > 0,
+                "shared" => settings.shared_available = value > 0,
+                "validate-payload" => settings.validate_payload_format = value > 0,
                 other => panic!("there is no setting {other:?}"),
             }
         }

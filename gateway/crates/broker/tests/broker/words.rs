@@ -1,20 +1,21 @@
 //! Packets in words, as scripts write them:
 //!
 //! ```text
-//! connect id=alice v5|v311|v31 clean expiry=60 keepalive=10 window=2 max-packet=100
+//! connect id=alice v5|v311|v31 clean expiry=60 keepalive=10 window=2 max-packet=100 aliases=9 no-reasons
 //!         will=topic:payload will-qos=1 will-retain will-delay=5 will-expiry=9 as=NAME principal=NAME
 //! connack 0 present=0            subscribe 1 t/#:1 u:2:nl:rap:rh1     suback 1 [0 0x87]
 //! publish t/x hello qos=1 id=7 dup retain expiry=5 alias=1
-//! puback 7  pubrec 7 0x97  pubrel 7  pubcomp 7   unsubscribe 2 t/#    unsuback 2 [0]
+//!         utf8 user=a:1 user=b:2       (of the broker also: sub-id=N)
+//! puback 7  pubrec 7 0x97 why  pubrel 7  pubcomp 7   unsubscribe 2 t/#    unsuback 2 [0]
 //! ping  pong  disconnect 0x04 expiry=9  auth
 //! ```
 
 use std::num::NonZeroU16;
 
 use mqtt::{
-    Ack, Auth, Connect, ConnectProperties, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode,
-    RetainHandling, SubscribeFiltersBuf, SubscribeOptions, TopicFilter, TopicName,
-    UnsubscribeFiltersBuf, Version, Will,
+    Ack, Auth, Connect, ConnectProperties, Disconnect, MessagePropertiesBuf, Packet, PacketId,
+    Publish, QoS, ReasonCode, RetainHandling, SubscribeFiltersBuf, SubscribeOptions, TopicFilter,
+    TopicName, UnsubscribeFiltersBuf, Version, Will,
 };
 
 /// The words of one line: plain ones in order, `key=value` ones by key.
@@ -64,7 +65,7 @@ fn id(number: u32) -> PacketId {
     PacketId::new(small(number)).expect("identifiers are not 0")
 }
 
-fn qos(number: u32) -> QoS {
+pub(crate) fn qos(number: u32) -> QoS {
     QoS::from_u8(u8::try_from(number).expect("a QoS")).expect("a QoS")
 }
 
@@ -111,6 +112,8 @@ pub(crate) fn connect<'a>(words: &Words<'a>) -> Connect<'a> {
             session_expiry: words.number("expiry"),
             receive_maximum: words.number("window").map(small),
             maximum_packet_size: words.number("max-packet"),
+            topic_alias_maximum: words.number("aliases").map(small),
+            request_problem_information: !words.has("no-reasons"),
             ..ConnectProperties::default()
         },
     }
@@ -118,7 +121,6 @@ pub(crate) fn connect<'a>(words: &Words<'a>) -> Connect<'a> {
 
 /// The bytes of any other packet.
 pub(crate) fn encode(words: &Words<'_>, version: Version) -> Vec<u8> {
-    let mut out = Vec::new();
     let ack = || Ack::new(id(number(words.plain(1))), code(words.0.get(2).unwrap_or(&"0")));
     let mut subscribed = SubscribeFiltersBuf::default();
     let mut unsubscribed = UnsubscribeFiltersBuf::default();
@@ -129,7 +131,11 @@ pub(crate) fn encode(words: &Words<'_>, version: Version) -> Vec<u8> {
             return words.from(1).iter().map(byte).collect();
         }
         "connect" => Packet::Connect(Box::new(second)),
-        "publish" => Packet::Publish(publish(words)),
+        "publish" => {
+            let properties = properties(words);
+            let publish = Publish { properties: properties.as_ref(), ..publish(words) };
+            return encoded(&Packet::Publish(publish), version);
+        }
         "puback" => Packet::PubAck(ack()),
         "pubrec" => Packet::PubRec(ack()),
         "pubrel" => Packet::PubRel(ack()),
@@ -164,8 +170,31 @@ pub(crate) fn encode(words: &Words<'_>, version: Version) -> Vec<u8> {
         "auth" => Packet::Auth(Auth::new(ReasonCode::ReAuthenticate, Some("m"))),
         other => panic!("there is no packet {other:?}"),
     };
+    encoded(&packet, version)
+}
+
+fn encoded(packet: &Packet<'_>, version: Version) -> Vec<u8> {
+    let mut out = Vec::new();
     packet.encode(version, &mut out).expect("a packet that can be written");
     out
+}
+
+fn properties(words: &Words<'_>) -> MessagePropertiesBuf {
+    let mut properties = MessagePropertiesBuf::default();
+    if words.has("utf8") {
+        properties = properties.payload_format_utf8(true);
+    }
+    if let Some(text) = words.value("type") {
+        properties = properties.content_type(text).expect("a content type");
+    }
+    if let Some(name) = words.value("response") {
+        properties = properties.response_topic(topic(name));
+    }
+    for word in words.0.iter().filter_map(|word| word.strip_prefix("user=")) {
+        let (name, value) = word.split_once(':').expect("user=name:value");
+        properties = properties.user(name, value).expect("a user property");
+    }
+    properties
 }
 
 fn publish<'a>(words: &Words<'a>) -> Publish<'a> {
@@ -182,9 +211,13 @@ fn publish<'a>(words: &Words<'a>) -> Publish<'a> {
     }
 }
 
-/// `-` is no payload.
+/// `-` is no payload, `not-utf8` two bytes that no text has.
 fn payload(word: &str) -> &[u8] {
-    if word == "-" { &[] } else { word.as_bytes() }
+    match word {
+        "-" => &[],
+        "not-utf8" => &[0xC3, 0x28],
+        text => text.as_bytes(),
+    }
 }
 
 fn subscription(word: &str) -> (&str, SubscribeOptions) {
@@ -207,7 +240,10 @@ fn subscription(word: &str) -> (&str, SubscribeOptions) {
 pub(crate) fn say(packet: &Packet<'_>) -> String {
     let coded = |name: &str, ack: &Ack<'_>| match ack.code {
         ReasonCode::Success => format!("{name} {}", ack.packet_id.get()),
-        code => format!("{name} {} {}", ack.packet_id.get(), hex(code)),
+        code => {
+            let why = if ack.reason.is_some() { " why" } else { "" };
+            format!("{name} {} {}{why}", ack.packet_id.get(), hex(code))
+        }
     };
     match packet {
         Packet::ConnAck(connack) => {
@@ -220,6 +256,15 @@ pub(crate) fn say(packet: &Packet<'_>) -> String {
             add(&mut text, "expiry", properties.session_expiry);
             add(&mut text, "keepalive", properties.server_keep_alive);
             add(&mut text, "id", properties.assigned_client_id);
+            add(&mut text, "max-qos", properties.maximum_qos.map(QoS::as_u8));
+            for (name, available) in [
+                ("retain", properties.retain_available),
+                ("wildcards", properties.wildcard_available),
+                ("sub-ids", properties.subscription_ids_available),
+                ("shared", properties.shared_available),
+            ] {
+                add(&mut text, name, available.map(u8::from));
+            }
             text
         }
         Packet::Publish(publish) => say_publish(publish),
@@ -227,7 +272,10 @@ pub(crate) fn say(packet: &Packet<'_>) -> String {
         Packet::PubRec(ack) => coded("pubrec", ack),
         Packet::PubRel(ack) => coded("pubrel", ack),
         Packet::PubComp(ack) => coded("pubcomp", ack),
-        Packet::SubAck(ack) => format!("suback {} {}", ack.packet_id.get(), codes(&ack.codes)),
+        Packet::SubAck(ack) => {
+            let why = if ack.reason.is_some() { " why" } else { "" };
+            format!("suback {} {}{why}", ack.packet_id.get(), codes(&ack.codes))
+        }
         Packet::UnsubAck(ack) => format!("unsuback {} {}", ack.packet_id.get(), codes(&ack.codes)),
         Packet::PingResp => "pong".to_owned(),
         Packet::Disconnect(disconnect) => format!("disconnect {}", hex(disconnect.code)),
@@ -248,6 +296,18 @@ fn say_publish(publish: &Publish<'_>) -> String {
         text.push_str(if set { flag } else { "" });
     }
     add(&mut text, "expiry", publish.message_expiry);
+    add(&mut text, "alias", publish.topic_alias);
+    for id in publish.subscription_ids.iter() {
+        add(&mut text, "sub-id", Some(id));
+    }
+    if publish.properties.payload_format_utf8() {
+        text.push_str(" utf8");
+    }
+    add(&mut text, "type", publish.properties.content_type());
+    add(&mut text, "response", publish.properties.response_topic().map(TopicName::as_str));
+    for (name, value) in publish.properties.user().iter() {
+        add(&mut text, "user", Some(format!("{name}:{value}")));
+    }
     text
 }
 

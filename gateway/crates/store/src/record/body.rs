@@ -1,9 +1,10 @@
 //! What each kind of record says. Numbers are big-endian; a length precedes every
 //! text but the last of a body.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use broker::durable::{DeliveryRecord, MessageKey, SessionRecord};
+use broker::durable::{DeliveryRecord, MessageKey, SessionRecord, Subscription};
 use broker::{Message, Timestamp};
 use mqtt::{
     QoS, RetainHandling, SubscribeOptions, TopicFilter, TopicFilterBuf, TopicName, Version,
@@ -42,7 +43,8 @@ pub(crate) fn decode_session(body: &[u8]) -> Result<SessionRecord, Damage> {
     Ok(SessionRecord { client_id, principal, version, expiry_seconds, disconnected_at })
 }
 
-pub(crate) fn encode_subscription(filter: &str, options: SubscribeOptions) -> Vec<u8> {
+pub(crate) fn encode_subscription(filter: &str, subscription: Subscription) -> Vec<u8> {
+    let Subscription { options, id } = subscription;
     let handling = match options.retain_handling {
         RetainHandling::SendAtSubscribe => 0,
         RetainHandling::SendIfNew => 1,
@@ -51,36 +53,42 @@ pub(crate) fn encode_subscription(filter: &str, options: SubscribeOptions) -> Ve
     let flags = options.qos as u8
         | u8::from(options.no_local) << 2
         | u8::from(options.retain_as_published) << 3
-        | handling << 4;
-    let mut out = Vec::with_capacity(1 + filter.len());
+        | handling << 4
+        | u8::from(id.is_some()) << 6;
+    let mut out = Vec::with_capacity(5 + filter.len());
     out.push(flags);
+    if let Some(id) = id {
+        out.extend_from_slice(&id.get().to_be_bytes());
+    }
     out.extend_from_slice(filter.as_bytes());
     out
 }
 
-pub(crate) fn decode_subscription(
-    body: &[u8],
-) -> Result<(TopicFilterBuf, SubscribeOptions), Damage> {
+pub(crate) fn decode_subscription(body: &[u8]) -> Result<(TopicFilterBuf, Subscription), Damage> {
     let mut body = Body(body);
     let flags = body.u8()?;
-    if flags >> 6 != 0 {
+    if flags >> 7 != 0 {
         return Err(Damage::Invalid("subscription flags"));
     }
     let options = SubscribeOptions {
         qos: qos(flags & 3)?,
         no_local: flags & 4 != 0,
         retain_as_published: flags & 8 != 0,
-        retain_handling: match flags >> 4 {
+        retain_handling: match flags >> 4 & 3 {
             0 => RetainHandling::SendAtSubscribe,
             1 => RetainHandling::SendIfNew,
             2 => RetainHandling::DoNotSend,
             _ => return Err(Damage::Invalid("retain handling")),
         },
     };
+    let id = match flags & 64 {
+        0 => None,
+        _ => Some(NonZeroU32::new(body.u32()?).ok_or(Damage::Invalid("subscription identifier"))?),
+    };
     let filter = TopicFilter::new(text(body.rest())?)
         .map_err(|_| Damage::Invalid("topic filter"))?
         .to_owned();
-    Ok((filter, options))
+    Ok((filter, Subscription { options, id }))
 }
 
 pub(crate) fn encode_message(message: &Message) -> Vec<u8> {
@@ -111,27 +119,34 @@ pub(crate) fn decode_message(body: &[u8]) -> Result<Message, Damage> {
 }
 
 pub(crate) fn encode_delivery(delivery: &DeliveryRecord) -> Vec<u8> {
-    let flags =
-        delivery.qos as u8 | u8::from(delivery.retain) << 2 | u8::from(delivery.released) << 3;
-    let mut out = Vec::with_capacity(9);
+    let flags = delivery.qos as u8
+        | u8::from(delivery.retain) << 2
+        | u8::from(delivery.released) << 3
+        | u8::from(delivery.shared) << 4;
+    let mut out = Vec::with_capacity(9 + 4 * delivery.ids.len());
     out.push(flags);
     out.extend_from_slice(&delivery.message.0.to_be_bytes());
+    delivery.ids.iter().for_each(|id| out.extend_from_slice(&id.to_be_bytes()));
     out
 }
 
 pub(crate) fn decode_delivery(body: &[u8]) -> Result<DeliveryRecord, Damage> {
     let mut body = Body(body);
     let flags = body.u8()?;
-    if flags >> 4 != 0 {
+    if flags >> 5 != 0 {
         return Err(Damage::Invalid("delivery flags"));
     }
     let message = MessageKey(body.u64()?);
-    body.end()?;
+    let mut ids = Vec::new();
+    while !body.0.is_empty() {
+        ids.push(body.u32()?);
+    }
     let qos = qos(flags & 3)?;
     if qos == QoS::AtMostOnce {
         return Err(Damage::Invalid("quality of service of a delivery"));
     }
-    Ok(DeliveryRecord { message, qos, retain: flags & 4 != 0, released: flags & 8 != 0 })
+    let (retain, released, shared) = (flags & 4 != 0, flags & 8 != 0, flags & 16 != 0);
+    Ok(DeliveryRecord { message, qos, retain, released, shared, ids })
 }
 
 fn qos(bits: u8) -> Result<QoS, Damage> {
@@ -213,13 +228,15 @@ mod tests {
 
     #[test]
     fn every_subscription_option_comes_back() {
-        for bits in 0..0x40_u8 {
-            let body = [&[bits][..], b"a/+/#"].concat();
-            let Ok((filter, options)) = decode_subscription(&body) else {
-                assert!(bits & 3 == 3 || bits >> 4 == 3, "{bits:#x} is a valid combination");
+        for bits in 0..0x80_u8 {
+            let id: &[u8] = if bits & 0x40 == 0 { &[] } else { &[0, 0, 1, 2] };
+            let body = [&[bits][..], id, b"a/+/#"].concat();
+            let Ok((filter, subscription)) = decode_subscription(&body) else {
+                assert!(bits & 3 == 3 || bits >> 4 & 3 == 3, "{bits:#x} is a valid combination");
                 continue;
             };
-            assert_eq!(encode_subscription(filter.as_str(), options), body);
+            assert_eq!(subscription.id.map(NonZeroU32::get), (bits & 0x40 != 0).then_some(0x102));
+            assert_eq!(encode_subscription(filter.as_str(), subscription), body);
         }
     }
 
@@ -228,6 +245,18 @@ mod tests {
         assert!(decode_delivery(&[0, 0, 0, 0, 0, 0, 0, 0, 1]).is_err());
         assert!(decode_delivery(&[1, 0, 0, 0, 0, 0, 0, 0, 1]).is_ok());
         assert!(decode_delivery(&[1, 0, 0, 0, 0, 0, 0, 0, 1, 0]).is_err());
+    }
+
+    /// Entries that were written before there were identifiers are read as they were.
+    #[test]
+    fn a_queue_entry_ends_with_its_subscription_identifiers() {
+        let plain = decode_delivery(&[1, 0, 0, 0, 0, 0, 0, 0, 1]).expect("an entry");
+        assert!(plain.ids.is_empty() && !plain.shared);
+        let ids: Vec<u32> = (1..=900).collect();
+        let full = DeliveryRecord { ids, shared: true, ..plain };
+        let body = encode_delivery(&full);
+        assert!(body.len() <= super::super::CHUNK, "{} bytes fit one piece", body.len());
+        assert_eq!(decode_delivery(&body), Ok(full));
     }
 
     proptest! {
@@ -240,8 +269,8 @@ mod tests {
             if let Ok(value) = decode_session(&body) {
                 prop_assert_eq!(encode_session(&value), body.clone());
             }
-            if let Ok((filter, options)) = decode_subscription(&body) {
-                prop_assert_eq!(encode_subscription(filter.as_str(), options), body.clone());
+            if let Ok((filter, subscription)) = decode_subscription(&body) {
+                prop_assert_eq!(encode_subscription(filter.as_str(), subscription), body.clone());
             }
             if let Ok(value) = decode_message(&body) {
                 prop_assert_eq!(encode_message(&value), body.clone());

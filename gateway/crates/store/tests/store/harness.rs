@@ -2,9 +2,10 @@
 
 mod model;
 
+use std::num::NonZeroU32;
 use std::{path::Path, sync::Arc};
 
-use broker::durable::{DeliveryRecord, MessageKey, Op, SessionKey, SessionRecord};
+use broker::durable::{DeliveryRecord, MessageKey, Op, SessionKey, SessionRecord, Subscription};
 use broker::{Message, Timestamp};
 pub(crate) use model::Model;
 use mqtt::{
@@ -83,7 +84,9 @@ pub(crate) fn put_subscription(session: u32, text: &str, qos: QoS) -> Op {
         retain_as_published: qos == QoS::ExactlyOnce,
         retain_handling: RetainHandling::SendIfNew,
     };
-    Op::PutSubscription { session: SessionKey(session), filter: filter(text), options }
+    let id = NonZeroU32::new(session);
+    let subscription = Subscription { options, id };
+    Op::PutSubscription { session: SessionKey(session), filter: filter(text), subscription }
 }
 
 pub(crate) fn remove_subscription(session: u32, text: &str) -> Op {
@@ -104,6 +107,8 @@ pub(crate) fn put_delivery(session: u32, sequence: u64, message: u64, released: 
         qos: QoS::ExactlyOnce,
         retain: sequence.is_multiple_of(2),
         released,
+        shared: released,
+        ids: (1..=u32::try_from(sequence % 3).unwrap_or(0)).collect(),
     };
     Op::PutDelivery { session: SessionKey(session), sequence, delivery }
 }

@@ -3,15 +3,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use broker::Message;
 use broker::durable::{
     DeliveryRecord, MessageKey, Op, SessionKey, SessionRecord, Snapshot, StoredSession,
+    Subscription,
 };
-use mqtt::{PacketId, SubscribeOptions, TopicFilterBuf, TopicNameBuf};
+use mqtt::{PacketId, TopicFilterBuf, TopicNameBuf};
 use portcullis_store::{Dropped, Incident, Loaded};
 
 /// What a store is, said with maps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     sessions: BTreeMap<SessionKey, SessionRecord>,
-    subscriptions: BTreeMap<(SessionKey, String), (TopicFilterBuf, SubscribeOptions)>,
+    subscriptions: BTreeMap<(SessionKey, String), (TopicFilterBuf, Subscription)>,
     messages: BTreeMap<MessageKey, Arc<Message>>,
     deliveries: BTreeMap<(SessionKey, u64), DeliveryRecord>,
     received: BTreeMap<(SessionKey, PacketId), ()>,
@@ -43,9 +44,9 @@ impl Model {
                 self.deliveries.retain(|(owner, _), _| *owner != session);
                 self.received.retain(|(owner, _), ()| *owner != session);
             }
-            Op::PutSubscription { session, filter, options } => {
+            Op::PutSubscription { session, filter, subscription } => {
                 let key = (session, filter.as_str().to_owned());
-                self.subscriptions.insert(key, (filter, options));
+                self.subscriptions.insert(key, (filter, subscription));
             }
             Op::RemoveSubscription { session, filter } => {
                 self.subscriptions.remove(&(session, filter.as_str().to_owned()));
