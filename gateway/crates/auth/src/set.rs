@@ -84,6 +84,17 @@ impl PermissionSet {
         }
     }
 
+    /// May the client give the gateway an order by publishing this? As
+    /// [`check_publish`](Self::check_publish), but that everything is allowed which no rule names
+    /// does not count.
+    pub fn check_control(&self, who: &Identity, topic: &str, qos: QoS, retain: bool) -> Decision {
+        let found = self.publish.first(topic, who);
+        if found.rule.is_none() && self.stated.fallback == Fallback::Allow {
+            return deny(found, DenyCause::NoRule);
+        }
+        self.check_publish(who, topic, qos, retain)
+    }
+
     /// May the client subscribe to this filter? Of a shared subscription the inner filter counts.
     ///
     /// The first rule for subscribing that matches every topic of the filter decides. A deny rule

@@ -16,6 +16,7 @@ mod availability;
 mod broker;
 mod client;
 mod connect;
+mod control;
 mod deliver;
 mod disconnect;
 pub mod durable;

@@ -44,6 +44,9 @@ impl Broker {
                 ));
             }
         }
+        if crate::control::is_order(topic) {
+            return Ok(self.control(now, session, publish, topic, answer));
+        }
         let remembered = client
             .online
             .as_ref()
@@ -62,13 +65,13 @@ impl Broker {
                 Right::GrantedOnce => self.route(topic.as_str()),
                 Right::Unknown(question) => return Ok(Flow::Ask(question)),
                 Right::Denied => {
-                    self.refuse(session, publish, ReasonCode::NotAuthorized);
+                    self.answer(session, publish, ReasonCode::NotAuthorized);
                     return Ok(Flow::Continue);
                 }
             },
         };
         if !self.is_well_formed(publish) {
-            self.refuse(session, publish, ReasonCode::PayloadFormatInvalid);
+            self.answer(session, publish, ReasonCode::PayloadFormatInvalid);
             return Ok(Flow::Continue);
         }
         self.stats.count_publish(publish);
@@ -129,7 +132,7 @@ impl Broker {
             });
         }
         if publish.retain && !self.retain(&mut publication) {
-            self.refuse(session, publish, ReasonCode::QuotaExceeded);
+            self.answer(session, publish, ReasonCode::QuotaExceeded);
             return;
         }
         self.fan_out(now, &mut publication, route);
@@ -194,16 +197,16 @@ impl Broker {
         count <= self.settings.max_retained_messages && weight <= self.settings.max_retained_bytes
     }
 
-    /// Answers a publish that is not passed on. 3.1.1 has no way to say so: there the
+    /// Answers a publish that is not passed on. 3.1.1 has no way to say why: there the
     /// message is dropped and acknowledged (3.1.1, 3.3.5.2).
-    fn refuse(&mut self, session: u32, publish: &Publish<'_>, code: ReasonCode) {
+    pub(crate) fn answer(&mut self, session: u32, publish: &Publish<'_>, code: ReasonCode) {
         self.stats.count_publish(publish);
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(packet_id) = publish.packet_id else { return };
         let kind = match publish.qos {
             QoS::ExactlyOnce => {
-                // Without a refusal in its vocabulary a 3.1.1 client goes on to PUBREL.
-                if !client.version.is_v5() {
+                // Whoever hears of no error goes on to PUBREL.
+                if !code.is_error() || !client.version.is_v5() {
                     client.inbound.receive(packet_id);
                 }
                 AckKind::PubRec
