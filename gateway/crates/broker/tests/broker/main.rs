@@ -2,6 +2,11 @@
 //! `script`) and by random devices (`simulation`).
 
 #[cfg(test)]
+#[path = "../checks/mod.rs"]
+mod checks;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod device;
 #[cfg(test)]
 mod model;

@@ -241,7 +241,7 @@ impl Model {
     /// What was on disk comes back. Some entries may be damaged, and where the rest stands there
     /// may be a gap of any size.
     fn restart(&mut self, source: &mut Source<'_>) -> &'static str {
-        let lost = source.byte();
+        let lost = source.below(256);
         let gap = [0, 0, 0, 1, 2, 65_533, 65_534, 65_535, 70_000][source.below(9)];
         let mut number = 0;
         self.entries.retain(|entry| {
