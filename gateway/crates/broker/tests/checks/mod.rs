@@ -8,6 +8,7 @@ mod packets;
 mod play;
 mod settings;
 #[path = "../../../session/tests/checks/source.rs"]
+#[allow(dead_code, reason = "a session asks it for more")]
 mod source;
 
 use source::Source;
