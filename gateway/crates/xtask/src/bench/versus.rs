@@ -1,4 +1,5 @@
-//! The same load on Mosquitto and on the gateway: small messages from one publisher to one subscriber.
+//! The same loads on Mosquitto and on the gateway: small messages from one to one, from many to one and from
+//! one to many.
 //!
 //! The runs alternate between the brokers, so that what else the machine does falls on both. The gateway
 //! authenticates by password and checks rules for each message; Mosquitto checks nothing.
@@ -16,6 +17,36 @@ use crate::{extensions, root::Root};
 
 const USAGE: &str =
     "usage: cargo xtask bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]";
+
+/// Who sends to whom.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    OneToOne,
+    /// 100 publishers, each with its topic, and one subscriber for all.
+    ManyToOne,
+    /// One publisher and 100 subscribers.
+    OneToMany,
+}
+
+impl Shape {
+    const ALL: [Self; 3] = [Self::OneToOne, Self::ManyToOne, Self::OneToMany];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::OneToOne => "1->1",
+            Self::ManyToOne => "100->1",
+            Self::OneToMany => "1->100",
+        }
+    }
+
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::OneToOne => &["p2p", "--pubs", "1"],
+            Self::ManyToOne => &["fanin", "--pubs", "100"],
+            Self::OneToMany => &["fanout", "--subs", "100"],
+        }
+    }
+}
 
 /// What to run, and how often.
 #[derive(Debug)]
@@ -63,13 +94,16 @@ pub(super) fn run(root: &Root, options: &Options) -> Result<(), Failure> {
     let gateway = Broker::gateway(root, &program, &components)?;
     let mosquitto = Broker::mosquitto(root, gateway.authority())?;
     let mut report = Report::default();
-    for transport in [Transport::Tcp, Transport::Tls] {
-        for qos in ["0", "1"] {
-            for _ in 0..options.repeats {
-                for broker in [&mosquitto, &gateway] {
-                    let sample = measure(options, broker, transport, qos)?;
-                    println!("{transport} QoS {qos} {}: {sample}", broker.name());
-                    report.add(format!("{transport} QoS {qos}"), broker.name(), sample);
+    for shape in Shape::ALL {
+        for transport in [Transport::Tcp, Transport::Tls] {
+            for qos in ["0", "1", "2"] {
+                let case = format!("{} {transport} QoS {qos}", shape.name());
+                for _ in 0..options.repeats {
+                    for broker in [&mosquitto, &gateway] {
+                        let sample = measure(options, broker, shape, transport, qos)?;
+                        println!("{case} {}: {sample}", broker.name());
+                        report.add(case.clone(), broker.name(), sample);
+                    }
                 }
             }
         }
@@ -81,11 +115,12 @@ pub(super) fn run(root: &Root, options: &Options) -> Result<(), Failure> {
 fn measure(
     options: &Options,
     broker: &Broker,
+    shape: Shape,
     transport: Transport,
     qos: &str,
 ) -> Result<Sample, Failure> {
     let mut mqload = Command::new(&options.mqload);
-    mqload.args(["p2p", "--pubs", "1", "--size", "64", "--qos", qos, "--warmup", "1"]);
+    mqload.args(shape.arguments()).args(["--size", "64", "--qos", qos, "--warmup", "1"]);
     mqload.args(["--secs", &options.seconds.to_string()]);
     mqload.args(["--pid", &broker.pid().to_string(), "--url", &broker.url(transport)]);
     mqload.args(["--username", USER, "--password", PASSWORD]);
