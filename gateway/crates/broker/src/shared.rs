@@ -25,9 +25,15 @@ enum Readiness {
 impl Broker {
     /// The member whose turn it is, among those that can take the message best.
     pub(crate) fn choose<'r>(&mut self, share: &'r Share) -> Option<&'r Target> {
+        let members = self.in_turn(share);
+        self.readiest(members).map(|(_, target)| target)
+    }
+
+    /// The members of a group, beginning with another one each time.
+    fn in_turn<'r>(&mut self, share: &'r Share) -> impl Iterator<Item = &'r Target> + use<'r> {
         let turn = self.subscriptions.groups.next_turn(share.group);
         let (before, from) = share.members.split_at(turn % share.members.len().max(1));
-        self.readiest(from.iter().chain(before)).map(|(_, target)| target)
+        from.iter().chain(before)
     }
 
     /// The first of those that can take a message best.
@@ -69,7 +75,7 @@ impl Broker {
     pub(crate) fn hand_over(&mut self, now: Timestamp, session: u32) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let sequences: Vec<u64> =
-            client.outbound.iter_mut().filter(|d| may_move(d)).map(|d| d.sequence).collect();
+            client.outbound.iter_mut().filter(|d| may_move(d, now)).map(|d| d.sequence).collect();
         for sequence in sequences {
             let Some(client) = self.clients.get_mut(session as usize) else { return };
             let Some(delivery) = client.outbound.get_mut(sequence) else { continue };
@@ -77,7 +83,7 @@ impl Broker {
             let Some((message, group)) = moving(delivery) else { continue };
             let (route, share) = self.share(&message, &group);
             let Some(share) = share.and_then(|at| route.shares.get(at)) else { continue };
-            let others = share.members.iter().filter(|target| {
+            let others = self.in_turn(share).filter(|target| {
                 let other = self.clients.get(target.session as usize);
                 target.session != session && (!stored || other.is_some_and(|c| c.is_durable()))
             });
@@ -99,7 +105,8 @@ impl Broker {
     /// A session is over: what it was to get as a member of a group goes to another member,
     /// there or not. What nobody else may get is over too.
     pub(crate) fn bequeath(&mut self, now: Timestamp, delivery: &Delivery<Tag>) {
-        if let Some((message, group)) = Some(delivery).filter(|d| may_move(d)).and_then(moving) {
+        if let Some((message, group)) = Some(delivery).filter(|d| may_move(d, now)).and_then(moving)
+        {
             let (route, share) = self.share(&message, &group);
             let share = share.and_then(|at| route.shares.get(at));
             if let Some(target) = share.and_then(|share| self.choose(share)) {
@@ -135,9 +142,11 @@ impl Broker {
 }
 
 /// Whether a delivery may go to another member of its group. QoS 2 that was sent may not: the
-/// first may have it (MQTT-4.8.2-5).
-fn may_move(delivery: &Delivery<Tag>) -> bool {
-    delivery.tag.is_shared() && (delivery.qos == QoS::AtLeastOnce || !delivery.was_sent())
+/// first may have it (MQTT-4.8.2-5). Nor may what has expired.
+fn may_move(delivery: &Delivery<Tag>, now: Timestamp) -> bool {
+    delivery.tag.is_shared()
+        && (delivery.qos == QoS::AtLeastOnce || !delivery.was_sent())
+        && delivery.message.as_ref().is_some_and(|message| !message.expired(now))
 }
 
 /// The message of a delivery and the filter of its group.
