@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::TopicError;
 use crate::limits::STRING_MAX;
-use crate::topic::{TopicName, levels};
+use crate::topic::{TopicName, level_count, levels};
 
 /// What a shared subscription starts with (4.8.2).
 const SHARE_PREFIX: &str = "$share/";
@@ -54,6 +54,11 @@ impl<'a> TopicFilter<'a> {
     /// The filter that topics are matched with: without `$share/group/`.
     pub fn matcher(self) -> &'a str {
         matcher_of(self.0).unwrap_or(self.0)
+    }
+
+    /// Levels of [`matcher`](Self::matcher), 1 or more: `$share/group/` does not count.
+    pub fn level_count(self) -> usize {
+        level_count(self.matcher())
     }
 
     /// Whether more than one topic can match.
@@ -253,6 +258,7 @@ mod tests {
         assert_eq!(shared.share_group(), Some("consumers"));
         assert_eq!(shared.matcher(), "a/+/#");
         assert!(shared.has_wildcards());
+        assert_eq!((shared.level_count(), filter("a/+/#").level_count()), (3, 3));
         let rooted = filter("$share/g//a");
         assert_eq!((rooted.share_group(), rooted.matcher()), (Some("g"), "/a"));
         let plain = filter("$shared/g/a");

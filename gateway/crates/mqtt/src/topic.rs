@@ -35,6 +35,11 @@ impl<'a> TopicName<'a> {
         self.0.starts_with('$')
     }
 
+    /// Levels, 1 or more.
+    pub fn level_count(self) -> usize {
+        level_count(self.0)
+    }
+
     /// A copy that lives on its own.
     pub fn to_owned(self) -> TopicNameBuf {
         TopicNameBuf(Arc::from(self.0))
@@ -77,6 +82,11 @@ fn has_forbidden(bytes: &[u8]) -> bool {
 /// The levels of a topic name or filter: what stands between the slashes, empty levels included (4.7.1.1).
 pub fn levels(topic: &str) -> std::str::Split<'_, char> {
     topic.split('/')
+}
+
+/// How many [`levels`] there are, 1 or more.
+pub(crate) fn level_count(topic: &str) -> usize {
+    1 + topic.bytes().filter(|byte| *byte == b'/').count()
 }
 
 /// A topic name that owns its characters; a clone shares them.
@@ -193,5 +203,9 @@ mod tests {
     #[test]
     fn levels_keep_the_empty_ones() {
         assert_eq!(levels("/a//b/").collect::<Vec<_>>(), ["", "a", "", "b", ""]);
+        for topic in ["a", "/", "/a//b/"] {
+            let name = TopicName::new(topic).unwrap();
+            assert_eq!(name.level_count(), levels(topic).count(), "{topic}");
+        }
     }
 }

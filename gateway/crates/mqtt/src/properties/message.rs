@@ -58,6 +58,12 @@ impl<'a> MessageProperties<'a> {
         value.is_some_and(|mut value| value.u8("") == Ok(1))
     }
 
+    /// Whether `payload` is what the payload format indicator says: anything, or UTF-8 text
+    /// (MQTT-3.3.2-6; text may contain U+0000). What is not is answered with 0x99.
+    pub fn admits(self, payload: &[u8]) -> bool {
+        !self.payload_format_utf8() || std::str::from_utf8(payload).is_ok()
+    }
+
     /// Content type (3.3.2.3.9).
     pub fn content_type(self) -> Option<&'a str> {
         self.find(PropertyId::ContentType)?.utf8("").ok()

@@ -23,6 +23,11 @@ impl<'a> UserProperties<'a> {
             .filter_map(|(_, mut value, _)| Some((value.utf8("").ok()?, value.utf8("").ok()?)))
     }
 
+    /// How many there are.
+    pub fn count(self) -> usize {
+        Checked::new(self.section).filter(|(id, ..)| *id == PropertyId::UserProperty).count()
+    }
+
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
         self.iter().next().is_none()
@@ -89,5 +94,6 @@ mod tests {
         }
         assert!(user.push("nul", "\0").is_err());
         assert_eq!(user.as_ref().iter().collect::<Vec<_>>(), [("b", "1"), ("a", "2"), ("b", "3")]);
+        assert_eq!((user.as_ref().count(), UserProperties::default().count()), (3, 0));
     }
 }
