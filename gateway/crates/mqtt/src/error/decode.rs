@@ -157,8 +157,6 @@ impl DecodeError {
                 ReasonCode::UnsupportedProtocolVersion
             }
             Self::Value { reason, .. } => *reason,
-            Self::Topic { .. } => ReasonCode::TopicNameInvalid,
-            Self::Filter { .. } => ReasonCode::TopicFilterInvalid,
             Self::NotConnect { .. }
             | Self::ConnectAgain
             | Self::PacketIdZero { .. }
@@ -178,6 +176,9 @@ impl DecodeError {
             | Self::TrailingBytes { .. }
             | Self::Utf8 { .. }
             | Self::NulCharacter { .. }
+            // 0x8F and 0x90 are for topics that are correctly formed (3.14.2.1).
+            | Self::Topic { .. }
+            | Self::Filter { .. }
             | Self::PropertyUnknown { .. }
             | Self::PropertyNotAllowed { .. } => ReasonCode::MalformedPacket,
         }
