@@ -46,6 +46,14 @@ impl Broker {
         session: u32,
         disconnect: &Disconnect<'_>,
     ) -> Result<Flow, Closing> {
+        if !disconnect.is_for_clients() {
+            let why = format!(
+                "the client sent DISCONNECT as only a server may, with {} ({:#04x}) (MQTT-3.14.2-1)",
+                disconnect.code,
+                disconnect.code.as_u8()
+            );
+            return Err(Closing::new(ReasonCode::ProtocolError, why));
+        }
         let max_expiry = self.settings.max_session_expiry;
         let Some(client) = self.clients.get_mut(session as usize) else { return Ok(Flow::Closed) };
         if let Some(expiry) = disconnect.session_expiry {

@@ -49,6 +49,12 @@ impl<'a> Disconnect<'a> {
         sink::encode(self, version, out)
     }
 
+    /// Whether a client may send it: some codes (table 3-13) and the server reference (3.14.2.2.5)
+    /// are the server's alone.
+    pub fn is_for_clients(&self) -> bool {
+        self.server_reference.is_none() && is_for_clients(self.code)
+    }
+
     pub(crate) fn decode(version: Version, body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let mut disconnect = Self::default();
@@ -110,6 +116,28 @@ pub(super) const fn allows(code: ReasonCode) -> bool {
     )
 }
 
+/// The codes of table 3-13 that a client may send.
+const fn is_for_clients(code: ReasonCode) -> bool {
+    use ReasonCode as Code;
+    matches!(
+        code,
+        Code::Success
+            | Code::DisconnectWithWillMessage
+            | Code::UnspecifiedError
+            | Code::MalformedPacket
+            | Code::ProtocolError
+            | Code::ImplementationSpecificError
+            | Code::TopicNameInvalid
+            | Code::ReceiveMaximumExceeded
+            | Code::TopicAliasInvalid
+            | Code::PacketTooLarge
+            | Code::MessageRateTooHigh
+            | Code::QuotaExceeded
+            | Code::AdministrativeAction
+            | Code::PayloadFormatInvalid
+    )
+}
+
 impl Body for Disconnect<'_> {
     fn first_byte(&self) -> u8 {
         KIND.first_byte()
@@ -150,5 +178,17 @@ mod tests {
         assert!(Disconnect::decode(Version::V3_1_1, &[0]).is_err());
         let error = Disconnect::decode(Version::V5, &[0x86]).unwrap_err();
         assert_eq!(error.statement(), "MQTT-3.14.2-1");
+    }
+
+    #[test]
+    fn mqtt_3_14_2_1_some_codes_are_the_servers_alone() {
+        let codes = ReasonCode::ALL.iter().copied().filter(|code| KIND.allows(*code));
+        let (client, server): (Vec<_>, Vec<_>) =
+            codes.partition(|code| Disconnect::new(*code).is_for_clients());
+        // Table 3-13, and 0x8C, which only table 2-6 gives to DISCONNECT.
+        assert_eq!((client.len(), server.len()), (14, 15 + 1), "{client:?} {server:?}");
+        assert!(server.contains(&ReasonCode::SessionTakenOver), "{server:?}");
+        let moved = Disconnect { server_reference: Some("other"), ..Disconnect::default() };
+        assert!(!moved.is_for_clients());
     }
 }
