@@ -16,6 +16,9 @@ use crate::visitor::{Admittance, Visitor};
 /// may reasonably be long.
 const CONNECT_BYTES_MAX: u32 = 128 * 1024;
 
+/// Bytes of a CONNECT that end behind its protocol level, at most.
+const CONNECT_HEAD: usize = mqtt::limits::FIXED_HEADER_MAX + 7;
+
 /// A client that is in.
 pub(crate) struct Greeting {
     pub(crate) link: Link<Stream>,
@@ -45,6 +48,11 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
     };
     if let Err(error) = read {
         turned_away(&error.to_string());
+        if let NoConnect::Broken(DecodeError::PacketTooLarge { .. }) = error {
+            // It is refused by its length, and whether it is MQTT 5, which is to be told, comes behind that.
+            let head = receive(&mut stream, limit, CONNECT_HEAD, &mut bytes);
+            let _ = tokio::time::timeout(FAREWELL, head).await;
+        }
         if let NoConnect::Broken(error) = error
             && let Some((version, code)) = broker::answer_to_broken_connect(&bytes, &error)
         {
@@ -106,16 +114,26 @@ async fn read_packet(
             Ok(Decoded::Incomplete { missing }) => missing,
             Err(error) => return Err(NoConnect::Broken(error)),
         };
-        let wanted = bytes.len().saturating_add(missing);
-        while bytes.len() < wanted {
-            let keep = |piece: &[u8]| bytes.extend_from_slice(piece);
-            match stream.receive(limit as usize, keep).await {
-                Ok(0) => return Err(NoConnect::Closed),
-                Ok(_) => {}
-                Err(error) => return Err(NoConnect::Socket(error)),
-            }
+        receive(stream, limit, bytes.len().saturating_add(missing), bytes).await?;
+    }
+}
+
+/// Reads until there are `wanted` bytes.
+async fn receive(
+    stream: &mut Stream,
+    limit: u32,
+    wanted: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<(), NoConnect> {
+    while bytes.len() < wanted {
+        let keep = |piece: &[u8]| bytes.extend_from_slice(piece);
+        match stream.receive(limit as usize, keep).await {
+            Ok(0) => return Err(NoConnect::Closed),
+            Ok(_) => {}
+            Err(error) => return Err(NoConnect::Socket(error)),
         }
     }
+    Ok(())
 }
 
 /// Sends a CONNACK that refuses, and closes once the peer has had the time to read it.

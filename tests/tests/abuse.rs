@@ -77,10 +77,27 @@ fn what_is_not_mqtt_is_cut_off() {
                 assert!(wire.closes_within(PROMPT), "{what} is not cut off");
             }
         }
+        // A CONNECT of 256 MiB again, but of MQTT 5, and in two pieces.
+        for mut wire in [gateway.plain(), gateway.tls()] {
+            wire.write_all(&[0x10, 0xFF, 0xFF]).expect("the gateway reads");
+            thread::sleep(Duration::from_millis(50));
+            wire.write_all(&[0xFF, 0x7F, 0]).expect("the gateway reads");
+            thread::sleep(Duration::from_millis(50));
+            wire.write_all(b"\x04MQTT\x05\x02\0\x0A").expect("the gateway reads");
+            let mut said = [0; 5];
+            wire.read_exact(&mut said).expect("a CONNACK");
+            assert_eq!(said, [0x20, 3, 0, 0x95, 0]);
+            assert!(wire.closes_within(PROMPT));
+        }
         // Code 1 to a level that is not spoken (3.1.1, 3.1.2.2); 5.0 has 0x84.
-        for (level, answer) in [(3, &[0x20, 2, 0, 1][..]), (6, &[0x20, 3, 0, 0x84, 0])] {
+        // An unknown one is answered as the form of its CONNECT, with or without properties, asks.
+        let old = [&[0x20, 2, 0, 1][..], &[0, 0]];
+        let new = [&[0x20, 3, 0, 0x84, 0][..], &[0, 0, 0]];
+        for (level, [answer, rest]) in [(3, old), (6, old), (6, new)] {
             for mut wire in [gateway.plain(), gateway.tls()] {
-                let connect = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', level, 2, 0, 10, 0, 0];
+                let begin = [0, 4, b'M', b'Q', b'T', b'T', level, 2, 0, 10];
+                let length = (begin.len() + rest.len()) as u8;
+                let connect = [&[0x10, length][..], &begin, rest].concat();
                 wire.write_all(&connect).expect("the gateway reads");
                 let mut said = vec![0; answer.len()];
                 wire.read_exact(&mut said).expect("a CONNACK");
@@ -97,7 +114,7 @@ fn a_client_that_breaks_the_rules_is_told_and_cut_off() {
         ("a second CONNECT", CONNECT, ReasonCode::ProtocolError),
         ("QoS 3", &[0x36, 6, 0, 1, b'a', 0, 1, 0], ReasonCode::MalformedPacket),
         ("a topic that is not UTF-8", &[0x30, 5, 0, 1, 0xFF, 0, b'x'], ReasonCode::MalformedPacket),
-        ("a topic with a wildcard", &[0x30, 5, 0, 1, b'#', 0, b'x'], ReasonCode::TopicNameInvalid),
+        ("a topic with a wildcard", &[0x30, 5, 0, 1, b'#', 0, b'x'], ReasonCode::MalformedPacket),
         ("SUBSCRIBE to nothing", &[0x82, 3, 0, 1, 0], ReasonCode::ProtocolError),
         ("SUBSCRIBE with flags 0", &[0x80, 7, 0, 1, 0, 0, 1, b'a', 0], ReasonCode::MalformedPacket),
         ("a packet from the server", &[0xD0, 0], ReasonCode::ProtocolError),

@@ -1,7 +1,12 @@
-use mqtt::{ConnAck, ConnAckProperties, DecodeError, Packet, ReasonCode, Version};
+use mqtt::{
+    ConnAck, ConnAckProperties, DecodeError, Decoded, Decoder, Packet, ReasonCode, Version, limits,
+};
 
 /// The last protocol level that understands the CONNACK of MQTT 3.1.1.
 const OLD_LEVEL_MAX: u8 = 4;
+
+/// The protocol level of MQTT 5.
+const LEVEL_5: u8 = Version::V5.level();
 
 /// How a CONNECT of MQTT 5 goes on behind its fixed header.
 const BEGINS_MQTT_5: &[u8] = b"\0\x04MQTT\x05";
@@ -15,8 +20,7 @@ pub fn answer_to_broken_connect(
     error: &DecodeError,
 ) -> Option<(Version, ReasonCode)> {
     let version = match error {
-        DecodeError::ProtocolLevel { level } if *level <= OLD_LEVEL_MAX => Version::V3_1_1,
-        DecodeError::ProtocolLevel { .. } => Version::V5,
+        DecodeError::ProtocolLevel { level } => form_of(bytes, *level),
         _ if claims_mqtt_5(bytes) => Version::V5,
         _ => return None,
     };
@@ -24,10 +28,30 @@ pub fn answer_to_broken_connect(
 }
 
 fn claims_mqtt_5(bytes: &[u8]) -> bool {
-    let behind_type = bytes.get(1..).unwrap_or_default();
-    let length = behind_type.iter().take(4).position(|byte| byte & 0x80 == 0);
-    let body = length.and_then(|last| behind_type.get(last + 1..));
+    let body = behind_length(bytes).and_then(|at| bytes.get(at..));
     body.is_some_and(|body| body.starts_with(BEGINS_MQTT_5))
+}
+
+/// The version whose CONNACK a peer of an unknown level expects. 3.1.1 demands return code 1 for any level but its
+/// own, 5.0 suggests 0x84, and their CONNACKs differ in length; so what counts is the form of the CONNECT: whether
+/// it would be one of MQTT 5 if its level said so.
+fn form_of(bytes: &[u8], level: u8) -> Version {
+    let mut as_5 = bytes.to_vec();
+    let at = behind_length(bytes).map(|at| at + BEGINS_MQTT_5.len() - 1);
+    match at.and_then(|at| as_5.get_mut(at)) {
+        Some(byte) if level > OLD_LEVEL_MAX => *byte = LEVEL_5,
+        _ => return Version::V3_1_1,
+    }
+    match Decoder::new(u32::MAX).decode(&as_5) {
+        Ok(Decoded::Packet { .. }) => Version::V5,
+        Ok(Decoded::Incomplete { .. }) | Err(_) => Version::V3_1_1,
+    }
+}
+
+/// Where the body of the packet begins.
+fn behind_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.iter().skip(1).take(limits::VARINT_BYTES_MAX);
+    Some(2 + length.into_iter().position(|byte| byte & 0x80 == 0)?)
 }
 
 /// The CONNACK that refuses with `code`, or with the least that CONNACK can say where it cannot carry that.
@@ -47,8 +71,6 @@ pub fn refusal(version: Version, code: ReasonCode) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use mqtt::Decoder;
-
     use super::*;
 
     fn answer(bytes: &[u8]) -> Option<(Version, ReasonCode)> {
@@ -63,14 +85,26 @@ mod tests {
         let mut old = reserved_flag;
         old[8] = 4;
         assert_eq!(answer(&old), None, "3.1.1 has no code for it");
-        let mut unknown = reserved_flag;
-        unknown[8] = 6;
-        let unsupported = ReasonCode::UnsupportedProtocolVersion;
-        assert_eq!(answer(&unknown), Some((Version::V5, unsupported)));
         let mut other = reserved_flag;
         other[4] = b'H';
         assert_eq!(answer(&other), None, "another protocol");
         assert_eq!(answer(&[0x30, 0]), None, "no CONNECT");
+    }
+
+    #[test]
+    fn mqtt_3_1_2_2_an_unknown_level_is_answered_in_the_form_that_its_connect_has() {
+        let unsupported = ReasonCode::UnsupportedProtocolVersion;
+        for level in (0..=u8::MAX).filter(|level| ![4, 5].contains(level)) {
+            let old = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', level, 2, 0, 10, 0, 1, b'a'];
+            assert_eq!(answer(&old), Some((Version::V3_1_1, unsupported)), "{level}");
+            let new = [0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', level, 2, 0, 10, 0, 0, 1, b'a'];
+            let version = if level < 4 { Version::V3_1_1 } else { Version::V5 };
+            assert_eq!(answer(&new), Some((version, unsupported)), "{level}");
+        }
+        let mut older = *b"\x10\x0F\0\x06MQIsdp\x03\x02\0\x0A\0\x01a";
+        assert_eq!(answer(&older), Some((Version::V3_1_1, unsupported)));
+        older[10] = 9;
+        assert_eq!(answer(&older), Some((Version::V3_1_1, unsupported)));
     }
 
     #[test]
