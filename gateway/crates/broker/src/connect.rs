@@ -56,7 +56,9 @@ impl Broker {
             principal: Arc::clone(&admission.principal),
             attributes: admission.attributes.clone(),
         };
-        if let Err(closing) = self.check_connect(connect) {
+        if let Err(closing) =
+            self.check_connect(connect).and_then(|()| self.check_greeting(&admission))
+        {
             return Admitted::Refused(closing);
         }
         match self.check_will(&admission, &identity) {
@@ -96,7 +98,7 @@ impl Broker {
             None => self.new_session(identity.clone(), connect.version),
         };
         let written = self.attach(now, session, &admission, identity, expiry_seconds);
-        self.greet(session, &admission, expiry_seconds, resumed.is_some(), written);
+        self.greet(session, &admission, resumed.is_some(), written);
         self.set_alarm(session);
         self.pump(now, session);
         Admitted::Accepted(Conversation { session, link: admission.link })
@@ -268,17 +270,11 @@ impl Broker {
         }
     }
 
-    /// Puts CONNACK into the output; it leaves when what it promises is durable.
-    fn greet(
-        &mut self,
-        session: u32,
-        admission: &Admission<'_>,
-        expiry_seconds: u32,
-        session_present: bool,
-        written: Option<Lsn>,
-    ) {
+    /// CONNACK of a client that is let in.
+    fn connack<'a>(&self, admission: &'a Admission<'_>, session_present: bool) -> Packet<'a> {
         let connect = admission.connect;
         let keep_alive = self.keep_alive(connect);
+        let expiry_seconds = self.session_expiry(connect);
         let asked_expiry = connect.properties.session_expiry.unwrap_or(0);
         let properties = ConnAckProperties {
             session_expiry: (asked_expiry != expiry_seconds).then_some(expiry_seconds),
@@ -286,11 +282,37 @@ impl Broker {
             server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
             ..self.announced()
         };
-        let connack = Packet::ConnAck(Box::new(ConnAck {
-            session_present,
-            code: ReasonCode::Success,
-            properties,
-        }));
+        let code = ReasonCode::Success;
+        Packet::ConnAck(Box::new(ConnAck { session_present, code, properties }))
+    }
+
+    /// Whether a client accepts packets as large as its CONNACK (MQTT-3.1.2-24). Whoever does
+    /// accepts every acknowledgement of a publish too, and DISCONNECT.
+    fn check_greeting(&self, admission: &Admission<'_>) -> Result<(), Closing> {
+        let connect = admission.connect;
+        let Some(max) = connect.properties.maximum_packet_size else { return Ok(()) };
+        let mut bytes = Vec::new();
+        let written = self.connack(admission, false).encode(connect.version, &mut bytes);
+        if written.is_ok() && bytes.len() <= max as usize {
+            return Ok(());
+        }
+        let why = format!(
+            "CONNACK has {} bytes and the client's Maximum Packet Size is {max} (MQTT-3.1.2-24)",
+            bytes.len()
+        );
+        Err(Closing::new(ReasonCode::PacketTooLarge, why))
+    }
+
+    /// Puts CONNACK into the output; it leaves when what it promises is durable.
+    fn greet(
+        &mut self,
+        session: u32,
+        admission: &Admission<'_>,
+        session_present: bool,
+        written: Option<Lsn>,
+    ) {
+        let connect = admission.connect;
+        let connack = self.connack(admission, session_present);
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let event = Event::Connected {
             client_id: Arc::clone(&client.identity.client_id),

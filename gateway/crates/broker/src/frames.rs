@@ -180,23 +180,29 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Has a packet written with `reason`, or without where the client does not want it or it
-    /// makes the packet too large for it (MQTT-3.4.2-2 and its like).
+    /// makes the packet too large for it (MQTT-3.4.2-2 and its like). False, with nothing
+    /// written, when the packet is too large even so (MQTT-3.1.2-24).
     pub(crate) fn write(
         self,
         reason: Option<&str>,
         outbox: &mut Outbox,
         write: impl Fn(Option<&str>, &mut Vec<u8>) -> Result<(), EncodeError>,
-    ) {
+    ) -> bool {
         let out = outbox.packet_mut();
         let at = out.len();
         let reason = reason.filter(|_| self.wants_reasons);
         if reason.is_some() && write(reason, out).is_ok() && out.len() - at <= self.max_packet_size
         {
-            return;
+            return true;
         }
         out.truncate(at);
         let written = write(None, out);
         debug_assert!(written.is_ok(), "the broker composes what can be written: {written:?}");
+        let fits = out.len() - at <= self.max_packet_size;
+        if !fits {
+            outbox.abandon_packet(at);
+        }
+        fits
     }
 }
 

@@ -84,7 +84,7 @@ impl Broker {
         let packet = SubAck::new(subscribe.packet_id, codes);
         self.answer_when_durable(session, reason, |version, reason, out| {
             SubAck { reason, ..packet.clone() }.encode(version, out)
-        });
+        })?;
         for (message, subscription) in retained {
             self.send_retained(now, session, &message, subscription);
         }
@@ -200,34 +200,46 @@ impl Broker {
             self.subscriptions.remove(filter, session);
         }
         let packet = UnsubAck::new(unsubscribe.packet_id, codes);
-        self.answer_when_durable(session, None, |version, _, out| packet.encode(version, out));
-        Ok(())
+        self.answer_when_durable(session, None, |version, _, out| packet.encode(version, out))
     }
 
     /// Sends a packet when what it promises is on disk. That may have been written for an
-    /// earlier packet, so a durable session waits for all there is.
+    /// earlier packet, so a durable session waits for all there is. A client that does not
+    /// accept a packet so large cannot be answered, and is told that.
     fn answer_when_durable(
         &mut self,
         session: u32,
         reason: Option<&str>,
         write: impl Fn(Version, Option<&str>, &mut Vec<u8>) -> Result<(), EncodeError>,
-    ) {
-        let Some(client) = self.clients.get_mut(session as usize) else { return };
+    ) -> Result<(), Closing> {
+        let Some(client) = self.clients.get_mut(session as usize) else { return Ok(()) };
         let (version, durable) = (client.version, client.key.is_some());
-        let Some(online) = client.online.as_mut() else { return };
+        let Some(online) = client.online.as_mut() else { return Ok(()) };
         let (reader, link) = (online.reader(), online.link);
         let write = |reason: Option<&str>, out: &mut Vec<u8>| write(version, reason, out);
         let lsn = self.journal.last();
         if !durable || self.journal.is_durable(lsn) {
-            reader.write(reason, &mut online.outbox, write);
+            if !reader.write(reason, &mut online.outbox, write) {
+                return Err(too_large(reader.max_packet_size));
+            }
             self.wake(session);
-            return;
+            return Ok(());
         }
         let mut bytes = crate::Outbox::default();
-        reader.write(reason, &mut bytes, write);
+        if !reader.write(reason, &mut bytes, write) {
+            return Err(too_large(reader.max_packet_size));
+        }
         let bytes = bytes.into_bytes();
         self.journal.wait(lsn, Waiter::Packet { session, link, bytes });
+        Ok(())
     }
+}
+
+fn too_large(max: usize) -> Closing {
+    let why = format!(
+        "so many filters in one packet cannot be answered within the client's Maximum Packet Size, {max} (MQTT-3.1.2-24)"
+    );
+    Closing::new(ReasonCode::PacketTooLarge, why)
 }
 
 fn granted(qos: QoS) -> ReasonCode {

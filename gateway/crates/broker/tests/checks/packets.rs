@@ -37,7 +37,7 @@ pub(crate) fn connect<'a>(source: &mut Source<'_>, client_id: &'a str) -> Connec
         Version::V5 => ConnectProperties {
             session_expiry: [None, Some(u32::MAX), Some(5), Some(0)][source.below(4)],
             receive_maximum: [None, Some(1), Some(2), Some(3)][source.below(4)],
-            maximum_packet_size: [None, None, Some(80), Some(100), Some(160)][source.below(5)],
+            maximum_packet_size: [None, None, Some(20), Some(50), Some(120)][source.below(5)],
             topic_alias_maximum: [None, Some(2), Some(1), Some(300)][source.below(4)],
             request_problem_information: choice & 0x80 == 0,
             ..ConnectProperties::default()
