@@ -7,7 +7,7 @@ use std::num::NonZeroU16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// MQTT 3.1, protocol level 3: what 3.1.1 was made from, and treated as 3.1.1 where this crate
-    /// does not say otherwise.
+    /// does not say otherwise. A [`Decoder`](crate::Decoder) accepts it only where it is allowed.
     V3_1,
     /// MQTT 3.1.1, protocol level 4.
     V3_1_1,

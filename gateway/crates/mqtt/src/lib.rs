@@ -1,4 +1,5 @@
-//! Packets, topics and reason codes of MQTT 3.1.1 and MQTT 5.0, in one model.
+//! Packets, topics and reason codes of MQTT 3.1.1 and MQTT 5.0, and of MQTT 3.1 where that is allowed, in
+//! one model.
 //!
 //! The crate is pure: bytes in, values out, and back. It opens nothing, waits for nothing and has no
 //! dependencies. A decoded packet borrows from the bytes that it was decoded from.

@@ -43,7 +43,7 @@ pub enum DecodeError {
     },
     /// CONNECT names another protocol.
     ProtocolName,
-    /// CONNECT names MQTT in a version that is neither 3.1.1 nor 5.0.
+    /// CONNECT names MQTT in a version that is neither 3.1.1 nor 5.0, nor 3.1 where that is allowed.
     ProtocolLevel {
         /// The protocol level; 3 is MQTT 3.1.
         level: u8,
@@ -244,6 +244,9 @@ impl DecodeError {
                 write!(f, "{kind} has the flags {flags:#06b}, which it may not have")
             }
             Self::ProtocolName => write!(f, "CONNECT names a protocol other than MQTT"),
+            Self::ProtocolLevel { level: 3 } => {
+                write!(f, "protocol level 3 (MQTT 3.1, named MQIsdp) is not accepted here")
+            }
             Self::ProtocolLevel { level } => {
                 write!(f, "protocol level {level} is neither 4 (MQTT 3.1.1) nor 5 (MQTT 5.0)")
             }
@@ -335,8 +338,13 @@ mod tests {
 
     #[test]
     fn a_sentence_names_what_was_found_and_ends_with_its_statement() {
-        let error = DecodeError::ProtocolLevel { level: 3 };
-        let words = "protocol level 3 is neither 4 (MQTT 3.1.1) nor 5 (MQTT 5.0) (MQTT-3.1.2-2)";
+        let old = DecodeError::ProtocolLevel { level: 3 }.to_string();
+        assert_eq!(
+            old,
+            "protocol level 3 (MQTT 3.1, named MQIsdp) is not accepted here (MQTT-3.1.2-2)"
+        );
+        let error = DecodeError::ProtocolLevel { level: 6 };
+        let words = "protocol level 6 is neither 4 (MQTT 3.1.1) nor 5 (MQTT 5.0) (MQTT-3.1.2-2)";
         assert_eq!(error.to_string(), words);
         for error in SAMPLES {
             let text = error.to_string();

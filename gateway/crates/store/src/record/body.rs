@@ -298,12 +298,12 @@ mod tests {
 
         #[test]
         fn sessions_come_back(
-            client_id: String, principal: String, v5: bool, expiry_seconds: u32, at: Option<u64>,
+            client_id: String, principal: String, level in 3..=5_u8, expiry_seconds: u32, at: Option<u64>,
         ) {
             let record = SessionRecord {
                 client_id: client_id.into(),
                 principal: principal.into(),
-                version: if v5 { Version::V5 } else { Version::V3_1_1 },
+                version: Version::from_level(level).unwrap(),
                 expiry_seconds,
                 disconnected_at: at.map(Timestamp::from_unix_ms),
             };
