@@ -7,38 +7,120 @@
 )]
 #![allow(clippy::all, reason = "generated from the contract")]
 
-#[cfg(not(any(feature = "authenticator", feature = "authorizer")))]
-wit_bindgen::generate!({
-    path: "../../wit",
-    world: "base",
-    generate_all,
-    pub_export_macro: true,
-    additional_derives: [PartialEq],
-});
+/// Binds the world that `$text` is. The contract does not have a world for every choice of hooks.
+macro_rules! bind {
+    ($text:literal) => {
+        wit_bindgen::generate!({
+            path: "../../wit",
+            inline: $text,
+            world: "portcullis:extension/extension",
+            generate_all,
+            pub_export_macro: true,
+            additional_derives: [PartialEq],
+        });
+    };
+}
 
-#[cfg(all(feature = "authenticator", not(feature = "authorizer")))]
-wit_bindgen::generate!({
-    path: "../../wit",
-    world: "authentication",
-    generate_all,
-    pub_export_macro: true,
-    additional_derives: [PartialEq],
-});
+#[cfg(all(
+    not(feature = "authenticator"),
+    not(feature = "enhanced-authenticator"),
+    not(feature = "authorizer"),
+))]
+bind!(
+    "package portcullis:extension;
+     world extension {
+         include portcullis:gateway/base@0.1.0;
+     }"
+);
 
-#[cfg(all(feature = "authorizer", not(feature = "authenticator")))]
-wit_bindgen::generate!({
-    path: "../../wit",
-    world: "authorization",
-    generate_all,
-    pub_export_macro: true,
-    additional_derives: [PartialEq],
-});
+#[cfg(all(
+    not(feature = "authenticator"),
+    not(feature = "enhanced-authenticator"),
+    feature = "authorizer",
+))]
+bind!(
+    "package portcullis:extension;
+     world extension {
+         include portcullis:gateway/base@0.1.0;
+         export portcullis:gateway/authorizer@0.1.0;
+     }"
+);
 
-#[cfg(all(feature = "authenticator", feature = "authorizer"))]
-wit_bindgen::generate!({
-    path: "../../wit",
-    world: "full",
-    generate_all,
-    pub_export_macro: true,
-    additional_derives: [PartialEq],
-});
+#[cfg(all(
+    not(feature = "authenticator"),
+    feature = "enhanced-authenticator",
+    not(feature = "authorizer"),
+))]
+bind!(
+    "package portcullis:extension;
+     world extension {
+         include portcullis:gateway/base@0.1.0;
+         export portcullis:gateway/enhanced-authenticator@0.1.0;
+     }"
+);
+
+#[cfg(all(
+    not(feature = "authenticator"),
+    feature = "enhanced-authenticator",
+    feature = "authorizer",
+))]
+bind!(
+    "package portcullis:extension;
+     world extension {
+         include portcullis:gateway/base@0.1.0;
+         export portcullis:gateway/enhanced-authenticator@0.1.0;
+         export portcullis:gateway/authorizer@0.1.0;
+     }"
+);
+
+#[cfg(all(
+    feature = "authenticator",
+    not(feature = "enhanced-authenticator"),
+    not(feature = "authorizer"),
+))]
+bind!(
+    "package portcullis:extension;
+     world extension {
+         include portcullis:gateway/base@0.1.0;
+         export portcullis:gateway/authenticator@0.1.0;
+     }"
+);
+
+#[cfg(all(
+    feature = "authenticator",
+    not(feature = "enhanced-authenticator"),
+    feature = "authorizer",
+))]
+bind!(
+    "package portcullis:extension;
+     world extension {
+         include portcullis:gateway/base@0.1.0;
+         export portcullis:gateway/authenticator@0.1.0;
+         export portcullis:gateway/authorizer@0.1.0;
+     }"
+);
+
+#[cfg(all(
+    feature = "authenticator",
+    feature = "enhanced-authenticator",
+    not(feature = "authorizer"),
+))]
+bind!(
+    "package portcullis:extension;
+     world extension {
+         include portcullis:gateway/base@0.1.0;
+         export portcullis:gateway/authenticator@0.1.0;
+         export portcullis:gateway/enhanced-authenticator@0.1.0;
+     }"
+);
+
+#[cfg(all(feature = "authenticator", feature = "enhanced-authenticator", feature = "authorizer",))]
+bind!(
+    "package portcullis:extension;
+     world extension {
+         include portcullis:gateway/base@0.1.0;
+         export portcullis:gateway/authenticator@0.1.0;
+         export portcullis:gateway/enhanced-authenticator@0.1.0;
+         export portcullis:gateway/authorizer@0.1.0;
+     }"
+);

@@ -1,5 +1,11 @@
-#[cfg(any(feature = "authenticator", feature = "authorizer"))]
+#[cfg(any(
+    feature = "authenticator",
+    feature = "enhanced-authenticator",
+    feature = "authorizer"
+))]
 use crate::{Client, Connection, HookError};
+#[cfg(feature = "enhanced-authenticator")]
+use crate::{Exchange, Progress};
 #[cfg(feature = "authenticator")]
 use crate::{Outcome, Secret};
 #[cfg(feature = "authorizer")]
@@ -32,6 +38,26 @@ pub trait Authenticator: Extension {
         connection: &Connection,
         secret: Secret,
     ) -> Result<Outcome, HookError>;
+}
+
+/// Says who a client is by challenges and responses (MQTT 5.0, 4.12).
+#[cfg(feature = "enhanced-authenticator")]
+pub trait EnhancedAuthenticator: Extension {
+    /// Names of the methods, as clients put them into CONNECT. Asked once for each configuration.
+    fn methods(&self) -> Vec<String>;
+
+    /// Called for each CONNECT that names one of the methods, and for each AUTH of the client after that. What
+    /// the next step needs goes into the state of the [`Challenge`](crate::Challenge): it may be taken by
+    /// another instance.
+    ///
+    /// # Errors
+    /// When the hook could not do its work. That is no verdict: the client is refused.
+    fn step(
+        &self,
+        client: &Client,
+        connection: &Connection,
+        exchange: Exchange,
+    ) -> Result<Progress, HookError>;
 }
 
 /// Says what a client may do.

@@ -59,6 +59,7 @@
 #[doc(hidden)]
 pub mod bindings;
 mod config;
+mod enhanced;
 mod extension;
 mod grant;
 pub mod log;
@@ -78,6 +79,13 @@ pub use extension::Extension;
 pub use bindings::exports::portcullis::gateway::authenticator::{Grant, Outcome, Secret};
 #[cfg(feature = "authenticator")]
 pub use extension::Authenticator;
+
+#[cfg(feature = "enhanced-authenticator")]
+pub use bindings::exports::portcullis::gateway::enhanced_authenticator::{
+    Acceptance, Challenge, Exchange, Progress,
+};
+#[cfg(feature = "enhanced-authenticator")]
+pub use extension::EnhancedAuthenticator;
 
 #[cfg(feature = "authorizer")]
 pub use bindings::exports::portcullis::gateway::authorizer::{

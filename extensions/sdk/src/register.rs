@@ -3,7 +3,11 @@
 use std::marker::PhantomData;
 
 use crate::bindings::exports::portcullis::gateway as exports;
-#[cfg(any(feature = "authenticator", feature = "authorizer"))]
+#[cfg(any(
+    feature = "authenticator",
+    feature = "enhanced-authenticator",
+    feature = "authorizer"
+))]
 use crate::{Client, Connection, HookError};
 use crate::{Config, Extension};
 
@@ -72,6 +76,24 @@ impl<T: Instance + crate::Authenticator> exports::authenticator::Guest for Hooks
     }
 }
 
+#[cfg(feature = "enhanced-authenticator")]
+impl<T: Instance + crate::EnhancedAuthenticator> exports::enhanced_authenticator::Guest
+    for Hooks<T>
+{
+    fn methods() -> Vec<String> {
+        // None is refused by the gateway, as is a hook before init.
+        T::with(|extension| extension.map(T::methods).unwrap_or_default())
+    }
+
+    fn step(
+        who: Client,
+        conn: &Connection,
+        said: crate::Exchange,
+    ) -> Result<crate::Progress, HookError> {
+        T::with(|extension| started(extension)?.step(&who, conn, said))
+    }
+}
+
 #[cfg(feature = "authorizer")]
 impl<T: Instance + crate::Authorizer> exports::authorizer::Guest for Hooks<T> {
     fn permissions(
@@ -101,7 +123,7 @@ impl<T: Instance + crate::Authorizer> exports::authorizer::Guest for Hooks<T> {
     }
 }
 
-#[cfg(any(feature = "authenticator", feature = "authorizer"))]
+#[cfg(any(feature = "authenticator", feature = "enhanced-authenticator", feature = "authorizer"))]
 fn started<T>(extension: Option<&T>) -> Result<&T, HookError> {
     extension.ok_or_else(|| HookError::Internal("a hook was called before init".to_owned()))
 }

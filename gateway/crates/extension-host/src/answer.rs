@@ -30,6 +30,49 @@ pub enum AuthenticationOutcome {
     Abstain,
 }
 
+/// A step of enhanced authentication that an extension is asked to take.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Authentication Method of CONNECT.
+    pub method: &'a str,
+    /// Authentication Data of CONNECT or AUTH.
+    pub data: Option<&'a [u8]>,
+    /// [`Challenge::state`] of the step before; `None` in the first.
+    pub state: Option<&'a [u8]>,
+}
+
+/// What an extension said in a step of enhanced authentication.
+#[derive(Debug)]
+pub enum Progress {
+    /// The client is who the grant says. Its permissions, if any, compile.
+    Accept {
+        /// Who the client is and what it may do.
+        grant: auth::Grant,
+        /// Authentication Data for the client, at most [`crate::MAX_AUTHENTICATION_DATA_BYTES`].
+        data: Option<Vec<u8>>,
+    },
+    /// The client is refused.
+    Reject {
+        /// A code that CONNACK may carry; at a re-authentication one that DISCONNECT may carry.
+        code: ReasonCode,
+        /// For the log; at most [`crate::MAX_REASON_BYTES`], no control characters.
+        reason: Option<String>,
+    },
+    /// The extension cannot tell.
+    Abstain,
+    /// The client is to answer this.
+    More(Challenge),
+}
+
+/// What a client is to answer, and what the extension needs to judge the answer.
+#[derive(Debug)]
+pub struct Challenge {
+    /// Authentication Data for the client, at most [`crate::MAX_AUTHENTICATION_DATA_BYTES`].
+    pub data: Option<Vec<u8>>,
+    /// For the next step and nobody else, at most [`crate::MAX_STATE_BYTES`].
+    pub state: Vec<u8>,
+}
+
 /// What an authorizer said about a publish or a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

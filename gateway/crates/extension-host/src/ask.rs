@@ -17,6 +17,10 @@ use crate::pool::NoSeat;
 #[derive(Clone, Copy)]
 pub(crate) enum Hook {
     Authenticate,
+    /// A step of enhanced authentication of a client that wants in.
+    Step,
+    /// A step of a client that is in.
+    StepAgain,
     Authorize,
 }
 
@@ -116,13 +120,17 @@ impl Extension {
     fn breaker(&self, hook: Hook) -> &Mutex<Breaker> {
         match hook {
             Hook::Authenticate => &self.0.authenticate,
+            Hook::Step => &self.0.step,
+            Hook::StepAgain => &self.0.step_again,
             Hook::Authorize => &self.0.authorize,
         }
     }
 
     fn budget(&self, hook: Hook) -> Duration {
         match hook {
-            Hook::Authenticate => self.0.limits.deadline_authenticate,
+            Hook::Authenticate | Hook::Step | Hook::StepAgain => {
+                self.0.limits.deadline_authenticate
+            }
             Hook::Authorize => self.0.limits.deadline_authorize,
         }
     }
@@ -132,6 +140,8 @@ impl Hook {
     fn name(self) -> &'static str {
         match self {
             Self::Authenticate => "authenticate",
+            Self::Step => "step",
+            Self::StepAgain => "step (re-authentication)",
             Self::Authorize => "authorize",
         }
     }

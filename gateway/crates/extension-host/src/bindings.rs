@@ -5,7 +5,7 @@
 
 wasmtime::component::bindgen!({
     path: "../../../wit",
-    world: "portcullis:gateway/full",
+    world: "portcullis:gateway/everything",
     ownership: Borrowing { duplicate_if_necessary: true },
     imports: { "portcullis:gateway/types": trappable },
     with: { "portcullis:gateway/types.connection": crate::guest::ConnectionHandle },

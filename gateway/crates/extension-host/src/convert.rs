@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use mqtt::{PacketKind, QoS, ReasonCode};
 
-use crate::answer::{AuthenticationOutcome, Verdict};
-use crate::bindings::exports::portcullis::gateway::{authenticator, authorizer};
+use crate::answer::{AuthenticationOutcome, Challenge, Progress, Verdict};
+use crate::bindings::exports::portcullis::gateway::{
+    authenticator, authorizer, enhanced_authenticator,
+};
 use crate::bindings::portcullis::gateway::types;
 use crate::log::printable;
 
@@ -17,6 +19,12 @@ pub const MAX_ATTRIBUTES: usize = 64;
 pub const MAX_ATTRIBUTE_BYTES: usize = 16 << 10;
 /// Bytes of a reason or of a rule's label; what is longer is cut.
 pub const MAX_REASON_BYTES: usize = 512;
+
+/// Bytes of Authentication Data at most: what a property of MQTT holds.
+pub const MAX_AUTHENTICATION_DATA_BYTES: usize = u16::MAX as usize;
+/// Bytes that an extension may have kept between two steps of an exchange. Each client that has not answered yet
+/// costs as many.
+pub const MAX_STATE_BYTES: usize = 16 << 10;
 
 /// The code with which `packet` is to refuse.
 fn refusal(packet: PacketKind, code: u8) -> Result<ReasonCode, String> {
@@ -39,6 +47,63 @@ pub(crate) fn outcome(
         },
         authenticator::Outcome::Abstain => AuthenticationOutcome::Abstain,
     })
+}
+
+/// What a step came to. `again` is whether the client is connected and authenticates again.
+pub(crate) fn progress(
+    progress: enhanced_authenticator::Progress,
+    again: bool,
+    source: &Arc<str>,
+) -> Result<Progress, String> {
+    use enhanced_authenticator::Progress as Given;
+    Ok(match progress {
+        Given::Accept(given) => Progress::Accept {
+            grant: grant(
+                authenticator::Grant {
+                    principal: given.principal,
+                    attributes: given.attributes,
+                    permissions: given.permissions,
+                    valid_for_ms: given.valid_for_ms,
+                },
+                source,
+            )?,
+            data: authentication_data(given.data)?,
+        },
+        Given::Reject(denial) => Progress::Reject {
+            code: step_refusal(denial.code, again)?,
+            reason: denial.reason.as_deref().map(reason),
+        },
+        Given::Abstain => Progress::Abstain,
+        Given::More(challenge) => {
+            let state = challenge.state;
+            if state.len() > MAX_STATE_BYTES {
+                let bytes = state.len();
+                return Err(format!(
+                    "a state of {bytes} bytes; at most {MAX_STATE_BYTES} are kept"
+                ));
+            }
+            Progress::More(Challenge { data: authentication_data(challenge.data)?, state })
+        }
+    })
+}
+
+/// An extension need not know which packet refuses: what CONNACK could say and DISCONNECT cannot
+/// becomes "not authorized".
+fn step_refusal(code: u8, again: bool) -> Result<ReasonCode, String> {
+    if !again {
+        return refusal(PacketKind::ConnAck, code);
+    }
+    refusal(PacketKind::Disconnect, code)
+        .or_else(|_| refusal(PacketKind::ConnAck, code).map(|_| ReasonCode::NotAuthorized))
+}
+
+fn authentication_data(data: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, String> {
+    match data.as_ref().map_or(0, Vec::len) {
+        0..=MAX_AUTHENTICATION_DATA_BYTES => Ok(data),
+        bytes => Err(format!(
+            "authentication data of {bytes} bytes; MQTT has room for {MAX_AUTHENTICATION_DATA_BYTES}"
+        )),
+    }
 }
 
 fn grant(grant: authenticator::Grant, source: &Arc<str>) -> Result<auth::Grant, String> {
@@ -136,6 +201,18 @@ pub(crate) fn reason(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_re_authentication_says_what_disconnect_can_say() {
+        assert_eq!(step_refusal(0x86, false), Ok(ReasonCode::BadUserNameOrPassword));
+        assert_eq!(step_refusal(0x86, true), Ok(ReasonCode::NotAuthorized));
+        assert_eq!(step_refusal(0x98, true), Ok(ReasonCode::AdministrativeAction));
+        for (code, again) in
+            [(0x98, false), (0x00, false), (0x00, true), (0x18, true), (0x92, true)]
+        {
+            assert!(step_refusal(code, again).is_err(), "{code:#x} {again}");
+        }
+    }
 
     #[test]
     fn only_errors_of_the_answering_packet_refuse() {

@@ -113,6 +113,13 @@ pub enum LoadError {
         /// What differs.
         why: String,
     },
+    /// The names of its methods of enhanced authentication are outside of the contract.
+    BadMethods {
+        /// Name of the extension.
+        extension: String,
+        /// Which and why.
+        why: String,
+    },
     /// `lifecycle.init` answered with an error.
     InitFailed {
         /// Name of the extension.
@@ -170,13 +177,16 @@ impl fmt::Display for LoadError {
                  build the extension without it"
             ),
             Self::NoHook { .. } => f.write_str(
-                "exports no hook; export portcullis:gateway/authenticator or \
-                 portcullis:gateway/authorizer",
+                "exports no hook; export portcullis:gateway/authenticator, \
+                 portcullis:gateway/enhanced-authenticator or portcullis:gateway/authorizer",
             ),
             Self::WrongWorld { why, .. } => write!(
                 f,
                 "differs from the contract: {why}; rebuild it from the gateway's wit folder"
             ),
+            Self::BadMethods { why, .. } => {
+                write!(f, "enhanced-authenticator.methods is of no use: {why}")
+            }
             Self::InitFailed { reason, .. } => write!(f, "refuses its configuration: {reason}"),
             Self::InitTrapped { failure, .. } => write!(f, "init: {failure}"),
             Self::NoRoom { why, .. } => write!(
@@ -223,6 +233,7 @@ impl LoadError {
             | Self::UnknownHook { extension, .. }
             | Self::NoHook { extension }
             | Self::WrongWorld { extension, .. }
+            | Self::BadMethods { extension, .. }
             | Self::InitFailed { extension, .. }
             | Self::InitTrapped { extension, .. }
             | Self::NoRoom { extension, .. } => extension,

@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Arc<Counters>,
     pub(crate) pool: Mutex<Arc<Pool>>,
     pub(crate) authenticate: Mutex<Breaker>,
+    pub(crate) step: Mutex<Breaker>,
+    pub(crate) step_again: Mutex<Breaker>,
     pub(crate) authorize: Mutex<Breaker>,
     /// The permission set that was compiled last: most clients of an extension share a few.
     pub(crate) compiles: Mutex<Option<auth::Permissions>>,
@@ -76,6 +78,8 @@ impl Extension {
             counters,
             pool: Mutex::new(Arc::new(pool)),
             authenticate: breaker(),
+            step: breaker(),
+            step_again: breaker(),
             authorize: breaker(),
             compiles: Mutex::new(None),
             name: spec.name,
@@ -107,6 +111,12 @@ impl Extension {
         self.0.hooks
     }
 
+    /// Whether it authenticates by this method of MQTT 5.0 section 4.12, with its present configuration.
+    #[must_use]
+    pub fn offers(&self, method: &str) -> bool {
+        self.0.hooks.enhanced_authenticator && lock(&self.0.pool).methods().contains(method)
+    }
+
     /// How many calls can be inside the guest together; one more waits, no longer than its deadline.
     #[must_use]
     pub fn instances(&self) -> usize {
@@ -132,8 +142,9 @@ impl Extension {
         drop(running);
         let pool = Pool::new(plan).map_err(|e| load_error(&inner.name, e))?;
         let old = std::mem::replace(&mut *lock(&inner.pool), Arc::new(pool));
-        lock(&inner.authenticate).succeeded();
-        lock(&inner.authorize).succeeded();
+        for breaker in [&inner.authenticate, &inner.step, &inner.step_again, &inner.authorize] {
+            lock(breaker).succeeded();
+        }
         drop(old);
         Ok(())
     }
@@ -183,6 +194,7 @@ pub(crate) fn load_error(extension: &str, error: BuildError) -> LoadError {
             limit: refusal.limit,
         },
         BuildError::WrongShape(why) => LoadError::WrongWorld { extension, why },
+        BuildError::BadMethods(why) => LoadError::BadMethods { extension, why },
         BuildError::Failed(failure) => LoadError::InitTrapped { extension, failure },
         BuildError::Refused(reason) => {
             LoadError::InitFailed { extension, reason: convert::reason(&reason) }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use wasmtime::component::{Component, InstancePre};
 
-use crate::bindings::exports::portcullis::gateway::{authenticator, authorizer, lifecycle};
+use crate::bindings::exports::portcullis::gateway::{
+    authenticator, authorizer, enhanced_authenticator, lifecycle,
+};
 use crate::error::LoadError;
 use crate::guest::Guest;
 use crate::instance::{Exports, chain};
@@ -20,6 +22,8 @@ const HOST: &str = "portcullis:host/";
 pub struct Hooks {
     /// `portcullis:gateway/authenticator`
     pub authenticator: bool,
+    /// `portcullis:gateway/enhanced-authenticator`
+    pub enhanced_authenticator: bool,
     /// `portcullis:gateway/authorizer`
     pub authorizer: bool,
 }
@@ -77,6 +81,7 @@ pub(crate) fn find_hooks(extension: &str, component: &Component) -> Result<Hooks
         match name {
             "lifecycle" => lifecycle = true,
             "authenticator" => hooks.authenticator = true,
+            "enhanced-authenticator" => hooks.enhanced_authenticator = true,
             "authorizer" => hooks.authorizer = true,
             _ => {
                 return Err(LoadError::UnknownHook {
@@ -104,10 +109,13 @@ pub(crate) fn find_functions(
     let wrong =
         |e: wasmtime::Error| LoadError::WrongWorld { extension: extension.into(), why: chain(&e) };
     let authenticator = hooks.authenticator.then(|| authenticator::GuestIndices::new(pre));
+    let enhanced_authenticator =
+        hooks.enhanced_authenticator.then(|| enhanced_authenticator::GuestIndices::new(pre));
     let authorizer = hooks.authorizer.then(|| authorizer::GuestIndices::new(pre));
     Ok(Exports {
         lifecycle: lifecycle::GuestIndices::new(pre).map_err(wrong)?,
         authenticator: authenticator.transpose().map_err(wrong)?,
+        enhanced_authenticator: enhanced_authenticator.transpose().map_err(wrong)?,
         authorizer: authorizer.transpose().map_err(wrong)?,
     })
 }

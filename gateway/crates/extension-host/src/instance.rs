@@ -7,7 +7,9 @@ use wasmtime::component::{Instance as ComponentInstance, InstancePre};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::answer::Failure;
-use crate::bindings::exports::portcullis::gateway::{authenticator, authorizer, lifecycle};
+use crate::bindings::exports::portcullis::gateway::{
+    authenticator, authorizer, enhanced_authenticator, lifecycle,
+};
 use crate::clock::ticks;
 use crate::guest::{Guest, Services, Subject};
 use crate::ledger::{Ledger, Refusal};
@@ -34,6 +36,7 @@ pub(crate) struct Plan {
 pub(crate) struct Exports {
     pub(crate) lifecycle: lifecycle::GuestIndices,
     pub(crate) authenticator: Option<authenticator::GuestIndices>,
+    pub(crate) enhanced_authenticator: Option<enhanced_authenticator::GuestIndices>,
     pub(crate) authorizer: Option<authorizer::GuestIndices>,
 }
 
@@ -45,6 +48,7 @@ pub(crate) struct Instance {
 
 pub(crate) struct BoundHooks {
     pub(crate) authenticator: Option<authenticator::Guest>,
+    pub(crate) enhanced_authenticator: Option<enhanced_authenticator::Guest>,
     pub(crate) authorizer: Option<authorizer::Guest>,
 }
 
@@ -57,6 +61,8 @@ pub(crate) enum BuildError {
     WrongShape(String),
     /// It failed before `init` could answer.
     Failed(Failure),
+    /// The names of its methods of enhanced authentication are no good.
+    BadMethods(String),
     /// `init` answered with an error.
     Refused(String),
     /// The operating system or the engine had no room.
@@ -144,9 +150,14 @@ fn bind(
     let lifecycle = exports.lifecycle.load(&mut *store, instance)?;
     let authenticator =
         exports.authenticator.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?;
+    let enhanced_authenticator = exports
+        .enhanced_authenticator
+        .as_ref()
+        .map(|e| e.load(&mut *store, instance))
+        .transpose()?;
     let authorizer =
         exports.authorizer.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?;
-    Ok((lifecycle, BoundHooks { authenticator, authorizer }))
+    Ok((lifecycle, BoundHooks { authenticator, enhanced_authenticator, authorizer }))
 }
 
 fn instantiation_failed(error: &wasmtime::Error, guest: &Guest) -> BuildError {

@@ -23,6 +23,7 @@ mod inspect;
 mod instance;
 mod ledger;
 mod log;
+mod methods;
 mod pool;
 mod questions;
 mod spec;
@@ -30,12 +31,14 @@ mod stats;
 mod ticker;
 
 pub use answer::{
-    Answer, AuthenticationOutcome, Failure, Publication, SubscriptionRequest, Verdict,
+    Answer, AuthenticationOutcome, Challenge, Failure, Progress, Publication, Step,
+    SubscriptionRequest, Verdict,
 };
 pub use connecting::{
     CertificateInfo, Connecting, MAX_CERTIFICATE_BYTES, MAX_CLIENT_TEXT_BYTES, Transport,
 };
 pub use convert::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_PRINCIPAL_BYTES, MAX_REASON_BYTES};
+pub use convert::{MAX_AUTHENTICATION_DATA_BYTES, MAX_STATE_BYTES};
 pub use error::{HostError, LoadError};
 pub use extension::Extension;
 pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};

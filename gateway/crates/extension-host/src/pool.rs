@@ -4,11 +4,13 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::instance::{BuildError, Instance, Plan};
+use crate::methods::Methods;
 
 /// Instances are made when no other is free, up to the limit, and kept: the one used last is used next, so that
 /// a quiet extension stays as small as it can.
 pub(crate) struct Pool {
     plan: Plan,
+    methods: Methods,
     seats: Mutex<Seats>,
     freed: Condvar,
 }
@@ -29,13 +31,18 @@ pub(crate) enum NoSeat {
 impl Pool {
     /// A pool with one instance, which shows that more can be made.
     pub(crate) fn new(plan: Plan) -> Result<Self, BuildError> {
-        let first = Instance::build(&plan)?;
+        let mut first = Instance::build(&plan)?;
+        let methods = Methods::of(&mut first, &plan)?;
         let seats = Mutex::new(Seats { idle: vec![first], busy: 0 });
-        Ok(Self { plan, seats, freed: Condvar::new() })
+        Ok(Self { plan, methods, seats, freed: Condvar::new() })
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    pub(crate) fn methods(&self) -> &Methods {
+        &self.methods
     }
 
     /// An instance for one call, after at most `wait`.

@@ -6,10 +6,13 @@ use mqtt::PacketKind;
 use wasmtime::component::Resource;
 
 use crate::answer::{
-    Answer, AuthenticationOutcome, Failure, Publication, SubscriptionRequest, Verdict,
+    Answer, AuthenticationOutcome, Failure, Progress, Publication, Step, SubscriptionRequest,
+    Verdict,
 };
 use crate::ask::Hook;
-use crate::bindings::exports::portcullis::gateway::{authenticator, authorizer};
+use crate::bindings::exports::portcullis::gateway::{
+    authenticator, authorizer, enhanced_authenticator,
+};
 use crate::bindings::portcullis::gateway::types;
 use crate::connecting::Connecting;
 use crate::convert;
@@ -42,6 +45,39 @@ impl Extension {
                         }
                         Ok(outcome)
                     })
+            }))
+        })
+    }
+
+    /// Has one step of enhanced authentication taken. `who` is the identity of a client that is
+    /// connected and authenticates again.
+    pub fn step(
+        &self,
+        who: Option<&Arc<auth::Identity>>,
+        connection: &Arc<Connecting>,
+        step: Step<'_>,
+    ) -> Answer<Progress> {
+        let subject =
+            Subject { connection: Some(Arc::clone(connection)), identity: who.map(Arc::clone) };
+        let client = client(connection, who);
+        let said = enhanced_authenticator::Exchange {
+            method: step.method,
+            data: step.data,
+            state: step.state,
+            re_authentication: who.is_some(),
+        };
+        let data_bytes = step.data.map_or(0, <[u8]>::len);
+        let hook = if who.is_some() { Hook::StepAgain } else { Hook::Step };
+        self.ask(hook, connection, data_bytes, subject, |h, s| {
+            let result = h.enhanced_authenticator.as_ref()?.call_step(s, client, handle(), said);
+            Some(result.map(|answer| {
+                let progress =
+                    convert::progress(answer.map_err(hook_error)?, who.is_some(), self.id())
+                        .map_err(Failure::InvalidAnswer)?;
+                if let Progress::Accept { grant, .. } = &progress {
+                    grant.permissions.as_ref().map_or(Ok(()), |p| self.check_rules(p))?;
+                }
+                Ok(progress)
             }))
         })
     }

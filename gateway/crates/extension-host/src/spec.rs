@@ -117,8 +117,9 @@ impl Default for ExtensionLimits {
     }
 }
 
-/// When to stop calling a guest that keeps failing, and for how long. Authentication and authorization
-/// have a breaker each: what a stranger can provoke does not stop the clients that are in.
+/// When to stop calling a guest that keeps failing, and for how long. Authentication with a password and by
+/// exchange, re-authentication and authorization have a breaker each: what a stranger can provoke does not stop
+/// the clients that are in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerSettings {
     /// Failures in a row that open the breaker.

@@ -45,7 +45,8 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
         "--no-fail-fast",
     ]);
     guests
-        .args(["--features", "portcullis-extension/authenticator,portcullis-extension/authorizer"]);
+        .args(["--features", "portcullis-extension/authenticator,portcullis-extension/authorizer"])
+        .args(["--features", "portcullis-extension/enhanced-authenticator"]);
     guests.arg("--target-dir").arg(root.target("guest"));
     let guests_passed = watch(&mut guests, |line| tally.add(line))?;
 

@@ -7,12 +7,15 @@
 //! |---|---|---|
 //! | `init` | success | 0: 1 is an error, text at 4 (address) and 8 (length) |
 //! | `authenticate` | accept, but the principal is missing | 0: 1 is an error; 8: 0 accept, 1 reject, 2 abstain; accept: 16 and 20 principal, 24 and 28 attributes, 32: 1 is a permission set, 36 and 40 rules, 44 fallback; reject: 16 code |
+//! | `methods` | no method, which is refused | 0 and 4 list of names, 8 bytes each |
+//! | `step` | accept, but the principal is missing | 0: 1 is an error; 8: 0 accept, 1 reject, 2 abstain, 3 more; accept: as `authenticate`, and 48: 1 is a validity, 56 its milliseconds, 64: 1 is data, 68 and 72; reject: 16 code; more: 16: 1 is data, 20 and 24, state at 28 and 32 |
 //! | `permissions` | none | 0: 1 is an error; 4: 1 is a set; 8 and 12 rules, 16 fallback |
 //! | `authorize-publish` | allow | 0: 1 is an error; 4: 0 allow, 1 deny, 2 abstain; 5 code |
 //! | `authorize-subscribe` | no verdict | 0: 1 is an error; 4 and 8 list of verdicts, 16 bytes each: 0 opinion, 1 code |
 //!
 //! Arguments are named: `$id $client $client_len $user_some $user $user_len $principal_some $principal $principal_len
-//! $conn`, then `$secret_kind $secret $secret_len`, or `$topic $topic_len $qos $retain $size`, or `$list $count`.
+//! $conn`, then `$secret_kind $secret $secret_len`, or `$method $method_len $data_some $data $data_len $state_some
+//! $state $state_len $again` (and no `$id`), or `$topic $topic_len $qos $retain $size`, or `$list $count`.
 
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of this")]
 #![allow(
@@ -42,6 +45,31 @@ const CLIENT: &str = "(param $id i64) (param $client i32) (param $client_len i32
     (param $user_some i32) (param $user i32) (param $user_len i32) \
     (param $principal_some i32) (param $principal i32) (param $principal_len i32) (param $conn i32)";
 const SECRET: &str = "(param $secret_kind i32) (param $secret i32) (param $secret_len i32)";
+/// The arguments of `step` are too many for the stack; the canonical ABI passes an address.
+const STEP_ADDRESS: &str = "(param $args i32)";
+/// Where each of them is from there; what is not wider than a byte has another load.
+const STEP_WORDS: [(&str, u32); 13] = [
+    ("$client", 8),
+    ("$client_len", 12),
+    ("$user", 20),
+    ("$user_len", 24),
+    ("$principal", 32),
+    ("$principal_len", 36),
+    ("$conn", 40),
+    ("$method", 44),
+    ("$method_len", 48),
+    ("$data", 56),
+    ("$data_len", 60),
+    ("$state", 68),
+    ("$state_len", 72),
+];
+const STEP_BYTES: [(&str, u32); 5] = [
+    ("$user_some", 16),
+    ("$principal_some", 28),
+    ("$data_some", 52),
+    ("$state_some", 64),
+    ("$again", 76),
+];
 const PUBLICATION: &str = "(param $topic i32) (param $topic_len i32) (param $qos i32) \
     (param $retain i32) (param $size i32)";
 const LIST: &str = "(param $list i32) (param $count i32)";
@@ -49,6 +77,28 @@ const LIST: &str = "(param $list i32) (param $count i32)";
 /// Accepts every client; its principal is its client identifier.
 pub const ACCEPT: &str = "(i32.store (i32.const 1040) (local.get $client)) \
     (i32.store (i32.const 1044) (local.get $client_len))";
+/// In the first step challenges with `?`; in the next accepts the client under its identifier if it says
+/// `yes`, with the last word `!`, and rejects it with 0x87 otherwise.
+pub const TWO_STEPS: &str = "(if (local.get $state_some) \
+    (then (if (i32.eq (local.get $data_len) (i32.const 3)) \
+        (then \
+            (i32.store (i32.const 1040) (local.get $client)) \
+            (i32.store (i32.const 1044) (local.get $client_len)) \
+            (i32.store8 (i32.const 2048) (i32.const 33)) \
+            (i32.store8 (i32.const 1088) (i32.const 1)) \
+            (i32.store (i32.const 1092) (i32.const 2048)) \
+            (i32.store (i32.const 1096) (i32.const 1))) \
+        (else \
+            (i32.store8 (i32.const 1032) (i32.const 1)) \
+            (i32.store8 (i32.const 1040) (i32.const 0x87))))) \
+    (else \
+        (i32.store8 (i32.const 1032) (i32.const 3)) \
+        (i32.store8 (i32.const 2048) (i32.const 63)) \
+        (i32.store8 (i32.const 1040) (i32.const 1)) \
+        (i32.store (i32.const 1044) (i32.const 2048)) \
+        (i32.store (i32.const 1048) (i32.const 1)) \
+        (i32.store (i32.const 1052) (i32.const 2048)) \
+        (i32.store (i32.const 1056) (i32.const 1))))";
 /// Leaves every client to the next extension.
 pub const ABSTAIN: &str = "(i32.store8 (i32.const 1032) (i32.const 2))";
 /// Never returns.
@@ -101,6 +151,8 @@ pub struct Guest {
     lifecycle: bool,
     init: String,
     authenticate: Option<String>,
+    /// Bodies of `methods` and `step`.
+    enhanced: Option<[String; 2]>,
     authorizer: Option<[String; 3]>,
     imports: String,
     extra_wit: String,
@@ -117,6 +169,7 @@ impl Default for Guest {
             lifecycle: true,
             init: String::new(),
             authenticate: None,
+            enhanced: None,
             authorizer: None,
             imports: String::new(),
             extra_wit: String::new(),
@@ -137,6 +190,40 @@ impl Guest {
     /// A guest whose `permissions` abstains, whose `authorize-publish` allows, and whose `authorize-subscribe` has no answer.
     pub fn authorizer() -> Self {
         Self { authorizer: Some([const { String::new() }; 3]), ..Self::default() }
+    }
+
+    /// A guest that offers these methods, with `body` as its `step`.
+    pub fn enhanced(methods: &[&str], body: &str) -> Self {
+        Self::default().with_step(methods, body)
+    }
+
+    /// Sets the methods and the body of `step`.
+    pub fn with_step(mut self, methods: &[&str], body: &str) -> Self {
+        let mut table = Vec::new();
+        for name in methods {
+            table.extend(self.put(name.as_bytes()).to_le_bytes());
+            table.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
+        }
+        let (at, count) = (self.put(&table), methods.len());
+        let names = format!(
+            "(i32.store (i32.const 1024) (i32.const {at})) \
+             (i32.store (i32.const 1028) (i32.const {count}))"
+        );
+        self.enhanced = Some([names, body.into()]);
+        self
+    }
+
+    /// Sets the body of `methods`, beside a `step` that is there.
+    pub fn methods(mut self, body: &str) -> Self {
+        if let Some([methods, _]) = &mut self.enhanced {
+            body.clone_into(methods);
+        }
+        self
+    }
+
+    /// The body of `authenticate`.
+    pub fn authenticate_body(&self) -> String {
+        self.authenticate.clone().unwrap_or_default()
     }
 
     /// Sets the body of `authenticate`.
@@ -287,6 +374,7 @@ impl Guest {
         let exports = [
             (self.lifecycle, "lifecycle"),
             (self.authenticate.is_some(), "authenticator"),
+            (self.enhanced.is_some(), "enhanced-authenticator"),
             (self.authorizer.is_some(), "authorizer"),
         ];
         for (_, interface) in exports.into_iter().filter(|(there, _)| *there) {
@@ -296,7 +384,8 @@ impl Guest {
     }
 
     fn module(&self) -> String {
-        let hooks = self.authenticate.is_some() || self.authorizer.is_some();
+        let hooks =
+            self.authenticate.is_some() || self.enhanced.is_some() || self.authorizer.is_some();
         let drop = if hooks && !self.keeps_handles {
             format!(
                 r#"(import "portcullis:gateway/types@{}" "[resource-drop]connection" (func $drop (param i32)))"#,
@@ -332,6 +421,10 @@ impl Guest {
             let parameters = format!("{CLIENT} {SECRET}");
             self.hook(&mut text, "authenticator", "authenticate", &parameters, body);
         }
+        if let Some([methods, step]) = &self.enhanced {
+            self.hook(&mut text, "enhanced-authenticator", "methods", "", methods);
+            self.hook(&mut text, "enhanced-authenticator", "step", STEP_ADDRESS, step);
+        }
         if let Some([permissions, publish, subscribe]) = &self.authorizer {
             self.hook(&mut text, "authorizer", "permissions", CLIENT, permissions);
             let parameters = format!("{CLIENT} {PUBLICATION}");
@@ -350,9 +443,10 @@ impl Guest {
         } else {
             "(call $drop (local.get $conn))"
         };
+        let locals = if parameters == STEP_ADDRESS { step_locals() } else { String::new() };
         write!(
             text,
-            r#"(func (export "{export}") {parameters} (result i32)
+            r#"(func (export "{export}") {parameters} (result i32) {locals}
   (memory.fill (i32.const {ANSWER}) (i32.const 0) (i32.const 128))
   {body}
   {end}
@@ -362,4 +456,17 @@ impl Guest {
         )
         .unwrap();
     }
+}
+
+/// Loads the arguments of `step` from their address.
+fn step_locals() -> String {
+    let (words, bytes) =
+        (STEP_WORDS.iter().map(|w| (w, "load")), STEP_BYTES.iter().map(|b| (b, "load8_u")));
+    let (mut declared, mut loaded) = (String::new(), String::new());
+    for ((name, offset), load) in words.chain(bytes) {
+        write!(declared, "(local {name} i32) ").unwrap();
+        write!(loaded, "(local.set {name} (i32.{load} offset={offset} (local.get $args))) ")
+            .unwrap();
+    }
+    declared + &loaded
 }
