@@ -68,7 +68,7 @@ impl Door {
     }
 }
 
-async fn run(mut link: Link<transport::Stream>, judge: Judge) {
+async fn run(mut link: Link<transport::Stream>, mut judge: Judge) {
     while let Step::Ask(question) = link.run().await {
         let answer = judge.answer(question).await;
         link.answer(answer);

@@ -45,7 +45,9 @@ pub(crate) struct Standing {
     pub(crate) valid_for_ms: Option<u64>,
     pub(crate) limits: auth::Limits,
     /// The extension that said who.
-    pub(crate) authenticated_by: Arc<str>,
+    pub(crate) authenticator: Extension,
+    /// The last that it has to say to the client, where the two had an exchange.
+    pub(crate) authentication_data: Option<Vec<u8>>,
     /// The extension that said what, to be asked where its permissions say so.
     pub(crate) authority: Option<Extension>,
     /// Time inside the extensions.
@@ -79,20 +81,39 @@ impl Chain {
         secret: Option<&[u8]>,
         until: Instant,
     ) -> Result<Standing, Refusal> {
+        let (chain, connecting) = (self.clone(), Arc::clone(connecting));
+        let secret = secret.map(<[u8]>::to_vec);
+        self.in_turn(Some(until), move || {
+            let mut took = Duration::ZERO;
+            let (authenticator, grant) =
+                chain.authenticate(&connecting, secret.as_deref(), &mut took)?;
+            chain.conclude(&connecting, authenticator, grant, took)
+        })
+        .await
+    }
+
+    /// Has `job` run where it may block, as soon as there is room for its call, if that is before `until`.
+    pub(crate) async fn in_turn<T: Send + 'static>(
+        &self,
+        until: Option<Instant>,
+        job: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let turn = async {
             let own = Arc::clone(&self.turns).acquire_owned().await?;
             let shared = Arc::clone(&self.office.connects).acquire_owned().await?;
             Ok::<_, tokio::sync::AcquireError>((own, shared))
         };
-        let Ok(Ok(turn)) = tokio::time::timeout_at(until, turn).await else {
+        let turn = match until {
+            Some(until) => tokio::time::timeout_at(until, turn).await,
+            None => Ok(turn.await),
+        };
+        let Ok(Ok(turn)) = turn else {
             let why = "other clients were being decided about all the time";
             return Err(Refusal::ours(ReasonCode::ServerBusy, why));
         };
-        let (chain, connecting) = (self.clone(), Arc::clone(connecting));
-        let secret = secret.map(<[u8]>::to_vec);
         // The turn is part of the job: a caller that gives up leaves the guest running.
         let job = tokio::task::spawn_blocking(move || {
-            let decided = chain.decide(&connecting, secret.as_deref());
+            let decided = job();
             drop(turn);
             decided
         });
@@ -102,13 +123,14 @@ impl Chain {
         })
     }
 
-    fn decide(
+    /// Finds out what a client may do whom `authenticator` accepted. Blocks.
+    pub(crate) fn conclude(
         &self,
         connecting: &Arc<Connecting>,
-        secret: Option<&[u8]>,
+        authenticator: &Extension,
+        grant: Grant,
+        mut took: Duration,
     ) -> Result<Standing, Refusal> {
-        let mut took = Duration::ZERO;
-        let (authenticator, grant) = self.authenticate(connecting, secret, &mut took)?;
         let identity = Arc::new(Identity {
             client_id: connecting.client_id.as_str().into(),
             principal: Arc::clone(&grant.principal),
@@ -134,10 +156,16 @@ impl Chain {
             permissions,
             valid_for_ms: grant.valid_for_ms,
             limits: grant.limits,
-            authenticated_by: Arc::clone(authenticator.id()),
+            authenticator: authenticator.clone(),
+            authentication_data: None,
             authority,
             took,
         })
+    }
+
+    /// The extensions that authenticate by this method, in the order in which they are asked.
+    pub(crate) fn offering(&self, method: &str) -> Vec<Extension> {
+        self.extensions.iter().filter(|extension| extension.offers(method)).cloned().collect()
     }
 
     /// The first that accepts or rejects decides; one that fails refuses.
@@ -196,7 +224,7 @@ impl Refusal {
         Self { code, by: None, why: why.into(), took: Duration::ZERO }
     }
 
-    fn by(extension: &Extension, code: ReasonCode, why: String, took: Duration) -> Self {
+    pub(crate) fn by(extension: &Extension, code: ReasonCode, why: String, took: Duration) -> Self {
         Self { code, by: Some(Arc::clone(extension.id())), why, took }
     }
 }

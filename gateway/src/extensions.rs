@@ -131,7 +131,10 @@ pub(crate) fn of_chain(names: &[String], extensions: &[Extension]) -> Vec<Extens
 
 /// What an operator should know of a chain that cannot do its work.
 pub(crate) fn warn_of_gaps(listener: &str, chain: &[Extension]) {
-    if !chain.iter().any(|extension| extension.hooks().authenticator) {
+    let authenticates = |extension: &Extension| {
+        extension.hooks().authenticator || extension.hooks().enhanced_authenticator
+    };
+    if !chain.iter().any(authenticates) {
         tracing::warn!(
             listener,
             "no extension of the chain authenticates; every client is refused"

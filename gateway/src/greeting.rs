@@ -1,5 +1,3 @@
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use mqtt::{DecodeError, Decoded, Decoder, Packet, ReasonCode, Version};
@@ -8,6 +6,7 @@ use tokio::time::Instant;
 use transport::{Connection, Incoming, Stream};
 
 use crate::accept::Door;
+use crate::dialogue::{Dialogue, NoPacket, read_packet, receive};
 use crate::judge::Judge;
 use crate::link::{FAREWELL, LINGER, Link};
 use crate::visitor::{Admittance, Visitor};
@@ -39,101 +38,51 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
         established.map_err(|error| turned_away(&error.to_string())).ok()?;
 
     let limit = CONNECT_BYTES_MAX.min(door.max_packet_size);
+    let mut decoder = Decoder::new(limit).allow_v3_1(door.mqtt_3_1);
     let mut bytes = Vec::new();
-    let fresh = Decoder::new(limit).allow_v3_1(door.mqtt_3_1);
-    let read = read_packet(&mut stream, fresh.clone(), limit, &mut bytes);
+    let read = read_packet(&mut stream, &decoder, limit, &mut bytes);
     let Ok(read) = tokio::time::timeout_at(until, read).await else {
         turned_away("CONNECT did not arrive within connect-timeout");
         return None;
     };
-    if let Err(error) = read {
-        turned_away(&error.to_string());
-        if let NoConnect::Broken(DecodeError::PacketTooLarge { .. }) = error {
+    if let Err(missing) = read {
+        turned_away(&format!("no CONNECT: {missing}"));
+        if let NoPacket::Broken(DecodeError::PacketTooLarge { .. }) = missing {
             // It is refused by its length, and whether it is MQTT 5, which is to be told, comes behind that.
             let head = receive(&mut stream, limit, CONNECT_HEAD, &mut bytes);
             let _ = tokio::time::timeout(FAREWELL, head).await;
         }
-        if let NoConnect::Broken(error) = error
+        if let NoPacket::Broken(error) = missing
             && let Some((version, code)) = broker::answer_to_broken_connect(&bytes, &error)
         {
             refuse(stream, version, code).await;
         }
         return None;
     }
-    let mut decoder = fresh;
     let Ok(Decoded::Packet { packet: Packet::Connect(connect), len }) = decoder.decode(&bytes)
     else {
         turned_away("the first packet is not CONNECT (MQTT-3.1.0-1)");
         return None;
     };
     let visitor = Visitor { door, address, connect: &connect, until };
-    match visitor.admit(peer).await {
+    let unread = bytes.get(len..).unwrap_or_default().to_vec();
+    let mut dialogue = Dialogue { stream, decoder, unread, limit };
+    match visitor.admit(peer, &mut dialogue).await {
         Ok(Admittance { registration, conversation, judge }) => {
+            let Dialogue { stream, mut decoder, unread, .. } = dialogue;
             decoder.set_max_packet_size(door.max_packet_size);
-            let rest = bytes.get(len..).unwrap_or_default().to_vec();
             let hub = Arc::clone(&door.hub);
-            let link = Link::new(stream, hub, registration, conversation, decoder, rest);
+            let link = Link::new(stream, hub, registration, conversation, decoder, unread);
             Some(Greeting { link, judge })
         }
         Err(code) => {
-            refuse(stream, connect.version, code).await;
+            // Without a code there is nobody left to tell.
+            if let Some(code) = code {
+                refuse(dialogue.stream, connect.version, code).await;
+            }
             None
         }
     }
-}
-
-/// Why there is no packet.
-enum NoConnect {
-    Closed,
-    Socket(io::Error),
-    Broken(DecodeError),
-}
-
-impl fmt::Display for NoConnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => {
-                f.write_str("the peer closed the connection before CONNECT was complete")
-            }
-            Self::Socket(error) => write!(f, "cannot read CONNECT: {error}"),
-            Self::Broken(error) => error.fmt(f),
-        }
-    }
-}
-
-/// Reads until `bytes` begins with a whole packet.
-async fn read_packet(
-    stream: &mut Stream,
-    mut decoder: Decoder,
-    limit: u32,
-    bytes: &mut Vec<u8>,
-) -> Result<(), NoConnect> {
-    loop {
-        let missing = match decoder.decode(bytes) {
-            Ok(Decoded::Packet { .. }) => return Ok(()),
-            Ok(Decoded::Incomplete { missing }) => missing,
-            Err(error) => return Err(NoConnect::Broken(error)),
-        };
-        receive(stream, limit, bytes.len().saturating_add(missing), bytes).await?;
-    }
-}
-
-/// Reads until there are `wanted` bytes.
-async fn receive(
-    stream: &mut Stream,
-    limit: u32,
-    wanted: usize,
-    bytes: &mut Vec<u8>,
-) -> Result<(), NoConnect> {
-    while bytes.len() < wanted {
-        let keep = |piece: &[u8]| bytes.extend_from_slice(piece);
-        match stream.receive(limit as usize, keep).await {
-            Ok(0) => return Err(NoConnect::Closed),
-            Ok(_) => {}
-            Err(error) => return Err(NoConnect::Socket(error)),
-        }
-    }
-    Ok(())
 }
 
 /// Sends a CONNACK that refuses, and closes once the peer has had the time to read it.

@@ -1,23 +1,25 @@
 use std::sync::Arc;
 
 use auth::{Fallback, Identity};
-use broker::{Answer, Question, Requested, Verdict};
+use broker::{Answer, Authentication, Question, Requested, Verdict};
 use extension_host::{Connecting, Extension, Publication, SubscriptionRequest};
-use mqtt::TopicFilter;
+use mqtt::{ReasonCode, TopicFilter};
 use tokio::sync::Semaphore;
 
 use crate::chain::Standing;
+use crate::reauthentication::Reauthentication;
 
 /// Questions of connected clients that extensions may be answering together. They have their own
 /// places: clients that are in do not wait for strangers that want to be.
 pub(crate) const QUESTIONS_MAX: usize = 32;
 
 /// Answers what a client's permission set leaves to the extension that gave it.
-#[derive(Clone)]
 pub(crate) struct Judge {
     bench: Arc<Semaphore>,
     /// `None` where the permission set decides everything by itself.
     case: Option<Arc<Case>>,
+    /// `None` for a client that cannot authenticate again.
+    again: Option<Box<Reauthentication>>,
 }
 
 /// Whom the questions are about, and who answers them.
@@ -37,20 +39,16 @@ impl Judge {
         bench: Arc<Semaphore>,
         standing: &Standing,
         connecting: &Arc<Connecting>,
+        again: Option<Box<Reauthentication>>,
     ) -> Self {
-        let asks = standing.permissions.permissions().fallback == Fallback::Ask;
-        let case = standing.authority.as_ref().filter(|_| asks).map(|authority| {
-            Arc::new(Case {
-                authority: authority.clone(),
-                identity: Arc::clone(&standing.identity),
-                connecting: Arc::clone(connecting),
-            })
-        });
-        Self { bench, case }
+        Self { bench, case: Case::of(standing, connecting), again }
     }
 
     /// Has a question answered. Whatever is not a clear yes denies.
-    pub(crate) async fn answer(&self, question: Question) -> Answer {
+    pub(crate) async fn answer(&mut self, question: Question) -> Answer {
+        if let Question::Authenticate { begins, data } = question {
+            return Answer::Authenticate(self.authenticate(begins, data).await);
+        }
         let shape = Shape::of(&question);
         let Some(case) = self.case.clone() else {
             return shape.denied("no extension answers questions about this client");
@@ -65,9 +63,33 @@ impl Judge {
         });
         job.await.unwrap_or_else(|_| shape.denied("the call of the extension did not end in order"))
     }
+
+    /// Has a step of a re-authentication taken. From its end on, questions are about who the client is
+    /// now, and for the extension that says so.
+    async fn authenticate(&mut self, begins: bool, data: Option<Box<[u8]>>) -> Authentication {
+        let Some(again) = &mut self.again else {
+            let why = "the client did not come by an authentication method".to_owned();
+            return Authentication::Refuse { code: ReasonCode::ProtocolError, why };
+        };
+        let (answer, standing) = again.step(begins, data).await;
+        if let Some(standing) = standing {
+            self.case = Case::of(&standing, again.connecting());
+        }
+        answer
+    }
 }
 
 impl Case {
+    fn of(standing: &Standing, connecting: &Arc<Connecting>) -> Option<Arc<Self>> {
+        let asks = standing.permissions.permissions().fallback == Fallback::Ask;
+        let authority = standing.authority.as_ref().filter(|_| asks)?;
+        Some(Arc::new(Self {
+            authority: authority.clone(),
+            identity: Arc::clone(&standing.identity),
+            connecting: Arc::clone(connecting),
+        }))
+    }
+
     fn answer(&self, question: &Question) -> Answer {
         match question {
             Question::Publish { topic, qos, retain, payload_len } => {
@@ -89,6 +111,7 @@ impl Case {
                 })
             }
             Question::Subscribe(requested) => Answer::Subscribe(self.subscribe(requested)),
+            Question::Authenticate { .. } => Shape::Authenticate.denied("it is no such question"),
         }
     }
 
@@ -150,6 +173,7 @@ impl Case {
 enum Shape {
     Publish,
     Subscribe(usize),
+    Authenticate,
 }
 
 impl Shape {
@@ -157,6 +181,7 @@ impl Shape {
         match question {
             Question::Publish { .. } => Self::Publish,
             Question::Subscribe(entries) => Self::Subscribe(entries.len()),
+            Question::Authenticate { .. } => Self::Authenticate,
         }
     }
 
@@ -167,6 +192,10 @@ impl Shape {
             Self::Subscribe(entries) => {
                 Answer::Subscribe(std::iter::repeat_with(denial).take(*entries).collect())
             }
+            Self::Authenticate => Answer::Authenticate(Authentication::Refuse {
+                code: ReasonCode::NotAuthorized,
+                why: why.to_owned(),
+            }),
         }
     }
 }

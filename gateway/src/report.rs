@@ -41,6 +41,9 @@ impl Reporter {
                 durable,
                 "session attached"
             ),
+            Event::Reauthenticated { client_id } => {
+                tracing::info!(client = &**client_id, "client authenticated again");
+            }
             Event::Disconnected { client_id, closing } => tracing::info!(
                 client = &**client_id,
                 code = closing.code.as_u8(),

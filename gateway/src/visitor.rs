@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use broker::{Admission, Admitted, Answer, Conversation, Verdict};
 use extension_host::Connecting;
-use mqtt::{Connect, ReasonCode};
+use mqtt::{Auth, Connect, ReasonCode, Version};
 use tokio::time::Instant;
 use transport::PeerIdentity;
 
 use crate::accept::Door;
 use crate::chain::{Refusal, Standing};
 use crate::connecting::connecting;
+use crate::dialogue::{Dialogue, NotAdmitted};
+use crate::exchange::{Exchange, Turn};
 use crate::hub::Registration;
 use crate::judge::Judge;
+use crate::reauthentication::Reauthentication;
 
 /// Bytes of a client identifier at most. It becomes part of topics, rules and log lines; MQTT
 /// itself asks for 23 (5.0, MQTT-3.1.3-5).
@@ -36,34 +39,83 @@ pub(crate) struct Admittance {
 
 impl Visitor<'_> {
     /// Has the chain decide, and takes a session. Logs the outcome either way; a refusal is what
-    /// CONNACK says.
-    pub(crate) async fn admit(&self, peer: PeerIdentity) -> Result<Admittance, ReasonCode> {
+    /// CONNACK says, and nothing to a client that has gone.
+    pub(crate) async fn admit(
+        &self,
+        peer: PeerIdentity,
+        dialogue: &mut Dialogue,
+    ) -> Result<Admittance, Option<ReasonCode>> {
         let client_id = match self.client_id() {
             Ok(client_id) => client_id,
-            Err(refusal) => return Err(self.refused(self.connect.client_id, &refusal)),
+            Err(refusal) => return Err(Some(self.refused(self.connect.client_id, &refusal))),
         };
         let registration = self.door.hub.register();
         let connecting =
             connecting(registration.link.0, &self.door.name, peer, self.connect, &client_id);
-        let decided = self.door.chain.admit(&connecting, self.connect.password, self.until).await;
-        let standing = decided.map_err(|refusal| self.refused(&client_id, &refusal))?;
-        let judge = Judge::new(Arc::clone(&self.door.bench), &standing, &connecting);
-        match self.enter(&registration, &standing, &judge).await {
+        let standing = match self.decide(&connecting, dialogue).await {
+            Ok(standing) => standing,
+            Err(NotAdmitted::Refused(refusal)) => {
+                return Err(Some(self.refused(&client_id, &refusal)));
+            }
+            Err(NotAdmitted::Gone(why)) => {
+                self.door.reporter.turned_away(&self.door.name, self.address.ip(), &why);
+                return Err(None);
+            }
+        };
+        let method = self.connect.properties.authentication_method;
+        let again = method
+            .map(|method| Reauthentication::new(&self.door.chain, &connecting, method, &standing));
+        let mut judge = Judge::new(Arc::clone(&self.door.bench), &standing, &connecting, again);
+        match self.enter(&registration, &standing, &mut judge).await {
             Ok(conversation) => {
                 self.accepted(&connecting, &standing);
                 Ok(Admittance { registration, conversation, judge })
             }
-            Err(refusal) => Err(self.refused(&client_id, &refusal)),
+            Err(refusal) => Err(Some(self.refused(&client_id, &refusal))),
         }
+    }
+
+    /// Who the client is and what it may do: by its password, or by the exchange that its CONNECT asks for.
+    async fn decide(
+        &self,
+        connecting: &Arc<Connecting>,
+        dialogue: &mut Dialogue,
+    ) -> Result<Standing, NotAdmitted> {
+        let (chain, properties) = (&self.door.chain, &self.connect.properties);
+        let Some(method) = properties.authentication_method else {
+            return Ok(chain.admit(connecting, self.connect.password, self.until).await?);
+        };
+        let mut exchange = Exchange::begin(chain, connecting, method)?;
+        let mut said = properties.authentication_data.map(<[u8]>::to_vec);
+        loop {
+            match exchange.step(said, Some(self.until)).await? {
+                Turn::Accepted(standing) => {
+                    dialogue.check_silence()?;
+                    return Ok(*standing);
+                }
+                Turn::Challenge { exchange: next, data } => {
+                    let code = ReasonCode::ContinueAuthentication;
+                    let auth = Auth { data: data.as_deref(), ..Auth::new(code, Some(method)) };
+                    self.check_size(&auth)?;
+                    said = dialogue.challenge(&auth, self.until).await?;
+                    exchange = next;
+                }
+            }
+        }
+    }
+
+    /// Whether the client accepts a packet of this size.
+    fn check_size(&self, auth: &Auth<'_>) -> Result<(), Refusal> {
+        let Some(most) = self.connect.properties.maximum_packet_size else { return Ok(()) };
+        let mut bytes = Vec::new();
+        let fits = auth.encode(Version::V5, &mut bytes).is_ok() && bytes.len() <= most as usize;
+        let why = "a challenge is larger than the client accepts (MQTT-3.1.2-24)";
+        if fits { Ok(()) } else { Err(Refusal::ours(ReasonCode::PacketTooLarge, why)) }
     }
 
     /// The identifier of the client's session: its own, or one made for it.
     fn client_id(&self) -> Result<Arc<str>, Refusal> {
         let connect = self.connect;
-        if connect.properties.authentication_method.is_some() {
-            let why = "CONNECT asks for enhanced authentication, which no extension offers";
-            return Err(Refusal::ours(ReasonCode::BadAuthenticationMethod, why));
-        }
         let invalid = |why: String| Refusal::ours(ReasonCode::ClientIdentifierNotValid, why);
         if let Some(rule) = connect.client_id_fault() {
             let bytes = connect.client_id.len();
@@ -83,7 +135,7 @@ impl Visitor<'_> {
         &self,
         registration: &Registration,
         standing: &Standing,
-        judge: &Judge,
+        judge: &mut Judge,
     ) -> Result<Conversation, Refusal> {
         let mut will_verdict = None;
         loop {
@@ -94,6 +146,7 @@ impl Visitor<'_> {
                 principal: Arc::clone(&standing.identity.principal),
                 attributes: standing.identity.attributes.clone(),
                 permissions: Arc::clone(&standing.permissions),
+                authentication_data: standing.authentication_data.as_deref(),
                 valid_for_ms: standing.valid_for_ms,
                 limits: standing.limits,
                 will_verdict: will_verdict.take(),
@@ -106,7 +159,7 @@ impl Visitor<'_> {
                 Admitted::Ask(question) => {
                     will_verdict = Some(match judge.answer(question).await {
                         Answer::Publish(verdict) => verdict,
-                        Answer::Subscribe(_) => {
+                        Answer::Subscribe(_) | Answer::Authenticate(_) => {
                             Verdict::Deny { why: "the will was not answered about".to_owned() }
                         }
                     });
@@ -121,7 +174,7 @@ impl Visitor<'_> {
             peer = %self.address,
             client = connecting.client_id,
             principal = &*standing.identity.principal,
-            authenticated_by = &*standing.authenticated_by,
+            authenticated_by = &**standing.authenticator.id(),
             permissions_by = standing.permissions.source(),
             took_us = micros(standing.took),
             "client accepted"

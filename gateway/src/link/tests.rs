@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use auth::{Fallback, Limits, PermissionSet, Permissions};
 use broker::durable::{Commit, Snapshot};
-use broker::{Admission, Admitted, Broker, Settings, Verdict};
+use broker::{Admission, Admitted, Authentication, Broker, Settings, Verdict};
 use mqtt::{Decoded, Packet, PacketKind, QoS, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -71,6 +71,7 @@ impl Stage {
             principal: "p".into(),
             attributes: Vec::new(),
             permissions: Arc::new(PermissionSet::compile(&stated).unwrap()),
+            authentication_data: None,
             valid_for_ms: None,
             limits: Limits::default(),
             will_verdict: None,
@@ -95,6 +96,9 @@ async fn serve(mut link: Link<DuplexStream>) -> Vec<Question> {
             Question::Publish { .. } => Answer::Publish(Verdict::Allow),
             Question::Subscribe(filters) => {
                 Answer::Subscribe(filters.iter().map(|_| Verdict::Allow).collect())
+            }
+            Question::Authenticate { .. } => {
+                Answer::Authenticate(Authentication::Challenge { data: None })
             }
         });
         asked.push(question);
@@ -309,6 +313,7 @@ async fn a_question_holds_back_what_comes_after_it() {
         .map(|question| match question {
             Question::Publish { topic, .. } => topic,
             Question::Subscribe(requested) => &*requested[0].filter,
+            Question::Authenticate { .. } => "AUTH",
         })
         .collect();
     assert_eq!(topics, ["#", "a", "b"]);

@@ -82,6 +82,7 @@ impl Bench {
                 principal: "bench".into(),
                 attributes: Vec::new(),
                 permissions: Arc::clone(&self.permissions),
+                authentication_data: None,
                 valid_for_ms: None,
                 limits: auth::Limits::default(),
                 will_verdict: None,

@@ -155,12 +155,7 @@ impl Broker {
                     "a second CONNECT was sent on one connection (MQTT-3.1.0-2)",
                 ));
             }
-            Packet::Auth(_) => {
-                return Err(Closing::new(
-                    ReasonCode::ProtocolError,
-                    "AUTH was sent although CONNECT named no authentication method (MQTT-4.12.0-6)",
-                ));
-            }
+            Packet::Auth(auth) => return self.auth(now, session, auth, answer),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 let why =
                     format!("{:?} was sent by a client; only a server sends it", packet.kind());

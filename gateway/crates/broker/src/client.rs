@@ -8,6 +8,7 @@ use session::{Inbound, KeepAlive, Message, Outbound, Ticket, Timestamp};
 use crate::aliases::{InboundAliases, Naming, OutboundAliases};
 use crate::durable::{Lsn, MessageKey, SessionKey, SessionRecord, Subscription};
 use crate::frames::Reader;
+use crate::reauthenticate::Method;
 use crate::routes::{Origin, Route};
 use crate::{LinkId, Outbox};
 
@@ -52,6 +53,8 @@ pub(crate) struct Online {
     pub(crate) max_packet_size: usize,
     /// Subscriptions that this client may have.
     pub(crate) max_subscriptions: usize,
+    /// The authentication method of its CONNECT, if that named one.
+    pub(crate) method: Option<Box<Method>>,
     /// When its authorization runs out.
     pub(crate) authorized_until: Option<Timestamp>,
     pub(crate) last_publish: Option<LastPublish>,

@@ -9,6 +9,7 @@ use crate::aliases::{InboundAliases, OutboundAliases};
 use crate::broker::Waiter;
 use crate::client::{Client, Online, Will};
 use crate::durable::{Lsn, Op};
+use crate::reauthenticate::Method;
 use crate::{Action, Broker, Closing, Conversation, Event, LinkId, Outbox, Question, Verdict};
 
 /// A client whose identity is established and who wants a session.
@@ -27,6 +28,8 @@ pub struct Admission<'a> {
     pub attributes: Vec<(String, String)>,
     /// What it may do.
     pub permissions: Arc<PermissionSet>,
+    /// Authentication Data of CONNACK, where CONNECT named an authentication method.
+    pub authentication_data: Option<&'a [u8]>,
     /// How long the authorization is valid; `None` without end.
     pub valid_for_ms: Option<u64>,
     /// Limits that the extension set for it.
@@ -199,9 +202,10 @@ impl Broker {
         expiry_seconds: u32,
     ) -> Option<Lsn> {
         let connect = admission.connect;
+        let properties = &connect.properties;
         let keep_alive = KeepAlive::new(self.keep_alive(connect), now);
         let inflight =
-            connect.properties.receive_maximum.unwrap_or(u16::MAX).min(self.settings.max_inflight);
+            properties.receive_maximum.unwrap_or(u16::MAX).min(self.settings.max_inflight);
         let window = admission.limits.max_inflight.map_or(inflight, |max| inflight.min(max));
         let key = match self.clients.get(session as usize)?.key {
             None if expiry_seconds > 0 => Some(self.journal.new_session_key()),
@@ -228,24 +232,18 @@ impl Broker {
             woken: true,
             held: None,
             keep_alive,
-            max_packet_size: connect
-                .properties
-                .maximum_packet_size
-                .map_or(usize::MAX, |max| max as usize),
+            max_packet_size: properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize),
             max_subscriptions: max_subscriptions.min(self.settings.max_subscriptions),
+            method: properties.authentication_method.map(|name| Box::new(Method::new(name))),
             authorized_until: admission
                 .valid_for_ms
                 .map(|ms| now.after(std::time::Duration::from_millis(ms))),
             last_publish: None,
             aliases_in: InboundAliases::default(),
             aliases_out: OutboundAliases::new(
-                connect
-                    .properties
-                    .topic_alias_maximum
-                    .unwrap_or(0)
-                    .min(self.settings.max_topic_aliases),
+                properties.topic_alias_maximum.unwrap_or(0).min(self.settings.max_topic_aliases),
             ),
-            wants_reasons: connect.properties.request_problem_information,
+            wants_reasons: properties.request_problem_information,
         });
         if permissions_changed && !client.subscriptions.is_empty() {
             self.subscriptions.invalidate();
@@ -280,6 +278,8 @@ impl Broker {
             session_expiry: (asked_expiry != expiry_seconds).then_some(expiry_seconds),
             assigned_client_id: connect.client_id.is_empty().then_some(&*admission.client_id),
             server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
+            authentication_method: connect.properties.authentication_method,
+            authentication_data: admission.authentication_data,
             ..self.announced()
         };
         let code = ReasonCode::Success;

@@ -33,7 +33,10 @@ impl Broker {
         });
         let denial = match (decision, answer) {
             (Some((Decision::Allow { .. }, _)), _) => None,
-            (Some((Decision::Ask, _)), None | Some(Answer::Subscribe(_))) => {
+            (
+                Some((Decision::Ask, _)),
+                None | Some(Answer::Subscribe(_) | Answer::Authenticate(_)),
+            ) => {
                 return Flow::Ask(Question::Publish {
                     topic: topic.as_str().into(),
                     qos: publish.qos,

@@ -80,6 +80,11 @@ pub enum Event {
         /// Whether the session is on disk.
         durable: bool,
     },
+    /// A connected client proved again who it is, and its new grant counts.
+    Reauthenticated {
+        /// The client identifier.
+        client_id: Arc<str>,
+    },
     /// A connection ended.
     Disconnected {
         /// The client identifier.

@@ -253,7 +253,7 @@ impl Broker {
                     Decision::Ask => match answer {
                         Some(Answer::Publish(Verdict::Allow)) => return Right::GrantedOnce,
                         Some(Answer::Publish(Verdict::Deny { why })) => why,
-                        Some(Answer::Subscribe(_)) | None => {
+                        Some(Answer::Subscribe(_) | Answer::Authenticate(_)) | None => {
                             return Right::Unknown(Question::Publish {
                                 topic: topic.into(),
                                 qos: publish.qos,

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use mqtt::QoS;
+use auth::PermissionSet;
+use mqtt::{QoS, ReasonCode};
 
 /// What the broker wants an extension to decide: the client's permission set says "ask".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,13 @@ pub enum Question {
     },
     /// May the client subscribe to these? One SUBSCRIBE packet, one question.
     Subscribe(Vec<Requested>),
+    /// What comes of the AUTH of a client whose CONNECT named an authentication method?
+    Authenticate {
+        /// Whether it begins a re-authentication; otherwise it answers the challenge before.
+        begins: bool,
+        /// Its Authentication Data.
+        data: Option<Box<[u8]>>,
+    },
 }
 
 /// One filter that a client wants to subscribe to.
@@ -32,12 +40,48 @@ pub struct Requested {
 }
 
 /// The answer to a [`Question`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Answer {
     /// To [`Question::Publish`].
     Publish(Verdict),
     /// To [`Question::Subscribe`]: one per entry, in order; a missing one denies.
     Subscribe(Vec<Verdict>),
+    /// To [`Question::Authenticate`].
+    Authenticate(Authentication),
+}
+
+/// What came of a step of a re-authentication.
+#[derive(Clone, Debug)]
+pub enum Authentication {
+    /// The client is to answer this with AUTH.
+    Challenge {
+        /// Authentication Data.
+        data: Option<Vec<u8>>,
+    },
+    /// The client has proved who it is.
+    Renew(Box<Renewal>),
+    /// The connection ends.
+    Refuse {
+        /// The reason code of DISCONNECT.
+        code: ReasonCode,
+        /// Extension and reason, for the operator.
+        why: String,
+    },
+}
+
+/// What takes the place of the client's earlier authentication.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    /// Who it is: it must be who it was.
+    pub principal: Arc<str>,
+    /// What the extension noted about it.
+    pub attributes: Vec<(String, String)>,
+    /// What it may do.
+    pub permissions: Arc<PermissionSet>,
+    /// How long the authorization is valid from now on; `None` without end.
+    pub valid_for_ms: Option<u64>,
+    /// Authentication Data of the AUTH that says success.
+    pub data: Option<Vec<u8>>,
 }
 
 /// What an extension decided. A failure of the extension is a denial by then.

@@ -31,7 +31,7 @@ impl Broker {
         let filters: Vec<(TopicFilter<'_>, SubscribeOptions)> = subscribe.filters.iter().collect();
         let mut verdicts = match answer {
             Some(Answer::Subscribe(verdicts)) => Some(verdicts.into_iter()),
-            Some(Answer::Publish(_)) | None => None,
+            Some(Answer::Publish(_) | Answer::Authenticate(_)) | None => None,
         };
         let decisions: Vec<Decision> = filters
             .iter()

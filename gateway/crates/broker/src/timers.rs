@@ -113,6 +113,7 @@ mod tests {
                     principal: "a".into(),
                     attributes: Vec::new(),
                     permissions: Arc::clone(&permissions),
+                    authentication_data: None,
                     valid_for_ms: None,
                     limits: auth::Limits::default(),
                     will_verdict: None,

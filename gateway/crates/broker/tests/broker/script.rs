@@ -9,6 +9,7 @@
 //! a< closed        the broker closes the connection
 //! a< refused 0x87  a CONNECT is answered with that code
 //! a? publish t/x   the extension is asked          a! allow|deny   it answers
+//! a? auth 0x19     about AUTH     a! challenge|accept|refuse 0x87 [data=] [as=] [principal=] [valid-ms=]
 //! disk             everything becomes durable      disk begin / disk end   one commit, in two steps
 //! crash            power fails between two commits; `crash written`: after one that nobody heard of
 //! system TOPIC X   the gateway publishes a value of its own
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
 use mqtt::{Decoded, Decoder, QoS, Version};
-use portcullis_broker::{Answer, LinkId, Question, Settings, Verdict};
+use portcullis_broker::{Answer, Authentication, LinkId, Question, Renewal, Settings, Verdict};
 
 use crate::words::{self, Words};
 use crate::world::{Door, Login, World};
@@ -152,7 +153,7 @@ impl Stage {
     fn client_acts(&mut self, who: &str, line: &str) {
         let rest = line.split_once(' ').map_or("", |(_, rest)| rest);
         if let Some(name) = who.strip_suffix('!') {
-            self.answer(name, rest == "allow");
+            self.answer(name, &Words::of(rest));
             return;
         }
         let name = who.strip_suffix('>').unwrap_or_else(|| panic!("{line:?} means nothing"));
@@ -171,18 +172,12 @@ impl Stage {
     fn connect(&mut self, name: &str, line: &str, will_verdict: Option<Verdict>) {
         let words = Words::of(line);
         let connect = words::connect(&words);
-        let permissions = match words.value("as") {
-            Some(named) => Arc::clone(self.permissions.get(named).expect("named permissions")),
-            None => Arc::clone(
-                self.permissions
-                    .entry(String::new())
-                    .or_insert_with(|| Arc::new(permissions("permissions - else allow"))),
-            ),
-        };
+        let permissions = self.permissions(&words);
         let login = Login {
             connect: &connect,
             principal: words.value("principal").unwrap_or(name),
             permissions,
+            authentication_data: words.value("last-data").map(str::as_bytes),
             valid_for_ms: words.number("valid-ms").map(u64::from),
             will_verdict,
         };
@@ -200,6 +195,18 @@ impl Stage {
         self.clients.insert(name.to_owned(), client);
     }
 
+    /// The set that `as=` names; without it, one that allows everything.
+    fn permissions(&mut self, words: &Words<'_>) -> Arc<PermissionSet> {
+        let set = match words.value("as") {
+            Some(named) => self.permissions.get(named).expect("named permissions"),
+            None => self
+                .permissions
+                .entry(String::new())
+                .or_insert_with(|| Arc::new(permissions("permissions - else allow"))),
+        };
+        Arc::clone(set)
+    }
+
     fn ask(&mut self, name: &str, asked: Option<Question>) {
         if let Some(question) = &asked {
             self.hear(name, format!("? {}", say_question(question)));
@@ -209,11 +216,12 @@ impl Stage {
         }
     }
 
-    fn answer(&mut self, name: &str, allow: bool) {
-        let verdict = || match allow {
+    fn answer(&mut self, name: &str, words: &Words<'_>) {
+        let verdict = || match words.plain(0) == "allow" {
             true => Verdict::Allow,
             false => Verdict::Deny { why: "the script says no".to_owned() },
         };
+        let authentication = self.authentication(name, words);
         let client = self.clients.get_mut(name).expect("a client");
         if let Some(line) = client.connecting.take() {
             self.connect(name, &line, Some(verdict()));
@@ -224,10 +232,30 @@ impl Stage {
             Question::Subscribe(requested) => {
                 Answer::Subscribe(requested.iter().map(|_| verdict()).collect())
             }
+            Question::Authenticate { .. } => Answer::Authenticate(authentication),
         };
         let link = client.link.expect("a connection");
         let asked = self.world().answer(link, answer);
         self.ask(name, asked);
+    }
+
+    /// What `challenge`, `accept` and `refuse` mean.
+    fn authentication(&mut self, name: &str, words: &Words<'_>) -> Authentication {
+        let data = words.value("data").map(|data| data.as_bytes().to_vec());
+        match words.plain(0) {
+            "challenge" => Authentication::Challenge { data },
+            "accept" => Authentication::Renew(Box::new(Renewal {
+                principal: words.value("principal").unwrap_or(name).into(),
+                attributes: Vec::new(),
+                permissions: self.permissions(words),
+                valid_for_ms: words.number("valid-ms").map(u64::from),
+                data,
+            })),
+            _ => Authentication::Refuse {
+                code: words::code(words.from(1).first().unwrap_or(&"0x87")),
+                why: "the script says no".to_owned(),
+            },
+        }
     }
 
     fn hear(&mut self, name: &str, what: String) {
@@ -337,6 +365,10 @@ fn say_question(question: &Question) -> String {
         Question::Subscribe(requested) => {
             let filters = requested.iter().map(|r| &*r.filter);
             format!("subscribe {}", filters.collect::<Vec<_>>().join(" "))
+        }
+        Question::Authenticate { begins, data } => {
+            let data = data.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            format!("auth {} {data}", if *begins { "0x19" } else { "0x18" }).trim().to_owned()
         }
     }
 }

@@ -150,6 +150,7 @@ impl Simulation {
             connect: &connect,
             principal: &name,
             permissions: Arc::clone(&self.permissions),
+            authentication_data: None,
             valid_for_ms: None,
             will_verdict: None,
         };

@@ -7,7 +7,7 @@
 //! publish t/x hello qos=1 id=7 dup retain expiry=5 alias=1
 //!         utf8 user=a:1 user=b:2       (of the broker also: sub-id=N)
 //! puback 7  pubrec 7 0x97 why  pubrel 7  pubcomp 7   unsubscribe 2 t/#    unsuback 2 [0]
-//! ping  pong  disconnect 0x04 expiry=9  auth
+//! ping  pong  disconnect 0x04 expiry=9  auth 0x19 method=m data=text
 //! ```
 
 use std::num::NonZeroU16;
@@ -69,7 +69,7 @@ pub(crate) fn qos(number: u32) -> QoS {
     QoS::from_u8(u8::try_from(number).expect("a QoS")).expect("a QoS")
 }
 
-fn code(word: &str) -> ReasonCode {
+pub(crate) fn code(word: &str) -> ReasonCode {
     let byte = u8::try_from(number(word)).expect("a byte");
     ReasonCode::from_u8(byte).unwrap_or_else(|| panic!("{word} is not a reason code"))
 }
@@ -114,6 +114,7 @@ pub(crate) fn connect<'a>(words: &Words<'a>) -> Connect<'a> {
             maximum_packet_size: words.number("max-packet"),
             topic_alias_maximum: words.number("aliases").map(small),
             request_problem_information: !words.has("no-reasons"),
+            authentication_method: words.value("method"),
             ..ConnectProperties::default()
         },
     }
@@ -167,7 +168,10 @@ pub(crate) fn encode(words: &Words<'_>, version: Version) -> Vec<u8> {
             session_expiry: words.number("expiry"),
             ..Disconnect::default()
         }),
-        "auth" => Packet::Auth(Auth::new(ReasonCode::ReAuthenticate, Some("m"))),
+        "auth" => Packet::Auth(Auth {
+            data: words.value("data").map(str::as_bytes),
+            ..Auth::new(code(words.plain(1)), words.value("method"))
+        }),
         other => panic!("there is no packet {other:?}"),
     };
     encoded(&packet, version)
@@ -265,6 +269,8 @@ pub(crate) fn say(packet: &Packet<'_>) -> String {
             ] {
                 add(&mut text, name, available.map(u8::from));
             }
+            add(&mut text, "method", properties.authentication_method);
+            add(&mut text, "data", properties.authentication_data.map(String::from_utf8_lossy));
             text
         }
         Packet::Publish(publish) => say_publish(publish),
@@ -278,6 +284,12 @@ pub(crate) fn say(packet: &Packet<'_>) -> String {
         }
         Packet::UnsubAck(ack) => format!("unsuback {} {}", ack.packet_id.get(), codes(&ack.codes)),
         Packet::PingResp => "pong".to_owned(),
+        Packet::Auth(auth) => {
+            let mut text = format!("auth {}", hex(auth.code));
+            add(&mut text, "method", auth.method);
+            add(&mut text, "data", auth.data.map(String::from_utf8_lossy));
+            text
+        }
         Packet::Disconnect(disconnect) => format!("disconnect {}", hex(disconnect.code)),
         other => format!("{other:?}"),
     }

@@ -49,6 +49,7 @@ pub(crate) struct Login<'a> {
     pub(crate) connect: &'a Connect<'a>,
     pub(crate) principal: &'a str,
     pub(crate) permissions: Arc<PermissionSet>,
+    pub(crate) authentication_data: Option<&'a [u8]>,
     pub(crate) valid_for_ms: Option<u64>,
     pub(crate) will_verdict: Option<Verdict>,
 }
@@ -92,6 +93,7 @@ impl World {
             principal: login.principal.into(),
             attributes: Vec::new(),
             permissions: Arc::clone(&login.permissions),
+            authentication_data: login.authentication_data,
             valid_for_ms: login.valid_for_ms,
             limits: auth::Limits::default(),
             will_verdict: login.will_verdict.clone(),

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::PermissionSet;
-use mqtt::{Connect, ConnectProperties, Version};
-use portcullis_broker::{Answer, Question, Settings, Verdict};
+use mqtt::{Connect, ConnectProperties, ReasonCode, Version};
+use portcullis_broker::{Answer, Authentication, Question, Settings, Verdict};
 
 use super::client::Client;
 use super::{Reached, Source, packets, settings};
@@ -94,6 +94,7 @@ impl Play {
             connect: &connect,
             principal,
             permissions: Arc::clone(&self.permissions[usize::from(choice >> 5) % 5]),
+            authentication_data: None,
             valid_for_ms: (choice & 0x1F == 2).then_some(500),
             will_verdict: None,
         };
@@ -174,6 +175,13 @@ impl Play {
                 let count = asked.len() - usize::from(source.below(8) == 7);
                 Answer::Subscribe((0..count).map(|_| verdict(source)).collect())
             }
+            Question::Authenticate { .. } => Answer::Authenticate(match source.below(2) {
+                0 => Authentication::Challenge { data: None },
+                _ => Authentication::Refuse {
+                    code: ReasonCode::NotAuthorized,
+                    why: "the play says no".to_owned(),
+                },
+            }),
         };
         connection.asked = self.world.answer(connection.link, answer);
         if connection.asked.is_none() {
@@ -336,6 +344,7 @@ impl Play {
             connect,
             principal,
             permissions: Arc::clone(&self.permissions[0]),
+            authentication_data: None,
             valid_for_ms: None,
             will_verdict: None,
         };
