@@ -6,7 +6,7 @@
 //! | start, signal, kill and look into a gateway | [`Gateway`] |
 //! | speak MQTT packet by packet | [`Client`], and [`Wire`] below it |
 //! | keep a stream of numbered messages going through crashes | [`Publisher`], [`Subscriber`] |
-//! | use other people's clients | [`tools`] |
+//! | use other people's clients | [`tools`], [`Driver`] |
 //!
 //! Everything is on loopback and ends only processes that it has started. A test fails by a panic, here too.
 
@@ -18,6 +18,7 @@
 )]
 
 mod client;
+mod driver;
 mod figures;
 mod gateway;
 mod log;
@@ -31,6 +32,7 @@ pub mod tools;
 mod wire;
 
 pub use client::{Client, Options};
+pub use driver::Driver;
 pub use figures::{Dice, Latencies};
 pub use gateway::{Counters, Gateway};
 pub use log::Log;

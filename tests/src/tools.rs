@@ -1,4 +1,4 @@
-//! Other people's clients: Mosquitto's programs, and Python with paho.
+//! Other people's clients: Mosquitto's programs, and libraries by their drivers.
 
 use std::env;
 use std::io::Read;
@@ -7,12 +7,16 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::PATIENCE;
+use crate::driver::Driver;
 use crate::log::Log;
 use crate::program::program;
 use crate::site::{DEMO, Site};
 
-/// Where the Python with the packages of the tests is, if not in `target/venv`.
+/// Where the Python with the packages of the tests, the Node modules and the driver of `mqtt5` are, if not
+/// below the target folder.
 const PYTHON: &str = "PORTCULLIS_PYTHON";
+const MODULES: &str = "PORTCULLIS_NODE_MODULES";
+const MQTT5: &str = "PORTCULLIS_MQTT5_DRIVER";
 
 /// `mosquitto_pub` as [`DEMO`] over TLS, with these further arguments.
 pub fn mosquitto_pub(site: &Site, arguments: &[&str]) -> Output {
@@ -24,6 +28,11 @@ pub fn mosquitto_sub(site: &Site, arguments: &[&str]) -> Tool {
     Tool::start(mosquitto("mosquitto_sub", site).args(arguments))
 }
 
+/// `mosquitto_rr` as [`DEMO`] over TLS, with these further arguments, in the background.
+pub fn mosquitto_rr(site: &Site, arguments: &[&str]) -> Tool {
+    Tool::start(mosquitto("mosquitto_rr", site).args(arguments))
+}
+
 fn mosquitto(program: &str, site: &Site) -> Command {
     let mut command = Command::new(program);
     command.args(["-h", "localhost", "-p", &site.tls.to_string(), "-u", DEMO]);
@@ -31,23 +40,53 @@ fn mosquitto(program: &str, site: &Site) -> Command {
     command
 }
 
-/// Runs a script of `tests/paho` with these arguments; it must end well. Gives what it printed.
-pub fn paho(script: &str, arguments: &[&str]) -> String {
-    let python =
-        env::var_os(PYTHON).map_or_else(|| program().target.join("venv/bin/python"), PathBuf::from);
-    assert!(
-        python.exists(),
-        "{} is missing, a Python with paho-mqtt; `cargo xtask test` installs it",
-        python.display()
-    );
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("paho").join(script);
-    let mut command = Command::new(python);
-    // Nothing is to appear in the source tree.
-    command.arg(script).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
-    let out = Tool::start(&mut command).finish();
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
-    said
+/// A client library that has a driver in `tests/drivers`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library {
+    /// Eclipse paho for Python.
+    Paho,
+    /// mqtt.js for Node.js.
+    MqttJs,
+    /// The client of the Rust crate `mqtt5`.
+    Mqtt5,
+}
+
+impl Library {
+    /// As cases call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paho => "paho",
+            Self::MqttJs => "mqttjs",
+            Self::Mqtt5 => "mqtt5",
+        }
+    }
+
+    /// Starts its driver.
+    pub fn start(self) -> Driver {
+        let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers");
+        let mut command;
+        match self {
+            Self::Paho => {
+                command = Command::new(installed(PYTHON, "venv/bin/python"));
+                // Nothing is to appear in the source tree.
+                command.arg(drivers.join("paho/driver.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+            }
+            Self::MqttJs => {
+                command = Command::new("node");
+                command.arg(drivers.join("mqttjs/driver.js"));
+                command.env("NODE_PATH", installed(MODULES, "mqttjs/node_modules"));
+            }
+            Self::Mqtt5 => command = Command::new(installed(MQTT5, "mqtt5/debug/mqtt5-driver")),
+        }
+        Driver::start(command)
+    }
+}
+
+/// What the variable says, or what is there below the target folder.
+fn installed(variable: &str, usual: &str) -> PathBuf {
+    let path = env::var_os(variable).map_or_else(|| program().target.join(usual), PathBuf::from);
+    assert!(path.exists(), "{} is missing; `cargo xtask test` installs it", path.display());
+    path
 }
 
 /// A program that runs. It is killed when this value goes.

@@ -9,6 +9,7 @@ mod command;
 mod extensions;
 mod failure;
 mod fuzz;
+mod libraries;
 mod packages;
 mod root;
 mod run;

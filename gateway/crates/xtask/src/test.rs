@@ -1,40 +1,32 @@
 //! `cargo xtask test`: everything that is tested, with everything that it needs.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Instant;
 
-use crate::command::{cargo, output, run as run_program, watch};
+use crate::command::{cargo, watch};
 use crate::failure::Failure;
 use crate::packages::{self, Package};
-use crate::{extensions, root::Root};
+use crate::{extensions, libraries, root::Root};
 
 /// Real clients and a real broker to test against.
-const PACKAGES: [Package; 3] = [
+const PACKAGES: [Package; 2] = [
     Package { name: "mosquitto", brings: "mosquitto" },
     Package { name: "mosquitto-clients", brings: "mosquitto_sub" },
-    Package { name: "python3", brings: "python3" },
 ];
 
-/// Python packages of the interoperability tests.
-const PYTHON: [&str; 1] = ["paho-mqtt==2.1.0"];
-
-/// Where the tests find the components, and a Python that has the packages.
+/// Where the tests find the components.
 const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
-const INTERPRETER: &str = "PORTCULLIS_PYTHON";
 
 /// Runs all tests; `arguments` go to `cargo test` of the gateway's workspace.
 pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     let begin = Instant::now();
     packages::ensure(&PACKAGES, "interoperability tests")?;
-    let python = python(root)?;
+    let libraries = libraries::ensure(root)?;
     let components = extensions::build(root)?;
 
     let mut tally = Tally::default();
     let mut gateway = cargo();
     gateway.current_dir(root.path()).args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-    gateway.args(arguments).env(EXTENSIONS, components).env(INTERPRETER, python);
+    gateway.args(arguments).env(EXTENSIONS, components).envs(libraries);
     let gateway_passed = watch(&mut gateway, |line| tally.add(line))?;
 
     let mut guests = cargo();
@@ -57,29 +49,6 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     } else {
         Err(Failure::Other("tests failed, or did not build; see above".to_owned()))
     }
-}
-
-/// A Python with the packages of the tests, apart from the system's.
-fn python(root: &Root) -> Result<PathBuf, Failure> {
-    let folder = root.target("venv");
-    let python = folder.join("bin/python");
-    let stamp = folder.join("packages.stamp");
-    let wanted = PYTHON.join("\n");
-    if python.exists() && fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
-        return Ok(python);
-    }
-    // Debian's python3 comes without the part that gives a new environment its pip.
-    if output(Command::new("python3").args(["-c", "import ensurepip"])).is_err() {
-        packages::ensure(
-            &[Package { name: "python3-venv", brings: "/usr/share/doc/python3-venv" }],
-            "interoperability tests",
-        )?;
-    }
-    eprintln!("installing into {}: {}", folder.display(), PYTHON.join(" "));
-    run_program(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    run_program(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PYTHON))?;
-    fs::write(&stamp, wanted).map_err(Failure::file("write", &stamp))?;
-    Ok(python)
 }
 
 /// The sums of cargo's own result lines.

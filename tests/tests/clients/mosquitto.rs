@@ -1,13 +1,11 @@
-//! Clients that others have written: Mosquitto's over TLS, and paho in Python.
-
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+//! Mosquitto's programs over TLS.
 
 use std::process::Output;
 use std::time::Instant;
 
 use mqtt::QoS;
-use portcullis_tests::tools::{mosquitto_pub, mosquitto_sub, paho};
-use portcullis_tests::{DEMO, Gateway, PATIENCE, Site};
+use portcullis_tests::tools::{mosquitto_pub, mosquitto_sub};
+use portcullis_tests::{Gateway, PATIENCE, Site};
 use serde_json::Value;
 
 const VERSIONS: [&str; 2] = ["mqttv311", "mqttv5"];
@@ -130,33 +128,7 @@ fn mosquitto_leaves_a_will_when_it_is_killed() {
     gateway.assert_sound();
 }
 
-#[test]
-fn paho_finds_in_its_session_what_came_meanwhile() {
-    let site = Site::new();
-    let mut gateway = Gateway::start(&site);
-    for version in ["3", "5"] {
-        println!("clients: {}", run(&site, "session.py", version).trim());
-    }
-    gateway.assert_sound();
-}
-
-#[test]
-fn paho_passes_a_thousand_messages_in_order() {
-    let site = Site::new();
-    let mut gateway = Gateway::start(&site);
-    for version in ["3", "5"] {
-        println!("clients: {}", run(&site, "order.py", version).trim());
-    }
-    gateway.assert_sound();
-}
-
-fn run(site: &Site, script: &str, version: &str) -> String {
-    let ca = site.ca();
-    let ca = ca.to_str().expect("a path in UTF-8");
-    paho(script, &[&site.tls.to_string(), ca, DEMO, &site.password, version])
-}
-
-fn expect(out: &Output, printed: &str) {
+pub(crate) fn expect(out: &Output, printed: &str) {
     let (said, complaint) =
         (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "{said}{complaint}");
@@ -164,7 +136,7 @@ fn expect(out: &Output, printed: &str) {
 }
 
 /// The session of a client that has left may outlive it by an instant.
-fn gone(gateway: &Gateway<'_>) {
+pub(crate) fn gone(gateway: &Gateway<'_>) {
     let until = Instant::now() + PATIENCE;
     while gateway.counters().get("subscriptions") > 0 {
         assert!(Instant::now() < until, "a subscription stays: {:?}", gateway.counters());
