@@ -38,13 +38,7 @@ impl Broker {
             .map(|(filter, options)| self.may_subscribe(session, *filter, options.qos))
             .collect();
         if verdicts.is_none() && decisions.contains(&Decision::Ask) {
-            let asked = filters.iter().zip(&decisions).filter(|(_, d)| **d == Decision::Ask);
-            let requested = asked.map(|((filter, options), _)| Requested {
-                filter: filter.as_str().into(),
-                qos: options.qos,
-                no_local: options.no_local,
-            });
-            return Ok(Flow::Ask(Question::Subscribe(requested.collect())));
+            return Ok(Flow::Ask(question(&filters, &decisions)));
         }
         let mut codes = Vec::with_capacity(filters.len());
         let mut retained = Vec::new();
@@ -240,6 +234,17 @@ fn too_large(max: usize) -> Closing {
         "so many filters in one packet cannot be answered within the client's Maximum Packet Size, {max} (MQTT-3.1.2-24)"
     );
     Closing::new(ReasonCode::PacketTooLarge, why)
+}
+
+/// What the extension is asked: all that no rule decides.
+fn question(filters: &[(TopicFilter<'_>, SubscribeOptions)], decisions: &[Decision]) -> Question {
+    let asked = filters.iter().zip(decisions).filter(|(_, d)| **d == Decision::Ask);
+    let requested = asked.map(|((filter, options), _)| Requested {
+        filter: filter.as_str().into(),
+        qos: options.qos,
+        no_local: options.no_local,
+    });
+    Question::Subscribe(requested.collect())
 }
 
 fn granted(qos: QoS) -> ReasonCode {
