@@ -38,6 +38,7 @@ impl Door {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok(incoming) => {
+                    self.hub.sockets.increment();
                     let door = Arc::clone(&self);
                     tokio::spawn(async move {
                         door.serve(incoming).await;

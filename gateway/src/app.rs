@@ -21,7 +21,7 @@ use crate::hub::Hub;
 use crate::judge::{self, QUESTIONS_MAX};
 use crate::report::Reporter;
 use crate::signals::{Signals, Subject};
-use crate::{cli, extensions, link, secret, settings};
+use crate::{cli, extensions, link, secret, settings, system};
 
 /// Threads for blocking work besides the calls of extensions: files, the end of the store.
 const OTHER_BLOCKING_THREADS: usize = 8;
@@ -97,13 +97,17 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         hub: Arc::clone(&hub),
         disk: disk.clone(),
     };
-    let timer = tokio::spawn(keep_time(Arc::clone(&hub)));
+    let mut background = JoinSet::new();
+    background.spawn(keep_time(Arc::clone(&hub)));
+    if let Some(interval) = checked.broker.sys_interval {
+        background.spawn(system::report(Arc::clone(&hub), interval));
+    }
     let gatehouse = Gatehouse::open(&checked, listeners, &loaded_extensions, &hub, &reporter);
     let signal = signals.obey(&subject).await;
 
     tracing::info!(signal, "stopping");
     gatehouse.close(&hub).await;
-    timer.abort();
+    background.abort_all();
     if tokio::time::timeout(STOP_PATIENCE, hub.settled()).await.is_err() {
         tracing::error!("disk did not catch up; what it lacks was not acknowledged");
     }

@@ -31,6 +31,7 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &[Extension]) {
         sessions = broker.sessions,
         sessions_expired = broker.sessions_expired,
         subscriptions = broker.subscriptions,
+        shared_subscriptions = broker.shared_subscriptions,
         retained = broker.retained,
         retained_bytes = broker.retained_bytes,
         queued = broker.queued,

@@ -64,6 +64,7 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
         turned_away("the first packet is not CONNECT (MQTT-3.1.0-1)");
         return None;
     };
+    door.hub.knocked(len);
     let visitor = Visitor { door, address, connect: &connect, until };
     let unread = bytes.get(len..).unwrap_or_default().to_vec();
     let mut dialogue = Dialogue { stream, decoder, unread, limit };

@@ -5,13 +5,15 @@ use broker::{
     Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Event, Flow, LinkId,
     Outbox, Question, Stats,
 };
-use mqtt::{Decoded, Decoder, ReasonCode};
+use mqtt::{Decoded, Decoder, ReasonCode, TopicName};
 use slab::Slab;
+use telemetry::Counter;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::mailbox::Mailbox;
 use crate::report::Reporter;
+use crate::system::Totals;
 
 /// The one place where the broker lives. Links enter it with a whole batch of bytes; the
 /// committer enters it when the disk has caught up; the timer when something is due.
@@ -23,6 +25,10 @@ pub(crate) struct Hub {
     clock: Clock,
     disk: Box<dyn Fn(broker::durable::Commit) + Send + Sync>,
     reporter: Arc<Reporter>,
+    /// Connections that listeners accepted.
+    pub(crate) sockets: Counter,
+    /// CONNECT packets.
+    connects: Counter,
     /// Rung when the next deadline has moved nearer.
     pub(crate) nearer_deadline: Notify,
     /// Rung when the disk has caught up with everything.
@@ -111,6 +117,8 @@ impl Hub {
             clock,
             disk,
             reporter,
+            sockets: Counter::default(),
+            connects: Counter::default(),
             nearer_deadline,
             settled: Notify::new(),
         }
@@ -132,6 +140,12 @@ impl Hub {
 
     pub(crate) fn new_client_id(&self) -> Arc<str> {
         self.lock().broker.new_client_id()
+    }
+
+    /// A CONNECT of `bytes` was read, whatever becomes of it.
+    pub(crate) fn knocked(&self, bytes: usize) {
+        self.connects.increment();
+        self.lock().broker.count_input(1, bytes as u64);
     }
 
     pub(crate) fn connect(&self, admission: Admission<'_>) -> Admitted {
@@ -266,6 +280,23 @@ impl Hub {
 
     pub(crate) fn stats(&self) -> Stats {
         self.lock().broker.stats()
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let (sockets, connects) = (self.sockets.get(), self.connects.get());
+        Totals { broker: self.stats(), sockets, connects }
+    }
+
+    /// Publishes what the gateway says of itself: topics and their values.
+    pub(crate) fn publish_system(&self, values: &[(String, String)]) {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        for (topic, value) in values {
+            if let Ok(topic) = TopicName::new(topic) {
+                inner.broker.publish_system(now, topic, value.as_bytes());
+            }
+        }
+        self.finish(inner, None);
     }
 
     /// A panic in the broker would be a bug that one packet brought out; the lock is taken

@@ -45,8 +45,10 @@ pub struct Stats {
     pub clients_connected: u64,
     /// Sessions now, connected or not.
     pub sessions: u64,
-    /// Subscriptions now.
+    /// Subscriptions now, shared ones included.
     pub subscriptions: u64,
+    /// Shared subscriptions now.
+    pub shared_subscriptions: u64,
     /// Retained messages now, without those of the gateway itself.
     pub retained: u64,
     /// Bytes of [`retained`](Self::retained).
@@ -101,6 +103,7 @@ impl Broker {
         let mut stats = Stats {
             sessions: self.clients.len() as u64,
             subscriptions: self.subscriptions.len() as u64,
+            shared_subscriptions: self.subscriptions.groups.members() as u64,
             retained: self.retained.len() as u64,
             retained_bytes: self.retained.weight() as u64,
             queued_bytes: self.queued_bytes as u64,

@@ -1,5 +1,8 @@
 //! `[broker]`: what all clients together may use.
 
+use std::time::Duration;
+
+use crate::duration::Span;
 use crate::section::Section;
 
 /// Limits of the whole gateway.
@@ -13,6 +16,8 @@ pub struct Broker {
     pub max_retained_bytes: u64,
     /// Bytes that may wait to be written to one connection.
     pub outbound_buffer: u64,
+    /// How often the gateway publishes its own values below `$SYS`; `None` never.
+    pub sys_interval: Option<Duration>,
 }
 
 /// A quarter of the memory of a box with 1 GiB.
@@ -25,6 +30,14 @@ const DEFAULT_MAX_RETAINED_BYTES: u64 = 64 << 20;
 
 /// What a radio link carries in a few seconds.
 const DEFAULT_OUTBOUND_BUFFER: u64 = 1 << 20;
+
+/// What dashboards expect.
+const DEFAULT_SYS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// More often is no use to people, and work for whoever reads it.
+const LEAST_SYS_INTERVAL: Duration = Duration::from_secs(1);
+
+const MOST_SYS_INTERVAL: Duration = Duration::from_secs(86_400);
 
 pub(crate) fn read(root: &Section<'_>) -> Broker {
     let section = root.section("broker");
@@ -49,7 +62,25 @@ pub(crate) fn read(root: &Section<'_>) -> Broker {
             DEFAULT_OUTBOUND_BUFFER,
             4 << 10..=1 << 30,
         ),
+        sys_interval: sys_interval(&section),
     };
     section.finish();
     broker
+}
+
+fn sys_interval(section: &Section<'_>) -> Option<Duration> {
+    let key = "sys-interval";
+    let range = Duration::ZERO..=MOST_SYS_INTERVAL;
+    let interval = section.duration(key, DEFAULT_SYS_INTERVAL, range);
+    if (Duration::from_millis(1)..LEAST_SYS_INTERVAL).contains(&interval)
+        && let Some(line) = section.line_of(key)
+    {
+        let message = format!(
+            "\"{}\" is less than {}; raise it, or write \"0s\" for never",
+            Span(interval),
+            Span(LEAST_SYS_INTERVAL)
+        );
+        section.fault(line, key, &message);
+    }
+    (!interval.is_zero()).then_some(interval)
 }

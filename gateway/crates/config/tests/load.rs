@@ -50,3 +50,24 @@ fn a_file_that_cannot_be_read_is_a_fault() {
     fs::write(&file, b"data = \"\xff\"").unwrap();
     assert_eq!(load(&file).unwrap_err().to_string(), sentence("it is not text in UTF-8"));
 }
+
+#[test]
+fn no_interval_means_never() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.toml");
+    fs::write(directory.path().join("acl.wasm"), "x").unwrap();
+    let text = "[listeners.plant]\n\
+                bind = '127.0.0.1:0'\n\
+                transport = 'tcp'\n\
+                chain = ['acl']\n\
+                [extensions.acl]\n\
+                component = 'acl.wasm'\n\
+                [broker]\n\
+                sys-interval = ";
+    let interval = |value: &str| {
+        fs::write(&file, format!("{text}'{value}'")).unwrap();
+        load(&file).map_err(|report| report.to_string()).unwrap().broker.sys_interval
+    };
+    assert_eq!(interval("0s"), None);
+    assert_eq!(interval("1s"), Some(std::time::Duration::from_secs(1)));
+}

@@ -1,0 +1,158 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::Stats;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::hub::Hub;
+use crate::load::{self, Load};
+
+/// Everything that is counted, at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) broker: Stats,
+    /// Connections that a listener accepted.
+    pub(crate) sockets: u64,
+    /// CONNECT packets, those of clients that are refused included.
+    pub(crate) connects: u64,
+}
+
+/// A value with the topic that it has below `$SYS/broker`, both as Mosquitto has them: that is
+/// where dashboards look.
+type Value = (&'static str, fn(&Totals) -> u64);
+
+const VALUES: [Value; 23] = [
+    ("clients/total", |t| t.broker.sessions),
+    ("clients/connected", |t| t.broker.clients_connected),
+    ("clients/active", |t| t.broker.clients_connected),
+    ("clients/disconnected", |t| t.broker.sessions - t.broker.clients_connected),
+    ("clients/inactive", |t| t.broker.sessions - t.broker.clients_connected),
+    ("clients/maximum", |t| t.broker.clients_maximum),
+    ("clients/expired", |t| t.broker.sessions_expired),
+    ("messages/received", |t| t.broker.packets_received),
+    ("messages/sent", |t| t.broker.packets_sent),
+    ("messages/stored", |t| t.broker.retained + t.broker.queued),
+    ("messages/inflight", |t| t.broker.in_flight),
+    ("store/messages/count", |t| t.broker.retained + t.broker.queued),
+    ("store/messages/bytes", |t| t.broker.retained_bytes + t.broker.queued_bytes),
+    ("subscriptions/count", |t| t.broker.subscriptions),
+    ("shared_subscriptions/count", |t| t.broker.shared_subscriptions),
+    ("retained messages/count", |t| t.broker.retained),
+    ("bytes/received", |t| t.broker.bytes_received),
+    ("bytes/sent", |t| t.broker.bytes_sent),
+    ("publish/messages/received", |t| t.broker.publishes_received),
+    ("publish/messages/sent", |t| t.broker.publishes_sent),
+    ("publish/messages/dropped", |t| t.broker.dropped()),
+    ("publish/bytes/received", |t| t.broker.publish_bytes_received),
+    ("publish/bytes/sent", |t| t.broker.publish_bytes_sent),
+];
+
+/// What is told per minute too, below `$SYS/broker/load`.
+const LOADS: [Value; 9] = [
+    ("messages/received", |t| t.broker.packets_received),
+    ("messages/sent", |t| t.broker.packets_sent),
+    ("publish/received", |t| t.broker.publishes_received),
+    ("publish/sent", |t| t.broker.publishes_sent),
+    ("publish/dropped", |t| t.broker.dropped()),
+    ("bytes/received", |t| t.broker.bytes_received),
+    ("bytes/sent", |t| t.broker.bytes_sent),
+    ("sockets", |t| t.sockets),
+    ("connections", |t| t.connects),
+];
+
+/// Publishes what the gateway says of itself, now and after each `interval`, for ever.
+pub(crate) async fn report(hub: Arc<Hub>, interval: Duration) {
+    let mut system = System::new(Instant::now(), hub.totals());
+    let mut ticks = tokio::time::interval(interval);
+    // After a pause one look is as good as many.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = ticks.tick().await;
+        hub.publish_system(&system.values(now, hub.totals()));
+    }
+}
+
+/// What the gateway knows of its own past.
+#[derive(Debug)]
+struct System {
+    started: Instant,
+    looked: Instant,
+    before: Totals,
+    loads: [Load; LOADS.len()],
+}
+
+impl System {
+    fn new(started: Instant, before: Totals) -> Self {
+        Self { started, looked: started, before, loads: [Load::default(); LOADS.len()] }
+    }
+
+    /// All topics with their values at `now`.
+    fn values(&mut self, now: Instant, totals: Totals) -> Vec<(String, String)> {
+        let over = now.saturating_duration_since(self.looked);
+        let uptime = now.saturating_duration_since(self.started).as_secs();
+        let mut values = vec![
+            topic("version", format!("portcullis version {}", env!("CARGO_PKG_VERSION"))),
+            topic("uptime", format!("{uptime} seconds")),
+        ];
+        values.extend(VALUES.iter().map(|(name, value)| topic(name, value(&totals).to_string())));
+        for (load, (name, value)) in self.loads.iter_mut().zip(LOADS) {
+            load.update(value(&totals).saturating_sub(value(&self.before)), over);
+            for (window, average) in load::NAMES.iter().zip(load.per_minute()) {
+                values.push(topic(&format!("load/{name}/{window}"), format!("{average:.2}")));
+            }
+        }
+        self.looked = now;
+        self.before = totals;
+        values
+    }
+}
+
+fn topic(name: &str, value: String) -> (String, String) {
+    (format!("$SYS/broker/{name}"), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn values_have_the_names_and_forms_that_dashboards_know() {
+        let started = Instant::now();
+        let mut system = System::new(started, Totals::default());
+        let mut totals = Totals { sockets: 12, connects: 6, ..Totals::default() };
+        totals.broker.sessions = 3;
+        totals.broker.clients_connected = 1;
+        totals.broker.publishes_received = 60;
+        totals.broker.dropped_expired = 2;
+        totals.broker.dropped_queue_full = 3;
+        let values = system.values(started + Duration::from_secs(60), totals);
+        let count = values.len();
+        let values: BTreeMap<_, _> = values.into_iter().collect();
+        assert_eq!(values.len(), count, "no topic stands twice");
+        for (name, value) in [
+            ("uptime", "60 seconds"),
+            ("clients/total", "3"),
+            ("clients/connected", "1"),
+            ("clients/disconnected", "2"),
+            ("publish/messages/dropped", "5"),
+            ("load/publish/received/1min", "37.93"),
+            ("load/publish/received/15min", "3.87"),
+            ("load/sockets/1min", "7.59"),
+            ("load/connections/1min", "3.79"),
+            ("load/bytes/sent/5min", "0.00"),
+        ] {
+            assert_eq!(
+                values.get(&format!("$SYS/broker/{name}")).map(|v| &**v),
+                Some(value),
+                "{name}"
+            );
+        }
+        let version = &values["$SYS/broker/version"];
+        assert!(version.starts_with("portcullis version "), "{version}");
+        for topic in values.keys() {
+            assert!(mqtt::TopicName::new(topic).is_ok(), "{topic}");
+        }
+    }
+}
