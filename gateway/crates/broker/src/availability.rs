@@ -33,10 +33,7 @@ impl Broker {
         self.check_qos(will.qos, "MQTT-3.2.2-12")?;
         self.check_retain(will.retain, "MQTT-3.2.2-13")?;
         self.check_topic(will.topic)?;
-        if self.settings.validate_payload_format
-            && will.properties.payload_format_utf8()
-            && std::str::from_utf8(will.payload).is_err()
-        {
+        if self.settings.validate_payload_format && !will.properties.admits(will.payload) {
             let why = "the will says that it is UTF-8 and is not (3.1.3.2.3)";
             return Err(Closing::new(ReasonCode::PayloadFormatInvalid, why));
         }
@@ -92,9 +89,7 @@ impl Broker {
             ));
         }
         // Counting separators is cheap only because topics are short; so look at the length first.
-        if topic.len() > max_topic_levels
-            && topic.bytes().filter(|b| *b == b'/').count() >= max_topic_levels
-        {
+        if topic.len() > max_topic_levels && topic.level_count() > max_topic_levels {
             return invalid(format!(
                 "a topic has more than {max_topic_levels} levels, the limit `max-topic-levels`"
             ));
@@ -104,15 +99,13 @@ impl Broker {
 
     /// Whether a payload is what it says to be, as far as anybody wants to know.
     pub(crate) fn is_well_formed(&self, publish: &Publish<'_>) -> bool {
-        !self.settings.validate_payload_format
-            || !publish.properties.payload_format_utf8()
-            || std::str::from_utf8(publish.payload).is_ok()
+        !self.settings.validate_payload_format || publish.properties.admits(publish.payload)
     }
 
     /// Whether a packet has no more user properties than one may have.
     pub(crate) fn check_user_properties(&self, user: UserProperties<'_>) -> Result<(), Closing> {
         let max = self.settings.max_user_properties;
-        if user.iter().take(max + 1).count() <= max {
+        if user.count() <= max {
             return Ok(());
         }
         let why = format!(

@@ -114,9 +114,7 @@ impl Broker {
         if filter.has_wildcards() && !wildcards_available {
             return Err(ReasonCode::WildcardSubscriptionsNotSupported);
         }
-        if filter.len() > max_topic_bytes
-            || mqtt::levels(filter.matcher()).count() > max_topic_levels
-        {
+        if filter.len() > max_topic_bytes || filter.level_count() > max_topic_levels {
             return Err(ReasonCode::TopicFilterInvalid);
         }
         let client = self.clients.get_mut(session as usize).ok_or(ReasonCode::UnspecifiedError)?;
