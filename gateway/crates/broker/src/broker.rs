@@ -74,7 +74,7 @@ pub enum Flow {
 pub(crate) enum Waiter {
     /// An acknowledgement to a publisher.
     Promise(Promise),
-    /// A connection whose CONNACK is held, or whose queue may go on.
+    /// A connection whose output is held, or whose queue may go on.
     Connection { session: u32, uid: u64 },
     /// A packet for a connection.
     Packet { session: u32, link: LinkId, bytes: Box<[u8]> },
@@ -178,7 +178,7 @@ impl Broker {
         let Some(online) = client.online.as_mut().filter(|o| o.link == to.link) else {
             return false;
         };
-        // Whoever comes for nothing, because CONNACK is held, is to be woken again.
+        // Whoever comes for nothing, because the output is held, is to be woken again.
         online.woken = false;
         if online.held.is_some_and(|lsn| !self.journal.is_durable(lsn)) {
             return true;

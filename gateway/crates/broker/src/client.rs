@@ -46,7 +46,8 @@ pub(crate) struct Online {
     pub(crate) outbox: Outbox,
     /// The link has been told that bytes wait and has not come for them yet.
     pub(crate) woken: bool,
-    /// CONNACK, which is first in the outbox, must not leave before this is durable.
+    /// The outbox begins with a CONNACK, or holds a SUBACK, that must not leave before this is
+    /// durable; so nothing does.
     pub(crate) held: Option<Lsn>,
     pub(crate) keep_alive: KeepAlive,
     /// Largest packet that the client accepts, in bytes.

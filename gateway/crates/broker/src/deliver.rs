@@ -367,7 +367,8 @@ impl Broker {
                 subscription_ids: crate::routes::ids(delivery.tag.origin.as_ref()),
                 ..crate::frames::as_publish(&message, now)
             };
-            let cause = if message.expired(now) {
+            // What was sent once does not expire any more (MQTT-4.3.3-7).
+            let cause = if !dup && message.expired(now) {
                 DropCause::Expired
             } else if !crate::client::may_receive(
                 client.permissions.as_deref(),

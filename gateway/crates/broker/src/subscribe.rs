@@ -74,15 +74,29 @@ impl Broker {
                 }
             });
         }
-        let reason = codes.iter().copied().find(|code| code.is_error()).and_then(explanation);
-        let packet = SubAck::new(subscribe.packet_id, codes);
-        self.answer_when_durable(session, reason, |version, reason, out| {
+        self.answer_subscribe(now, session, SubAck::new(subscribe.packet_id, codes), retained)?;
+        Ok(Flow::Continue)
+    }
+
+    /// SUBACK, and behind it what was retained.
+    fn answer_subscribe(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        packet: SubAck<'_>,
+        retained: Vec<(Arc<Message>, Subscription)>,
+    ) -> Result<(), Closing> {
+        let failure = packet.codes.iter().copied().find(|code| code.is_error());
+        // Many clients take the first packet for SUBACK, so what it brings stays behind it.
+        let holds_back = !retained.is_empty();
+        let reason = failure.and_then(explanation);
+        self.answer_when_durable(session, reason, holds_back, |version, reason, out| {
             SubAck { reason, ..packet.clone() }.encode(version, out)
         })?;
         for (message, subscription) in retained {
             self.send_retained(now, session, &message, subscription);
         }
-        Ok(Flow::Continue)
+        Ok(())
     }
 
     fn may_subscribe(&self, session: u32, filter: TopicFilter<'_>, qos: QoS) -> Decision {
@@ -192,29 +206,40 @@ impl Broker {
             self.subscriptions.remove(filter, session);
         }
         let packet = UnsubAck::new(unsubscribe.packet_id, codes);
-        self.answer_when_durable(session, None, |version, _, out| packet.encode(version, out))
+        let write = |version, _: Option<&str>, out: &mut Vec<u8>| packet.encode(version, out);
+        self.answer_when_durable(session, None, false, write)
     }
 
     /// Sends a packet when what it promises is on disk. That may have been written for an
-    /// earlier packet, so a durable session waits for all there is. A client that does not
-    /// accept a packet so large cannot be answered, and is told that.
+    /// earlier packet, so a durable session waits for all there is; with `holds_back`, so
+    /// does everything else that is sent to it. A client that does not accept a packet so
+    /// large cannot be answered, and is told that.
     fn answer_when_durable(
         &mut self,
         session: u32,
         reason: Option<&str>,
+        holds_back: bool,
         write: impl Fn(Version, Option<&str>, &mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), Closing> {
         let Some(client) = self.clients.get_mut(session as usize) else { return Ok(()) };
-        let (version, durable) = (client.version, client.key.is_some());
+        let (version, durable, uid) = (client.version, client.key.is_some(), client.uid);
         let Some(online) = client.online.as_mut() else { return Ok(()) };
         let (reader, link) = (online.reader(), online.link);
         let write = |reason: Option<&str>, out: &mut Vec<u8>| write(version, reason, out);
         let lsn = self.journal.last();
-        if !durable || self.journal.is_durable(lsn) {
+        let leaves = !durable || self.journal.is_durable(lsn);
+        if leaves || holds_back {
             if !reader.write(reason, &mut online.outbox, write) {
                 return Err(too_large(reader.max_packet_size));
             }
-            self.wake(session);
+            if leaves {
+                self.wake(session);
+            } else {
+                online.held = Some(lsn);
+                // Whoever comes before finds nothing.
+                online.woken = false;
+                self.journal.wait(lsn, Waiter::Connection { session, uid });
+            }
             return Ok(());
         }
         let mut bytes = crate::Outbox::default();

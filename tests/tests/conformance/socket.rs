@@ -1,0 +1,127 @@
+//! The real gateway, over TCP.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use portcullis_tests::{Gateway, PATIENCE, Site, Wire, free_port};
+
+use crate::guest::{Fallback, Guest};
+use crate::play::{self, Received, Stage};
+use crate::script::Script;
+use crate::{MAX_PACKET_SIZE, RECEIVE_MAXIMUM};
+
+/// Scripts that are played at a time.
+const AT_ONCE: usize = 8;
+
+/// How long a client waits for what a script says it gets.
+const SOON: Duration = Duration::from_secs(6);
+
+/// Plays all on one gateway; gives what went wrong.
+pub(crate) fn play_all(scripts: &[Script]) -> Vec<String> {
+    let site = Site::new();
+    let port = free_port();
+    configure(&site, port);
+    let mut gateway = Gateway::start_with(&site, 3);
+    let (alone, together): (Vec<_>, Vec<_>) = scripts.iter().partition(|script| script.alone);
+    let failures = Mutex::new(Vec::new());
+    let run = |number: usize, script: &Script| {
+        let stage = Socket { port, connections: BTreeMap::new() };
+        if let Err(failure) = play::play(script, &format!("s{number}"), stage) {
+            failures.lock().expect("nobody panics with it").push(failure);
+        }
+    };
+    alone.iter().enumerate().for_each(|(number, script)| run(number, script));
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(script) = together.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    run(next.load(Ordering::Relaxed), script);
+                }
+            });
+        }
+    });
+    gateway.assert_sound();
+    let mut failures = failures.into_inner().expect("nobody panics with it");
+    failures.sort();
+    failures
+}
+
+/// A listener that lets everybody in to do anything, with the limits of the other stage.
+fn configure(site: &Site, port: u16) {
+    let guest = Guest::authenticator("").accepting(&[], Fallback::Allow).build();
+    fs::write(site.path("everybody.wasm"), guest).expect("the component is written");
+    site.configure(&format!(
+        r#"[listeners.everybody]
+bind = "127.0.0.1:{port}"
+transport = "tcp"
+chain = ["everybody"]
+[extensions.everybody]
+component = "everybody.wasm"
+[sessions]
+receive-maximum = {RECEIVE_MAXIMUM}
+max-packet-size = "{} KiB"
+"#,
+        MAX_PACKET_SIZE / 1024
+    ));
+}
+
+struct Socket {
+    port: u16,
+    connections: BTreeMap<String, Wire>,
+}
+
+impl Stage for Socket {
+    fn send(&mut self, who: &str, bytes: &[u8]) {
+        let wire = self
+            .connections
+            .entry(who.to_owned())
+            .or_insert_with(|| Wire::plain(self.port).expect("the gateway accepts connections"));
+        // If the gateway has closed, reading tells.
+        let _ = wire.write_all(bytes).and_then(|()| wire.flush());
+    }
+
+    fn receive(&mut self, who: &str) -> Received {
+        let Some(wire) = self.connections.get_mut(who) else { return Received::Nothing };
+        wire.set_patience(SOON);
+        let mut bytes = vec![0; 64 * 1024];
+        match wire.read(&mut bytes) {
+            Ok(0) => {
+                self.connections.remove(who);
+                Received::Closed
+            }
+            Ok(count) => {
+                bytes.truncate(count);
+                Received::Bytes(bytes)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Received::Nothing,
+            Err(_) => {
+                self.connections.remove(who);
+                Received::Closed
+            }
+        }
+    }
+
+    fn drop(&mut self, who: &str) {
+        let Some(mut wire) = self.connections.remove(who) else { return };
+        if let Wire::Plain(stream) = &wire {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+        // The gateway closes its side once the broker knows.
+        assert!(wire.closes_within(PATIENCE), "the gateway notices that {who} is gone");
+    }
+
+    fn wait(&mut self, time: Duration) {
+        thread::sleep(time);
+    }
+
+    fn is_settled(&self) -> bool {
+        false
+    }
+}
