@@ -24,6 +24,13 @@ pub(crate) fn settings(source: &mut Source<'_>) -> Settings {
         max_topic_levels: pick(&[32, 1, 2]) as usize,
         max_retained_messages: pick(&[100, 0, 2]) as usize,
         max_retained_bytes: pick(&[1 << 20, 300]) as usize,
+        topic_alias_maximum: pick(&[2, 0]) as u16,
+        max_topic_aliases: pick(&[300, 1, 0]) as u16,
+        maximum_qos: [QoS::ExactlyOnce, QoS::AtLeastOnce][pick(&[0, 0, 0, 1]) as usize],
+        retain_available: pick(&[1, 1, 1, 0]) > 0,
+        wildcards_available: pick(&[1, 1, 1, 0]) > 0,
+        subscription_ids_available: pick(&[1, 1, 1, 0]) > 0,
+        shared_available: pick(&[1, 1, 1, 0]) > 0,
         max_journal_bytes: pick(&[1 << 20, 0, 300]) as usize,
         persist_delay: Duration::from_millis(pick(&[20, 0]).into()),
         ..Settings::default()
