@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use mqtt::{Ack, Connect, Decoded, Decoder, Packet, PacketId, Publish, QoS, ReasonCode, Version};
-use portcullis_broker::{LinkId, Question};
+use portcullis_broker::{LinkId, Question, Settings, Timestamp};
 
 use super::{Reached, packets};
 
@@ -46,6 +47,11 @@ pub(crate) struct Connection {
     replies: VecDeque<Vec<u8>>,
     /// What the extension has to say before the gateway goes on.
     pub(crate) asked: Option<Question>,
+    /// How long it may be silent, and when it was heard last.
+    patience: Option<Duration>,
+    pub(crate) heard: Timestamp,
+    /// When its authorization runs out.
+    pub(crate) valid_until: Option<Timestamp>,
     /// The end of what it sends, still on its way.
     pub(crate) underway: Vec<u8>,
     /// What arrived behind a packet that waits for the extension.
@@ -57,15 +63,30 @@ impl Client {
         Self { name, connection: None, held: BTreeMap::new() }
     }
 
-    pub(crate) fn connected(&mut self, link: LinkId, connect: &Connect<'_>, max_inflight: u16) {
+    pub(crate) fn connected(
+        &mut self,
+        now: Timestamp,
+        link: LinkId,
+        connect: &Connect<'_>,
+        settings: &Settings,
+    ) {
         let properties = &connect.properties;
+        let keep_alive = match (settings.max_keep_alive, connect.keep_alive) {
+            (0, asked) => asked,
+            (max, 0) => max,
+            (max, asked) => asked.min(max),
+        };
         let mut sent = Decoder::new(u32::MAX);
         sent.set_version(connect.version);
         self.connection = Some(Connection {
             link,
             version: connect.version,
             clean: connect.clean_start,
-            window: properties.receive_maximum.unwrap_or(u16::MAX).min(max_inflight).into(),
+            window: properties
+                .receive_maximum
+                .unwrap_or(u16::MAX)
+                .min(settings.max_inflight)
+                .into(),
             max_packet_size: properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize),
             alias_max: properties.topic_alias_maximum.unwrap_or(0),
             aliases: BTreeMap::new(),
@@ -76,6 +97,9 @@ impl Client {
             open: BTreeMap::new(),
             replies: VecDeque::new(),
             asked: None,
+            patience: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
+            heard: now,
+            valid_until: None,
             underway: Vec::new(),
             waiting: Vec::new(),
         });
@@ -143,6 +167,12 @@ impl Connection {
     pub(crate) fn known(&self, choice: usize) -> Option<PacketId> {
         let index = choice.checked_rem(self.open.len())?;
         self.open.keys().nth(index).copied()
+    }
+
+    /// Whether the gateway must have closed it by now.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        let silent = self.patience.is_some_and(|patience| self.heard.after(patience) <= now);
+        silent || self.valid_until.is_some_and(|until| until <= now)
     }
 
     /// Whether nothing of an exchange is left.

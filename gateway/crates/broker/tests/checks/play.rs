@@ -114,7 +114,12 @@ impl Play {
         // Whoever had the session is told so, and hears no more.
         self.read(who);
         let before = self.clients[who].connection.take();
-        self.clients[who].connected(link, &connect, self.settings.max_inflight);
+        let now = self.world.now;
+        let valid_for = login.valid_for_ms.map(Duration::from_millis);
+        self.clients[who].connected(now, link, &connect, &self.settings);
+        if let Some(connection) = self.clients[who].connection.as_mut() {
+            connection.valid_until = valid_for.map(|valid_for| now.after(valid_for));
+        }
         if let Some(before) = before {
             self.world.cut(before.link);
             return "taken over";
@@ -159,6 +164,7 @@ impl Play {
             connection.waiting.extend_from_slice(bytes);
             return None;
         }
+        connection.heard = self.world.now;
         connection.asked = self.world.send(connection.link, bytes);
         connection.asked.is_some().then_some("asked")
     }
@@ -183,6 +189,7 @@ impl Play {
                 },
             }),
         };
+        connection.heard = self.world.now;
         connection.asked = self.world.answer(connection.link, answer);
         if connection.asked.is_none() {
             let waiting = std::mem::take(&mut connection.waiting);
@@ -224,6 +231,11 @@ impl Play {
         self.world.advance(Duration::from_millis(ms));
         let next = self.world.broker.next_deadline();
         assert!(next.is_none_or(|at| at > self.world.now), "{next:?} is over and still due");
+        for client in &self.clients {
+            let Some(connection) = &client.connection else { continue };
+            let over = connection.is_over(self.world.now) && self.world.is_open(connection.link);
+            assert!(!over, "{} should have been closed by now", client.name);
+        }
         "time passed"
     }
 
@@ -350,7 +362,7 @@ impl Play {
         };
         let Door::Open(link) = self.world.connect(&login) else { panic!("{principal} is let in") };
         let mut client = Client::new("visitor");
-        client.connected(link, connect, self.settings.max_inflight);
+        client.connected(self.world.now, link, connect, &self.settings);
         self.clients[0] = client;
         self.come_to_rest();
         self.cut(0);
