@@ -50,6 +50,7 @@ pub(crate) struct Connection {
     /// How long it may be silent, and when it was heard last.
     patience: Option<Duration>,
     pub(crate) heard: Timestamp,
+    pub(crate) principal: &'static str,
     /// When its authorization runs out.
     pub(crate) valid_until: Option<Timestamp>,
     /// The end of what it sends, still on its way.
@@ -99,6 +100,7 @@ impl Client {
             asked: None,
             patience: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
             heard: now,
+            principal: "",
             valid_until: None,
             underway: Vec::new(),
             waiting: Vec::new(),
@@ -224,6 +226,7 @@ impl Connection {
             | Packet::PubComp(_)
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
+            | Packet::Auth(_)
             | Packet::PingResp => "granted",
             other => panic!("a server sends no {other:?}"),
         });

@@ -40,6 +40,7 @@ pub(crate) fn connect<'a>(source: &mut Source<'_>, client_id: &'a str) -> Connec
             maximum_packet_size: [None, None, Some(20), Some(50), Some(120)][source.below(5)],
             topic_alias_maximum: [None, Some(2), Some(1), Some(300)][source.below(4)],
             request_problem_information: choice & 0x80 == 0,
+            authentication_method: (choice & 0x40 != 0).then_some("m"),
             ..ConnectProperties::default()
         },
         _ => ConnectProperties::default(),
@@ -113,19 +114,14 @@ pub(crate) fn packet(
         13 => write(&Packet::PingReq, version, out),
         14 => disconnect(source, version, out),
         _ => {
-            let auth = Auth { code: ReasonCode::ReAuthenticate, method: Some("m"), ..auth() };
-            write(&Packet::Auth(auth), version, out);
+            let codes = [ReasonCode::ReAuthenticate, ReasonCode::ContinueAuthentication];
+            let auth = Auth::new(codes[source.below(2)], Some("m"));
+            write(
+                &Packet::Auth(Auth { data: source.flag().then_some(b"data"), ..auth }),
+                version,
+                out,
+            );
         }
-    }
-}
-
-fn auth() -> Auth<'static> {
-    Auth {
-        code: ReasonCode::Success,
-        method: None,
-        data: None,
-        reason: None,
-        user: UserProperties::default(),
     }
 }
 

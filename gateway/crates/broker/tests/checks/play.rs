@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use auth::PermissionSet;
 use mqtt::{Connect, ConnectProperties, ReasonCode, Version};
-use portcullis_broker::{Answer, Authentication, Question, Settings, Verdict};
+use portcullis_broker::{Answer, Authentication, Question, Renewal, Settings, Verdict};
 
 use super::client::Client;
 use super::{Reached, Source, packets, settings};
@@ -94,7 +94,7 @@ impl Play {
             connect: &connect,
             principal,
             permissions: Arc::clone(&self.permissions[usize::from(choice >> 5) % 5]),
-            authentication_data: None,
+            authentication_data: (choice & 0x1F == 3).then_some(b"data"),
             valid_for_ms: (choice & 0x1F == 2).then_some(500),
             will_verdict: None,
         };
@@ -118,6 +118,7 @@ impl Play {
         let valid_for = login.valid_for_ms.map(Duration::from_millis);
         self.clients[who].connected(now, link, &connect, &self.settings);
         if let Some(connection) = self.clients[who].connection.as_mut() {
+            connection.principal = principal;
             connection.valid_until = valid_for.map(|valid_for| now.after(valid_for));
         }
         if let Some(before) = before {
@@ -181,12 +182,25 @@ impl Play {
                 let count = asked.len() - usize::from(source.below(8) == 7);
                 Answer::Subscribe((0..count).map(|_| verdict(source)).collect())
             }
-            Question::Authenticate { .. } => Answer::Authenticate(match source.below(2) {
-                0 => Authentication::Challenge { data: None },
-                _ => Authentication::Refuse {
+            Question::Authenticate { .. } => Answer::Authenticate(match source.below(4) {
+                2 => Authentication::Challenge { data: None },
+                3 => Authentication::Refuse {
                     code: ReasonCode::NotAuthorized,
-                    why: "the play says no".to_owned(),
+                    why: "the guest said so".to_owned(),
                 },
+                choice => {
+                    let valid_for_ms = (choice == 1).then_some(500);
+                    let renewal = Renewal {
+                        principal: connection.principal.into(),
+                        attributes: Vec::new(),
+                        permissions: Arc::clone(&self.permissions[source.below(5)]),
+                        valid_for_ms,
+                        data: None,
+                    };
+                    connection.valid_until =
+                        valid_for_ms.map(|ms| self.world.now.after(Duration::from_millis(ms)));
+                    Authentication::Renew(Box::new(renewal))
+                }
             }),
         };
         connection.heard = self.world.now;
