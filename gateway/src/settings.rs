@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use config::Checked;
+use mqtt::QoS;
 
 /// Connections that the kernel may hold ready for one listener.
 const BACKLOG: u32 = 1024;
@@ -12,6 +13,7 @@ const ALPN: &[u8] = b"mqtt";
 
 pub(crate) fn broker(checked: &Checked) -> broker::Settings {
     let (sessions, broker, store) = (&checked.sessions, &checked.broker, &checked.store);
+    let mqtt = &checked.mqtt;
     let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
     broker::Settings {
         receive_maximum: sessions.receive_maximum,
@@ -25,11 +27,20 @@ pub(crate) fn broker(checked: &Checked) -> broker::Settings {
         max_outbox_bytes: size(broker.outbound_buffer),
         max_subscriptions: sessions.max_subscriptions as usize,
         max_topic_levels: usize::from(sessions.max_topic_levels),
+        max_topic_bytes: usize::from(sessions.max_topic_bytes),
+        max_user_properties: usize::from(sessions.max_user_properties),
+        topic_alias_maximum: mqtt.topic_alias_maximum,
+        max_topic_aliases: mqtt.max_topic_aliases,
+        maximum_qos: QoS::from_u8(mqtt.maximum_qos).unwrap_or(QoS::ExactlyOnce),
+        retain_available: mqtt.retain,
+        wildcards_available: mqtt.wildcard_subscriptions,
+        subscription_ids_available: mqtt.subscription_identifiers,
+        shared_available: mqtt.shared_subscriptions,
+        validate_payload_format: mqtt.validate_payload_format,
         max_retained_messages: broker.max_retained_messages as usize,
         max_retained_bytes: size(broker.max_retained_bytes),
         max_journal_bytes: size(store.max_pending),
         persist_delay: store.persist_delay,
-        ..broker::Settings::default()
     }
 }
 

@@ -8,8 +8,8 @@ use toml::de::DeTable;
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::{
-    Broker, Extension, FileProbe, Listener, Log, Report, Sessions, Store, broker, extension,
-    listener, log, relations, sessions, store,
+    Broker, Extension, FileProbe, Listener, Log, Mqtt, Report, Sessions, Store, broker, extension,
+    listener, log, mqtt, relations, sessions, store,
 };
 
 /// A configuration without faults. Relative paths are resolved against the file's directory.
@@ -23,6 +23,8 @@ pub struct Checked {
     pub listeners: Vec<Listener>,
     /// The components that decide, sorted by name.
     pub extensions: Vec<Extension>,
+    /// What of MQTT clients may use.
+    pub mqtt: Mqtt,
     /// What one client may use.
     pub sessions: Sessions,
     /// What all clients together may use.
@@ -70,6 +72,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
         file: file.to_owned(),
         listeners: listener::read(&root, &names),
         extensions,
+        mqtt: mqtt::read(&root),
         sessions: sessions::read(&root),
         broker: broker::read(&root),
         store: store::read(&root, &data),

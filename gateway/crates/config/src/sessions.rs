@@ -26,6 +26,10 @@ pub struct Sessions {
     pub max_subscriptions: u32,
     /// Levels of a topic or filter.
     pub max_topic_levels: u16,
+    /// Bytes of a topic or filter.
+    pub max_topic_bytes: u16,
+    /// User properties of one packet.
+    pub max_user_properties: u16,
 }
 
 /// Telemetry and commands are small; a picture or a firmware part of this size still passes.
@@ -57,10 +61,17 @@ const DEFAULT_MAX_SUBSCRIPTIONS: u32 = 1000;
 /// As deep as Mosquitto takes them: nobody who comes from there is refused. Deeper ones are made by mistake.
 const DEFAULT_MAX_TOPIC_LEVELS: u16 = 200;
 
+/// What MQTT can express (5.0, 1.5.4).
+const MOST_TOPIC_BYTES: u64 = 65_535;
+
+/// More fit into the largest packet only where they are as good as empty.
+const DEFAULT_MAX_USER_PROPERTIES: u16 = 1000;
+
 pub(crate) fn read(root: &Section<'_>) -> Sessions {
     let section = root.section("sessions");
     let packet =
         section.size("max-packet-size", DEFAULT_MAX_PACKET_SIZE, 1 << 10..=MOST_PACKET_SIZE);
+    let topic = section.size("max-topic-bytes", MOST_TOPIC_BYTES, 1..=MOST_TOPIC_BYTES);
     let sessions = Sessions {
         max_packet_size: u32::try_from(packet).unwrap_or(u32::MAX),
         receive_maximum: section.number("receive-maximum", DEFAULT_WINDOW, 1..=u16::MAX),
@@ -90,6 +101,12 @@ pub(crate) fn read(root: &Section<'_>) -> Sessions {
             "max-topic-levels",
             DEFAULT_MAX_TOPIC_LEVELS,
             1..=u16::MAX,
+        ),
+        max_topic_bytes: u16::try_from(topic).unwrap_or(u16::MAX),
+        max_user_properties: section.number(
+            "max-user-properties",
+            DEFAULT_MAX_USER_PROPERTIES,
+            0..=u16::MAX,
         ),
     };
     section.finish();
