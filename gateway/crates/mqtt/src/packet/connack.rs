@@ -87,10 +87,11 @@ impl<'a> ConnAck<'a> {
 
     pub(crate) fn decode(version: Version, body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
-        let session_present = match reader.u8("acknowledge flags")? {
-            0 => false,
-            1 => true,
-            flags => {
+        let session_present = match (version, reader.u8("acknowledge flags")?) {
+            // MQTT 3.1 has no such flag: there the byte is reserved and not used.
+            (Version::V3_1, _) | (_, 0) => false,
+            (_, 1) => true,
+            (_, flags) => {
                 return Err(DecodeError::Value {
                     field: "acknowledge flags",
                     value: flags.into(),
