@@ -18,6 +18,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 PATIENCE = 30
 
+VERSIONS = {31: mqtt.MQTTv31, 3: mqtt.MQTTv311, 5: mqtt.MQTTv5}
+
 # What the cases call a property, and what paho calls it.
 PROPERTIES = {
     "format": "PayloadFormatIndicator",
@@ -85,7 +87,7 @@ class Client:
         self.client = mqtt.Client(
             mqtt.CallbackAPIVersion.VERSION2,
             client_id=command["id"],
-            protocol=mqtt.MQTTv5 if self.v5 else mqtt.MQTTv311,
+            protocol=VERSIONS[command["version"]],
             clean_session=None if self.v5 else clean,
             reconnect_on_failure=False,
             manual_ack=self.holds,

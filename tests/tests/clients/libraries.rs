@@ -1,12 +1,15 @@
 //! Every case with the clients of every library.
 
+use std::thread;
+
 use portcullis_tests::tools::Library;
 use portcullis_tests::{Gateway, Site};
 
 use crate::play::Stage;
 use crate::script::{Case, cases};
 
-const FILES: [&str; 9] = [
+/// For gateways as they are without configuration.
+const USUAL: &[&str] = &[
     include_str!("cases/alias.txt"),
     include_str!("cases/connect.txt"),
     include_str!("cases/delivery.txt"),
@@ -18,67 +21,101 @@ const FILES: [&str; 9] = [
     include_str!("cases/will.txt"),
 ];
 
+/// For a gateway with [`TIGHT`] limits.
+const LIMITS: &[&str] = &[include_str!("cases/limits.txt")];
+const TIGHT: &str = "[sessions]\nmax-packet-size = \"2 KiB\"\nreceive-maximum = 5\n\
+                     max-expiry = \"60s\"\nmax-keep-alive = \"30s\"\n";
+
+/// So many cases are played at the same time.
+const STAGES: usize = 3;
+
+#[test]
+fn paho_with_mqtt_3_1() {
+    let site = Site::new();
+    let text = std::fs::read_to_string(site.config()).expect("the configuration is there");
+    let text = text.replace("[listeners.tls]\n", "[listeners.tls]\nmqtt-3-1 = true\n");
+    std::fs::write(site.config(), text).expect("the configuration is written");
+    play(&site, &[Library::Paho], 31, USUAL);
+}
+
 #[test]
 fn paho_with_mqtt_3_1_1() {
-    play(&[Library::Paho], 3, true);
+    play(&Site::new(), &[Library::Paho], 3, USUAL);
 }
 
 #[test]
 fn paho_with_mqtt_5() {
-    play(&[Library::Paho], 5, true);
+    play(&Site::new(), &[Library::Paho], 5, USUAL);
 }
 
 #[test]
 fn mqttjs_with_mqtt_3_1_1() {
-    play(&[Library::MqttJs], 3, true);
+    play(&Site::new(), &[Library::MqttJs], 3, USUAL);
 }
 
 #[test]
 fn mqttjs_with_mqtt_5() {
-    play(&[Library::MqttJs], 5, true);
+    play(&Site::new(), &[Library::MqttJs], 5, USUAL);
 }
 
 #[test]
 fn mqtt5_with_mqtt_3_1_1() {
-    play(&[Library::Mqtt5], 3, true);
+    play(&Site::new(), &[Library::Mqtt5], 3, USUAL);
 }
 
 #[test]
 fn mqtt5_with_mqtt_5() {
-    play(&[Library::Mqtt5], 5, true);
+    play(&Site::new(), &[Library::Mqtt5], 5, USUAL);
 }
 
 /// Clients of different libraries with each other, without TLS.
 #[test]
-fn all_together_with_mqtt_5() {
-    play(&[Library::Paho, Library::MqttJs, Library::Mqtt5], 5, false);
+fn all_together() {
+    for version in [3, 5] {
+        play(&Site::new(), &[Library::Paho, Library::MqttJs, Library::Mqtt5], version, USUAL);
+    }
 }
 
-/// Plays the cases for a version with the clients of these libraries.
-fn play(libraries: &[Library], version: u8, tls: bool) {
+#[test]
+fn limits_are_kept_by_all() {
+    for version in [3, 5] {
+        for library in [Library::Paho, Library::MqttJs, Library::Mqtt5] {
+            let site = Site::new();
+            site.configure(TIGHT);
+            play(&site, &[library], version, LIMITS);
+        }
+    }
+}
+
+/// Plays the cases for a version with the clients of these libraries, over TLS if it is one library.
+fn play(site: &Site, libraries: &[Library], version: u8, files: &[&str]) {
     let names: Vec<_> = libraries.iter().map(|library| library.name()).collect();
-    let site = Site::new();
-    let mut gateway = Gateway::start(&site);
-    let mut stage = Stage {
+    let mut gateway = Gateway::start(site);
+    let all: Vec<Case> = files.iter().flat_map(|file| cases(file)).collect();
+    let wanted: Vec<(usize, &Case)> =
+        all.iter().enumerate().filter(|(_, case)| case.is_for(version, &names)).collect();
+    let stage = || Stage {
         name: format!("{}-{version}", names.join("-")),
-        site: &site,
+        site,
         version,
-        tls,
+        tls: libraries.len() == 1,
         drivers: libraries.iter().map(|library| library.start()).collect(),
     };
-    let all: Vec<Case> = FILES.iter().flat_map(|file| cases(file)).collect();
-    let wanted = all.iter().enumerate().filter(|(_, case)| {
-        let able = |name: &&str| {
-            !case.without.iter().any(|without| without == name)
-                && case.only.as_ref().is_none_or(|only| only == name)
-        };
-        case.versions.contains(&version) && names.iter().all(able)
+    let failures: Vec<String> = thread::scope(|scope| {
+        // A case is mostly waiting.
+        let stages: Vec<_> = (0..STAGES.min(wanted.len()))
+            .map(|first| {
+                let cases = wanted.iter().skip(first).step_by(STAGES);
+                let mut stage = stage();
+                scope.spawn(move || {
+                    let failure = |(number, case): &(usize, &Case)| stage.play(case, *number).err();
+                    cases.filter_map(failure).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        stages.into_iter().flat_map(|stage| stage.join().expect("a stage ends")).collect()
     });
-    let (mut played, mut failures) = (0, Vec::new());
-    for (number, case) in wanted {
-        played += 1;
-        failures.extend(stage.play(case, number).err());
-    }
+    let played = wanted.len();
     println!("clients: {} version={version} cases={played}", names.join("+"));
     gateway.assert_sound();
     assert!(failures.is_empty(), "{} of {played} cases:\n{}", failures.len(), failures.join("\n"));

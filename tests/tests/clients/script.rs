@@ -14,6 +14,7 @@
 //! wait 1500
 //! ```
 //!
+//! `for v3` is for MQTT 3.1.1 and 3.1, and `without 3.1: why` for 3.1.1 only. `size=N` is a payload of N bytes.
 //! `a>` has client `a` do something and waits for the answer, which must be no failure; behind `=>` is what else
 //! the answer must say. `a<` is what happens to it. `~` is a topic of the case's own.
 
@@ -23,13 +24,25 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) title: String,
-    /// The versions of MQTT that it is for.
+    /// The versions of MQTT that it is for; 3 is 3.1.1 and 3.1.
     pub(crate) versions: Vec<u8>,
     /// The libraries whose clients cannot do it.
     pub(crate) without: Vec<String>,
     /// The only library whose clients can do it.
     pub(crate) only: Option<String>,
     pub(crate) lines: Vec<Line>,
+}
+
+impl Case {
+    /// Whether clients of these libraries can play it in a version.
+    pub(crate) fn is_for(&self, version: u8, libraries: &[&str]) -> bool {
+        let (version, name) = if version == 31 { (3, "3.1") } else { (version, "") };
+        let able = |library: &&str| {
+            !self.without.iter().any(|without| without == library || without == name)
+                && self.only.as_ref().is_none_or(|only| only == library)
+        };
+        self.versions.contains(&version) && libraries.iter().all(able)
+    }
 }
 
 /// One line of it.
