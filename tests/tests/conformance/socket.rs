@@ -11,16 +11,13 @@ use std::time::Duration;
 
 use portcullis_tests::{Gateway, PATIENCE, Site, Wire, free_port};
 
-use crate::guest::{Fallback, Guest};
+use crate::guest::{Fallback, Guest, TWO_STEPS};
 use crate::play::{self, Received, Stage};
 use crate::script::Script;
 use crate::{MAX_PACKET_SIZE, RECEIVE_MAXIMUM};
 
 /// Scripts that are played at a time.
 const AT_ONCE: usize = 8;
-
-/// How long a client waits for what a script says it gets.
-const SOON: Duration = Duration::from_secs(6);
 
 /// Plays all on one gateway; gives what went wrong.
 pub(crate) fn play_all(scripts: &[Script]) -> Vec<String> {
@@ -55,8 +52,12 @@ pub(crate) fn play_all(scripts: &[Script]) -> Vec<String> {
 
 /// A listener that lets everybody in to do anything, with the limits of the other stage.
 fn configure(site: &Site, port: u16) {
-    let guest = Guest::authenticator("").accepting(&[], Fallback::Allow).build();
-    fs::write(site.path("everybody.wasm"), guest).expect("the component is written");
+    // Who names the method `M` is challenged with `?`, and is let in for `yes`.
+    let guest = Guest::authenticator("")
+        .accepting(&[], Fallback::Allow)
+        .with_step(&["M"], TWO_STEPS)
+        .granting(&[], Fallback::Allow);
+    fs::write(site.path("everybody.wasm"), guest.build()).expect("the component is written");
     site.configure(&format!(
         r#"[listeners.everybody]
 bind = "127.0.0.1:{port}"
@@ -89,7 +90,7 @@ impl Stage for Socket {
 
     fn receive(&mut self, who: &str) -> Received {
         let Some(wire) = self.connections.get_mut(who) else { return Received::Nothing };
-        wire.set_patience(SOON);
+        wire.set_patience(PATIENCE);
         let mut bytes = vec![0; 64 * 1024];
         match wire.read(&mut bytes) {
             Ok(0) => {
