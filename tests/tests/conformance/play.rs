@@ -85,7 +85,10 @@ impl<S: Stage> Play<S> {
                 }
                 Ok(())
             }
-            Act::Hear { who, what } => self.hear(who, what),
+            Act::Hear { who, what } => match who.contains('|') {
+                true => self.hear_one(who, what),
+                false => self.hear(who, what),
+            },
             Act::Nothing => self.nothing_more(),
             Act::Drop { who } => {
                 self.unnamed()?;
@@ -137,6 +140,27 @@ impl<S: Stage> Play<S> {
                 Ok(())
             }
             _ => Err(format!("got: {words}")),
+        }
+    }
+
+    /// As [`hear`](Self::hear), for the one of several clients that has got something.
+    fn hear_one(&mut self, names: &str, what: &str) -> Result<(), String> {
+        let names: Vec<&str> = names.split('|').collect();
+        for who in &names {
+            self.serve(who)?;
+        }
+        let mut got = Vec::new();
+        for who in names {
+            if self.stage.is_settled() {
+                while self.receive(who)? {}
+            }
+            if self.clients.get(who).is_some_and(|client| !client.heard.is_empty()) {
+                got.push(who);
+            }
+        }
+        match got[..] {
+            [who] => self.hear(who, what),
+            _ => Err(format!("got something: {got:?}")),
         }
     }
 

@@ -6,6 +6,7 @@
 //! with max-qos=1 may=nothing                        the broker alone, with other settings (`pure`)
 //! a> PACKET           client a sends it; without a connection it opens one (`words`, `raw`)
 //! a< PACKET           client a gets it next
+//! a|b< PACKET         one of them gets it next, and the other nothing
 //! a< closed           the server closes the connection
 //! a< nothing          client a has got nothing more, and does not although everybody is served
 //! drop a              its connection ends without a word
