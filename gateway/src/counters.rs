@@ -7,10 +7,13 @@ use crate::hub::Hub;
 
 /// Logs every counter as one event.
 pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &[Extension]) {
-    let broker = hub.stats();
+    let totals = hub.totals();
+    let broker = totals.broker;
     let store = disk.stats();
     let us = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(
+        sockets = totals.sockets,
+        connects = totals.connects,
         packets_received = broker.packets_received,
         packets_sent = broker.packets_sent,
         bytes_received = broker.bytes_received,
@@ -26,6 +29,19 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &[Extension]) {
         dropped_expired = broker.dropped_expired,
         deliveries_stored = broker.deliveries_stored,
         deliveries_not_stored = broker.deliveries_not_stored,
+        limit_packet_size = broker.limit_packet_size,
+        limit_topic_bytes = broker.limit_topic_bytes,
+        limit_topic_levels = broker.limit_topic_levels,
+        limit_user_properties = broker.limit_user_properties,
+        limit_subscriptions = broker.limit_subscriptions,
+        limit_receive_maximum = broker.limit_receive_maximum,
+        limit_topic_aliases = broker.limit_topic_aliases,
+        limit_queued_messages = broker.limit_queued_messages,
+        limit_queued_bytes = broker.limit_queued_bytes,
+        limit_queued_bytes_total = broker.limit_queued_bytes_total,
+        limit_retained_messages = broker.limit_retained_messages,
+        limit_retained_bytes = broker.limit_retained_bytes,
+        limit_journal_bytes = totals.pauses,
         clients_connected = broker.clients_connected,
         clients_maximum = broker.clients_maximum,
         sessions = broker.sessions,

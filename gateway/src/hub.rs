@@ -2,10 +2,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker::durable::Lsn;
 use broker::{
-    Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Event, Flow, LinkId,
-    Outbox, Question, Stats,
+    Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Event, Flow, Limit, LinkId,
+    Outbox, Question,
 };
-use mqtt::{Decoded, Decoder, ReasonCode, TopicName};
+use mqtt::{DecodeError, Decoded, Decoder, ReasonCode, TopicName};
 use slab::Slab;
 use telemetry::Counter;
 use tokio::sync::Notify;
@@ -41,6 +41,8 @@ struct Inner {
     next_link: u64,
     /// Links that do not read until the disk has caught up.
     paused: Vec<LinkId>,
+    /// How often a link had to stop reading until then.
+    pauses: u64,
     /// The deadline that the timer sleeps towards.
     deadline: Option<broker::Timestamp>,
     /// A commit is on its way to the disk.
@@ -107,6 +109,7 @@ impl Hub {
             links: Slab::new(),
             next_link: 0,
             paused: Vec::new(),
+            pauses: 0,
             deadline: None,
             committing: false,
             stopping: false,
@@ -195,11 +198,7 @@ impl Hub {
                     }
                 }
                 Err(error) => {
-                    broker.disconnect(
-                        now,
-                        from,
-                        Closing::new(error.reason_code(), error.to_string()),
-                    );
+                    broker.disconnect(now, from, broken(&error));
                     break Next::Closed;
                 }
             }
@@ -278,13 +277,10 @@ impl Hub {
         }
     }
 
-    pub(crate) fn stats(&self) -> Stats {
-        self.lock().broker.stats()
-    }
-
     pub(crate) fn totals(&self) -> Totals {
         let (sockets, connects) = (self.sockets.get(), self.connects.get());
-        Totals { broker: self.stats(), sockets, connects }
+        let inner = self.lock();
+        Totals { broker: inner.broker.stats(), sockets, connects, pauses: inner.pauses }
     }
 
     /// Publishes what the gateway says of itself: topics and their values.
@@ -361,6 +357,7 @@ impl Inner {
         if self.broker.is_congested() {
             if let Some(tenant) = self.tenant(link).filter(|tenant| !tenant.paused) {
                 tenant.paused = true;
+                self.pauses += 1;
                 self.paused.push(link);
             }
             return false;
@@ -399,6 +396,15 @@ impl Drop for Registration {
         if inner.tenant(self.link).is_some() {
             inner.links.remove(index(self.link));
         }
+    }
+}
+
+/// Why a conversation ends whose bytes make no sense.
+fn broken(error: &DecodeError) -> Closing {
+    let closing = Closing::new(error.reason_code(), error.to_string());
+    match error {
+        DecodeError::PacketTooLarge { .. } => closing.because_of(Limit::PacketSize),
+        _ => closing,
     }
 }
 

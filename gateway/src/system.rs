@@ -15,6 +15,8 @@ pub(crate) struct Totals {
     pub(crate) sockets: u64,
     /// CONNECT packets, those of clients that are refused included.
     pub(crate) connects: u64,
+    /// How often a connection was not read on because the disk had not caught up.
+    pub(crate) pauses: u64,
 }
 
 /// A value with the topic that it has below `$SYS/broker`, both as Mosquitto has them: that is

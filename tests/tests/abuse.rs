@@ -131,6 +131,7 @@ fn a_client_that_breaks_the_rules_is_told_and_cut_off() {
         // The header of a packet that is too large is enough: nobody waits for the rest.
         let header = [0x30, 0x81, 0x20];
         breaks_off(gateway.client("large"), "size", &header, Some(ReasonCode::PacketTooLarge));
+        assert_eq!(gateway.counters().get("limit_packet_size"), 1);
     });
 }
 

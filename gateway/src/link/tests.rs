@@ -257,12 +257,12 @@ async fn a_link_does_not_read_while_the_disk_is_behind() {
         }
     };
     assert!(timeout(Duration::from_millis(200), flood).await.is_err(), "the socket fills up");
-    let before = stage.hub.stats().publishes_received;
+    let before = stage.hub.totals().broker.publishes_received;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(stage.hub.stats().publishes_received, before);
+    assert_eq!(stage.hub.totals().broker.publishes_received, before);
     stage.commit_all();
     let resumed = async {
-        while stage.hub.stats().publishes_received == before {
+        while stage.hub.totals().broker.publishes_received == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -282,7 +282,7 @@ async fn a_peer_that_does_not_read_holds_a_bounded_amount_and_is_let_go() {
     }
     writer.send(&[0xC0, 0]).await;
     assert_eq!(writer.receive().await.0, PacketKind::PingResp);
-    let dropped = stage.hub.stats().dropped_outbox_full;
+    let dropped = stage.hub.totals().broker.dropped_outbox_full;
     assert!((900..1000).contains(&dropped), "{dropped} were dropped");
     // What was kept arrives whole.
     assert_eq!(slow.receive().await, (PacketKind::Publish, vec![1; 1000]));
@@ -332,7 +332,7 @@ async fn the_last_words_arrive_although_the_peer_goes_on_sending() {
     assert_eq!(ended.unwrap(), 0, "nothing follows DISCONNECT");
     drop(client.stream);
     timeout(SOON, client.link).await.unwrap().unwrap();
-    assert_eq!(stage.hub.stats().clients_connected, 0);
+    assert_eq!(stage.hub.totals().broker.clients_connected, 0);
 }
 
 #[tokio::test]
@@ -340,9 +340,9 @@ async fn a_link_that_is_dropped_takes_its_client_along() {
     let stage = Stage::new(Settings::default());
     let mut client = stage.connect("c", Version::V3_1_1, true, 4096);
     assert_eq!(client.receive().await.0, PacketKind::ConnAck);
-    assert_eq!(stage.hub.stats().clients_connected, 1);
+    assert_eq!(stage.hub.totals().broker.clients_connected, 1);
     client.link.abort();
     assert!(client.link.await.is_err());
-    assert_eq!(stage.hub.stats().clients_connected, 0);
-    assert_eq!(stage.hub.stats().sessions, 0);
+    assert_eq!(stage.hub.totals().broker.clients_connected, 0);
+    assert_eq!(stage.hub.totals().broker.sessions, 0);
 }

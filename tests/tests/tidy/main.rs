@@ -9,6 +9,7 @@
 )]
 
 mod dependencies;
+mod limits;
 mod purity;
 mod source;
 

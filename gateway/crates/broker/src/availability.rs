@@ -3,7 +3,7 @@ use mqtt::{
     UserProperties,
 };
 
-use crate::{Broker, Closing, Settings};
+use crate::{Broker, Closing, Limit, Settings};
 
 /// What the operator has made available and how much of it (MQTT 5, 3.2.2.3): told in CONNACK, and
 /// held to.
@@ -81,18 +81,21 @@ impl Broker {
     /// Whether a topic is not too long and not too deep.
     pub(crate) fn check_topic(&self, topic: TopicName<'_>) -> Result<(), Closing> {
         let Settings { max_topic_bytes, max_topic_levels, .. } = self.settings;
-        let invalid = |why| Err(Closing::new(ReasonCode::TopicNameInvalid, why));
+        let invalid =
+            |limit, why| Err(Closing::new(ReasonCode::TopicNameInvalid, why).because_of(limit));
         if topic.len() > max_topic_bytes {
-            return invalid(format!(
+            let why = format!(
                 "a topic has {} bytes, the limit `max-topic-bytes` is {max_topic_bytes}",
                 topic.len()
-            ));
+            );
+            return invalid(Limit::TopicBytes, why);
         }
         // Counting separators is cheap only because topics are short; so look at the length first.
         if topic.len() > max_topic_levels && topic.level_count() > max_topic_levels {
-            return invalid(format!(
+            let why = format!(
                 "a topic has more than {max_topic_levels} levels, the limit `max-topic-levels`"
-            ));
+            );
+            return invalid(Limit::TopicLevels, why);
         }
         Ok(())
     }
@@ -111,7 +114,7 @@ impl Broker {
         let why = format!(
             "a packet has more than {max} user properties, the limit `max-user-properties`"
         );
-        Err(Closing::new(ReasonCode::QuotaExceeded, why))
+        Err(Closing::new(ReasonCode::QuotaExceeded, why).because_of(Limit::UserProperties))
     }
 
     fn check_qos(&self, qos: QoS, statement: &str) -> Result<(), Closing> {

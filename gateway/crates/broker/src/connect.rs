@@ -62,6 +62,7 @@ impl Broker {
         if let Err(closing) =
             self.check_connect(connect).and_then(|()| self.check_greeting(&admission))
         {
+            self.count_refusal(&closing);
             return Admitted::Refused(closing);
         }
         match self.check_will(&admission, &identity) {

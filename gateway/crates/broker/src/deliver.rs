@@ -7,7 +7,7 @@ use crate::client::{Promise, Tag};
 use crate::durable::{DeliveryRecord, IDS_MAX, MessageKey};
 use crate::routes::{Grant, Route, Target};
 use crate::timers::Write;
-use crate::{Action, Broker, DropCause, Event};
+use crate::{Action, Broker, DropCause, Event, Limit};
 
 use crate::broker::Waiter;
 
@@ -275,11 +275,18 @@ impl Broker {
         let body = publication.body();
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let weight = body.weight();
-        if client.outbound.len() >= self.settings.max_queued_messages
-            || client.outbound.weight() + weight > self.settings.max_queued_bytes
-            || self.queued_bytes + weight > self.settings.max_queued_bytes_total
-        {
+        let full = if client.outbound.len() >= self.settings.max_queued_messages {
+            Some(Limit::QueuedMessages)
+        } else if client.outbound.weight() + weight > self.settings.max_queued_bytes {
+            Some(Limit::QueuedBytes)
+        } else if self.queued_bytes + weight > self.settings.max_queued_bytes_total {
+            Some(Limit::QueuedBytesTotal)
+        } else {
+            None
+        };
+        if let Some(limit) = full {
             publication.refused = true;
+            self.stats.count_limit(limit);
             self.stats.dropped_queue_full += 1;
             let client_id = Arc::clone(&client.identity.client_id);
             self.event(Event::Dropped { client_id, cause: DropCause::QueueFull });

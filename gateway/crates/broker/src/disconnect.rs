@@ -95,6 +95,9 @@ impl Broker {
         client.inbound.disconnect();
         self.stats.clients_connected -= 1;
         self.stats.count_output(&online.outbox);
+        if let Some(limit) = closing.limit {
+            self.stats.count_limit(limit);
+        }
         self.effects.push_back(Effect::Close { link: online.link, last: online.outbox });
         let client_id = Arc::clone(&client.identity.client_id);
         self.event(Event::Disconnected { client_id, closing });

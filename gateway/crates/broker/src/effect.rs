@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use mqtt::ReasonCode;
 
-use crate::Outbox;
+use crate::{Limit, Outbox};
 
 /// Names a connection; the shell chooses it and never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,12 +31,20 @@ pub struct Closing {
     pub code: ReasonCode,
     /// One sentence: what was wrong, the value, the rule.
     pub why: String,
+    /// The limit that was exceeded, for its metric.
+    pub limit: Option<Limit>,
 }
 
 impl Closing {
     /// Pairs a reason code with its explanation.
     pub fn new(code: ReasonCode, why: impl Into<String>) -> Self {
-        Self { code, why: why.into() }
+        Self { code, why: why.into(), limit: None }
+    }
+
+    /// The same, because of a limit.
+    #[must_use]
+    pub fn because_of(self, limit: Limit) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 }
 

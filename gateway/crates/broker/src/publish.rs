@@ -10,7 +10,7 @@ use crate::deliver::Publication;
 use crate::durable::{Op, Subscription};
 use crate::routes::{Route, Share, Target};
 use crate::subscriptions::Match;
-use crate::{Action, Answer, Broker, Closing, Event, Flow, Question, Verdict};
+use crate::{Action, Answer, Broker, Closing, Event, Flow, Limit, Question, Verdict};
 
 impl Broker {
     /// A PUBLISH of a client (MQTT 5, 3.3 and 4.3).
@@ -36,12 +36,11 @@ impl Broker {
             }
             let outstanding = client.inbound.outstanding();
             if client.version.is_v5() && outstanding >= usize::from(self.settings.receive_maximum) {
-                return Err(Closing::new(
-                    ReasonCode::ReceiveMaximumExceeded,
-                    format!(
-                        "a PUBLISH came while {outstanding} were unacknowledged, the Receive Maximum (MQTT-3.3.4-9)"
-                    ),
-                ));
+                let why = format!(
+                    "a PUBLISH came while {outstanding} were unacknowledged, the Receive Maximum (MQTT-3.3.4-9)"
+                );
+                return Err(Closing::new(ReasonCode::ReceiveMaximumExceeded, why)
+                    .because_of(Limit::ReceiveMaximum));
             }
         }
         if crate::control::is_order(topic) {
@@ -98,7 +97,9 @@ impl Broker {
             let why = format!(
                 "topic alias {alias} was used although the Topic Alias Maximum is {max} (MQTT-3.3.2-9)"
             );
-            return Err(Closing::new(ReasonCode::TopicAliasInvalid, why));
+            return Err(
+                Closing::new(ReasonCode::TopicAliasInvalid, why).because_of(Limit::TopicAliases)
+            );
         }
         let client = self.clients.get_mut(session as usize);
         let Some(online) = client.and_then(|c| c.online.as_mut()) else { return Ok(None) };
@@ -172,11 +173,12 @@ impl Broker {
             self.journal.append(Op::RemoveRetained { topic })
         } else {
             let body = publication.body();
-            if !self.has_room_to_retain(&body) {
+            if self.no_room_to_retain(&body).is_some() {
                 for topic in self.retained.take_expired(publication.received_at) {
                     self.journal.append(Op::RemoveRetained { topic });
                 }
-                if !self.has_room_to_retain(&body) {
+                if let Some(limit) = self.no_room_to_retain(&body) {
+                    self.stats.count_limit(limit);
                     return false;
                 }
             }
@@ -190,11 +192,15 @@ impl Broker {
         true
     }
 
-    fn has_room_to_retain(&self, body: &Message) -> bool {
+    /// The limit that forbids to retain `body`, if one does.
+    fn no_room_to_retain(&self, body: &Message) -> Option<Limit> {
         let old = self.retained.get(body.topic.as_str()).map(|old| old.weight());
         let weight = self.retained.weight() - old.unwrap_or(0) + body.weight();
         let count = self.retained.len() + usize::from(old.is_none());
-        count <= self.settings.max_retained_messages && weight <= self.settings.max_retained_bytes
+        if count > self.settings.max_retained_messages {
+            return Some(Limit::RetainedMessages);
+        }
+        (weight > self.settings.max_retained_bytes).then_some(Limit::RetainedBytes)
     }
 
     /// Answers a publish that is not passed on. 3.1.1 has no way to say why: there the

@@ -36,6 +36,30 @@ pub struct Stats {
     pub deliveries_stored: u64,
     /// Deliveries to durable sessions confirmed before they had to be written.
     pub deliveries_not_stored: u64,
+    /// Packets larger than `max_packet_size`.
+    pub limit_packet_size: u64,
+    /// Topics and filters longer than `max_topic_bytes`.
+    pub limit_topic_bytes: u64,
+    /// Topics and filters with more levels than `max_topic_levels`.
+    pub limit_topic_levels: u64,
+    /// Packets with more user properties than `max_user_properties`.
+    pub limit_user_properties: u64,
+    /// Subscriptions beyond `max_subscriptions`, or what the extension lowered it to.
+    pub limit_subscriptions: u64,
+    /// Publishes beyond `receive_maximum`.
+    pub limit_receive_maximum: u64,
+    /// Topic aliases above `topic_alias_maximum`.
+    pub limit_topic_aliases: u64,
+    /// Deliveries not queued because of `max_queued_messages`.
+    pub limit_queued_messages: u64,
+    /// Deliveries not queued because of `max_queued_bytes`.
+    pub limit_queued_bytes: u64,
+    /// Deliveries not queued because of `max_queued_bytes_total`.
+    pub limit_queued_bytes_total: u64,
+    /// Messages not retained because of `max_retained_messages`.
+    pub limit_retained_messages: u64,
+    /// Messages not retained because of `max_retained_bytes`.
+    pub limit_retained_bytes: u64,
     /// Sessions that ended because their client did not come back in time.
     pub sessions_expired: u64,
     /// The most clients that were connected at one time.

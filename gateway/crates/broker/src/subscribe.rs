@@ -13,7 +13,7 @@ use crate::deliver::Publication;
 use crate::durable::{Op, Subscription};
 use crate::frames::explanation;
 use crate::routes::{Route, Target};
-use crate::{Action, Answer, Broker, Closing, Flow, Question, Requested, Settings, Verdict};
+use crate::{Action, Answer, Broker, Closing, Flow, Limit, Question, Requested, Settings, Verdict};
 
 /// SUBSCRIBE and UNSUBSCRIBE (MQTT 5, 3.8 to 3.11).
 impl Broker {
@@ -128,13 +128,19 @@ impl Broker {
         if filter.has_wildcards() && !wildcards_available {
             return Err(ReasonCode::WildcardSubscriptionsNotSupported);
         }
-        if filter.len() > max_topic_bytes || filter.level_count() > max_topic_levels {
+        if filter.len() > max_topic_bytes {
+            self.stats.count_limit(Limit::TopicBytes);
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        if filter.level_count() > max_topic_levels {
+            self.stats.count_limit(Limit::TopicLevels);
             return Err(ReasonCode::TopicFilterInvalid);
         }
         let client = self.clients.get_mut(session as usize).ok_or(ReasonCode::UnspecifiedError)?;
         let max = client.online.as_ref().map_or(0, |online| online.max_subscriptions);
         let known = client.subscriptions.get(filter.as_str()).copied();
         if known.is_none() && client.subscriptions.len() >= max {
+            self.stats.count_limit(Limit::Subscriptions);
             return Err(ReasonCode::QuotaExceeded);
         }
         if known != Some(subscription) {

@@ -1,0 +1,60 @@
+use crate::{Broker, Closing, Stats};
+
+/// A limit of [`Settings`](crate::Settings) that something ran into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `max_packet_size`
+    PacketSize,
+    /// `max_topic_bytes`
+    TopicBytes,
+    /// `max_topic_levels`
+    TopicLevels,
+    /// `max_user_properties`
+    UserProperties,
+    /// `max_subscriptions`, or what the extension lowered it to
+    Subscriptions,
+    /// `receive_maximum`
+    ReceiveMaximum,
+    /// `topic_alias_maximum`
+    TopicAliases,
+    /// `max_queued_messages`
+    QueuedMessages,
+    /// `max_queued_bytes`
+    QueuedBytes,
+    /// `max_queued_bytes_total`
+    QueuedBytesTotal,
+    /// `max_retained_messages`
+    RetainedMessages,
+    /// `max_retained_bytes`
+    RetainedBytes,
+}
+
+impl Broker {
+    /// Counts a refusal, if it is for the sake of a limit.
+    pub(crate) fn count_refusal(&mut self, closing: &Closing) {
+        if let Some(limit) = closing.limit {
+            self.stats.count_limit(limit);
+        }
+    }
+}
+
+impl Stats {
+    /// Counts what was refused because of a limit, each limit by itself.
+    pub(crate) fn count_limit(&mut self, limit: Limit) {
+        let count = match limit {
+            Limit::PacketSize => &mut self.limit_packet_size,
+            Limit::TopicBytes => &mut self.limit_topic_bytes,
+            Limit::TopicLevels => &mut self.limit_topic_levels,
+            Limit::UserProperties => &mut self.limit_user_properties,
+            Limit::Subscriptions => &mut self.limit_subscriptions,
+            Limit::ReceiveMaximum => &mut self.limit_receive_maximum,
+            Limit::TopicAliases => &mut self.limit_topic_aliases,
+            Limit::QueuedMessages => &mut self.limit_queued_messages,
+            Limit::QueuedBytes => &mut self.limit_queued_bytes,
+            Limit::QueuedBytesTotal => &mut self.limit_queued_bytes_total,
+            Limit::RetainedMessages => &mut self.limit_retained_messages,
+            Limit::RetainedBytes => &mut self.limit_retained_bytes,
+        };
+        *count += 1;
+    }
+}

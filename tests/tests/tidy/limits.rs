@@ -1,0 +1,39 @@
+//! `gateway/LIMITS.md` has each limit of the broker, and each metric of a limit.
+
+use std::fs;
+
+use crate::root;
+
+const SETTINGS: &str = "gateway/crates/broker/src/settings.rs";
+const STATS: &str = "gateway/crates/broker/src/stats.rs";
+const COUNTERS: &str = "gateway/src/counters.rs";
+
+#[test]
+fn every_limit_is_in_the_table_and_every_metric_is_logged() {
+    let read = |path| fs::read_to_string(root().join(path)).expect("a file of the tree");
+    let (table, counters) = (read("gateway/LIMITS.md"), read(COUNTERS));
+    let settings = read(SETTINGS);
+    let limits: Vec<_> = fields(&settings).collect();
+    assert!(limits.len() > 15, "{limits:?}");
+    let missing: Vec<_> = limits.iter().filter(|name| !table.contains(&quoted(name))).collect();
+    assert!(missing.is_empty(), "{SETTINGS} has what gateway/LIMITS.md does not name: {missing:?}");
+    let stats = read(STATS);
+    let metrics: Vec<_> = fields(&stats).filter(|name| name.starts_with("limit_")).collect();
+    assert!(metrics.len() > 10, "{metrics:?}");
+    for metric in metrics {
+        assert!(table.contains(&quoted(metric)), "gateway/LIMITS.md does not name {metric}");
+        assert!(counters.contains(&format!(" {metric} = ")), "{COUNTERS} does not log {metric}");
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{name}`")
+}
+
+/// The names of the public fields in a source.
+fn fields(source: &str) -> impl Iterator<Item = &str> {
+    let public = source.lines().filter_map(|line| line.strip_prefix("    pub "));
+    public.filter_map(|line| line.split_once(':')).map(|(name, _)| name).filter(|name| {
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+    })
+}
