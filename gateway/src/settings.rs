@@ -117,3 +117,71 @@ pub(crate) fn log(checked: &Checked) -> telemetry::Settings {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use config::{FileProbe, Found};
+
+    use super::*;
+
+    /// Every file is there.
+    struct Everything;
+
+    impl FileProbe for Everything {
+        fn probe(&self, _: &Path) -> io::Result<Found> {
+            Ok(Found::File)
+        }
+
+        fn uid(&self) -> Option<u32> {
+            None
+        }
+    }
+
+    fn settings(more: &str) -> broker::Settings {
+        let text = format!(
+            "[listeners.plant]\nbind = '127.0.0.1:0'\ntransport = 'tcp'\nchain = ['acl']\n\
+             [extensions.acl]\ncomponent = 'acl.wasm'\n{more}"
+        );
+        let checked = config::parse(&text, Path::new("/etc/gateway.toml"), &Everything);
+        broker(&checked.map_err(|report| report.to_string()).expect("a configuration"))
+    }
+
+    /// The broker's own defaults are for tests of it; they must not be others.
+    #[test]
+    fn defaults_are_the_brokers() {
+        assert_eq!(settings(""), broker::Settings::default());
+    }
+
+    #[test]
+    fn each_key_is_its_own_setting() {
+        let off = |key: &str| settings(&format!("[mqtt]\n{key} = false\n"));
+        let usual = broker::Settings::default();
+        let expected = broker::Settings { retain_available: false, ..usual.clone() };
+        assert_eq!(off("retain"), expected);
+        let expected = broker::Settings { wildcards_available: false, ..usual.clone() };
+        assert_eq!(off("wildcard-subscriptions"), expected);
+        let expected = broker::Settings { shared_available: false, ..usual.clone() };
+        assert_eq!(off("shared-subscriptions"), expected);
+        let expected = broker::Settings { subscription_ids_available: false, ..usual.clone() };
+        assert_eq!(off("subscription-identifiers"), expected);
+        let all = settings(
+            "[mqtt]\nmaximum-qos = 1\ntopic-alias-maximum = 2\nmax-topic-aliases = 3\n\
+             validate-payload-format = true\n\
+             [sessions]\nmax-topic-levels = 4\nmax-topic-bytes = '5 B'\nmax-user-properties = 6\n",
+        );
+        let expected = broker::Settings {
+            maximum_qos: QoS::AtLeastOnce,
+            topic_alias_maximum: 2,
+            max_topic_aliases: 3,
+            validate_payload_format: true,
+            max_topic_levels: 4,
+            max_topic_bytes: 5,
+            max_user_properties: 6,
+            ..usual
+        };
+        assert_eq!(all, expected);
+    }
+}
