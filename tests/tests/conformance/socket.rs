@@ -38,8 +38,10 @@ pub(crate) fn play_all(scripts: &[Script]) -> Vec<String> {
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(script) = together.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    run(next.load(Ordering::Relaxed), script);
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(script) = together.get(number) else { break };
+                    run(number, script);
                 }
             });
         }
