@@ -3,7 +3,7 @@ use std::sync::Arc;
 use mqtt::{PacketId, Publish, QoS, SubscriptionIds, TopicName};
 use session::{Delivery, Message, Settled, Timestamp, Transmission};
 
-use crate::client::{Promise, Tag};
+use crate::client::{Client, Promise, Tag};
 use crate::durable::{DeliveryRecord, IDS_MAX, MessageKey};
 use crate::routes::{Grant, Route, Target};
 use crate::timers::Write;
@@ -208,10 +208,15 @@ impl Broker {
         qos: QoS,
         retain: bool,
     ) {
-        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        let Some(client) = self.clients.get(session as usize) else { return };
         let (durable, version) = (client.is_durable(), client.version);
         let sends_now = qos == QoS::AtLeastOnce || !durable;
-        let room = client.outbound.has_room() && sends_now;
+        // What may have to be sent again is in memory as much as what waits.
+        let keeps = durable || grant.origin.as_ref().is_some_and(|origin| origin.group.is_some());
+        let room = client.outbound.has_room()
+            && sends_now
+            && (!keeps || self.byte_limit(client, publication.body().weight()).is_none());
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(online) = client
             .online
             .as_mut()
@@ -261,6 +266,17 @@ impl Broker {
         self.wake(session);
     }
 
+    /// The limit that forbids a session to keep one more message of that many bytes.
+    fn byte_limit(&self, client: &Client, weight: usize) -> Option<Limit> {
+        if client.outbound.weight() + weight > self.settings.max_queued_bytes {
+            Some(Limit::QueuedBytes)
+        } else if self.queued_bytes + weight > self.settings.max_queued_bytes_total {
+            Some(Limit::QueuedBytesTotal)
+        } else {
+            None
+        }
+    }
+
     /// Queues a delivery that cannot leave at once: the client is away, its window or its
     /// outbox is full, or it is a QoS 2 delivery that must be on disk before it is sent.
     fn enqueue(
@@ -273,17 +289,13 @@ impl Broker {
         retain: bool,
     ) {
         let body = publication.body();
-        let Some(client) = self.clients.get_mut(session as usize) else { return };
         let weight = body.weight();
-        let full = if client.outbound.len() >= self.settings.max_queued_messages {
-            Some(Limit::QueuedMessages)
-        } else if client.outbound.weight() + weight > self.settings.max_queued_bytes {
-            Some(Limit::QueuedBytes)
-        } else if self.queued_bytes + weight > self.settings.max_queued_bytes_total {
-            Some(Limit::QueuedBytesTotal)
-        } else {
-            None
+        let Some(client) = self.clients.get(session as usize) else { return };
+        let full = match client.outbound.len() >= self.settings.max_queued_messages {
+            true => Some(Limit::QueuedMessages),
+            false => self.byte_limit(client, weight),
         };
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
         if let Some(limit) = full {
             publication.refused = true;
             self.stats.count_limit(limit);

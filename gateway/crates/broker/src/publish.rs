@@ -167,10 +167,15 @@ impl Broker {
     /// Keeps or clears the retained message; false when there is no room for it.
     pub(crate) fn retain(&mut self, publication: &mut Publication<'_>) -> bool {
         let lsn = if publication.publish.payload.is_empty() {
-            let Some(old) = self.retained.get(publication.topic.as_str()) else { return true };
-            let topic = old.topic.clone();
-            self.retained.remove(publication.topic.as_str());
-            self.journal.append(Op::RemoveRetained { topic })
+            match self.retained.get(publication.topic.as_str()).map(|old| old.topic.clone()) {
+                Some(topic) => {
+                    self.retained.remove(topic.as_str());
+                    self.journal.append(Op::RemoveRetained { topic })
+                }
+                // It may have been cleared a moment ago, and be on disk still.
+                None if self.journal.is_durable(self.journal.last()) => return true,
+                None => self.journal.last(),
+            }
         } else {
             let body = publication.body();
             if self.no_room_to_retain(&body).is_some() {
