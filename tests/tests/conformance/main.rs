@@ -16,8 +16,6 @@
     reason = "a test ends where it cannot go on"
 )]
 
-extern crate broker as portcullis_broker;
-
 mod heard;
 mod packet;
 mod play;
@@ -28,15 +26,6 @@ mod socket;
 mod statements;
 mod table;
 mod words;
-
-/// The durable state of the broker's own tests.
-#[path = "../../../gateway/crates/broker/tests/broker/model.rs"]
-#[allow(dead_code, reason = "the broker's own tests use the rest")]
-mod model;
-/// The shell around the broker of its own tests.
-#[path = "../../../gateway/crates/broker/tests/broker/world.rs"]
-#[allow(dead_code, reason = "the broker's own tests use the rest")]
-mod world;
 
 /// A part of a component that accepts everybody.
 #[path = "../../../gateway/crates/extension-host/tests/guest/mod.rs"]

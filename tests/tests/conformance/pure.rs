@@ -12,8 +12,8 @@ use mqtt::{Connect, Decoded, Decoder, Packet, QoS, ReasonCode, Version};
 
 use crate::play::{Received, Stage};
 use crate::words::number;
-use crate::world::{Door, Login, World};
 use crate::{MAX_PACKET_SIZE, RECEIVE_MAXIMUM};
+use simulation::{Door, Login, World};
 
 pub(crate) struct Pure {
     world: World,
@@ -107,7 +107,7 @@ impl Pure {
     /// What is due happens, and the disk writes all that there is.
     fn settle(&mut self) {
         self.world.advance(Duration::ZERO);
-        self.world.disk();
+        self.world.flush();
     }
 
     fn turn_away(&mut self, who: &str, answer: Option<(Version, ReasonCode)>) {

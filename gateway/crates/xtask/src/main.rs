@@ -13,6 +13,7 @@ mod libraries;
 mod packages;
 mod root;
 mod run;
+mod sim;
 mod test;
 mod wasm_toolchain;
 
@@ -30,6 +31,8 @@ usage: cargo xtask COMMAND
   test [-- ARGS...]               everything that is tested; ARGS go to `cargo test`
   ci [--without-advisories]       what a change must pass: format, lints, tests, documentation, dependencies;
                                   the advisories are fetched from the RustSec database on GitHub
+  sim [--seeds N] [--seed N] [--steps N]
+                                  the broker in a simulated world, under the seeds 1 to N (2000) or one of them
   fuzz [TARGET] [--seconds N]     fuzz codec, session and broker, each target for N seconds (60)
   bench                           criterion benchmarks of the crates
   bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
@@ -56,6 +59,7 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
         ["test", "--", rest @ ..] => test::run(&root, rest),
         ["ci"] => ci::run(&root, true),
         ["ci", "--without-advisories"] => ci::run(&root, false),
+        ["sim", rest @ ..] => sim::run(&root, rest),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["bench", rest @ ..] => bench::run(&root, rest),
         [] | ["help" | "--help" | "-h"] => {

@@ -1,5 +1,5 @@
-//! The broker driven as a value: by scripts (`tests/scripts/*.txt`, in the words of
-//! `script`) and by random devices (`simulation`).
+//! The broker driven by scripts (`tests/scripts/*.txt`, in the words of `script`) and by the inputs
+//! that fuzzing has found. Random devices drive it in `tests/simulation`.
 
 #[cfg(test)]
 #[path = "../checks/mod.rs"]
@@ -7,14 +7,6 @@ mod checks;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
-mod device;
-#[cfg(test)]
-mod model;
-#[cfg(test)]
 mod script;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod words;
-#[cfg(test)]
-mod world;

@@ -27,9 +27,9 @@ use std::time::Duration;
 use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
 use mqtt::{Decoded, Decoder, QoS, Version};
 use portcullis_broker::{Answer, Authentication, LinkId, Question, Renewal, Settings, Verdict};
+use simulation::{Door, Login, World};
 
 use crate::words::{self, Words};
-use crate::world::{Door, Login, World};
 
 #[test]
 fn every_script_is_answered_word_for_word() {
@@ -124,7 +124,7 @@ impl Stage {
                 self.permissions.insert(words.plain(1).to_owned(), Arc::new(set));
             }
             "disk" => match words.from(1) {
-                [] => self.world().disk(),
+                [] => self.world().flush(),
                 ["begin"] => assert!(self.world().begin_commit(), "there is nothing to commit"),
                 _ => self.world().finish_commit(),
             },

@@ -7,7 +7,7 @@ use portcullis_broker::{Answer, Authentication, Question, Renewal, Settings, Ver
 
 use super::client::Client;
 use super::{Reached, Source, packets, settings};
-use crate::world::{Door, Login, World};
+use simulation::{Door, Login, World};
 
 pub(crate) const ALL: &[&str] = &[
     "let in",
@@ -341,8 +341,8 @@ impl Play {
         for who in 0..NAMES.len() {
             self.cut(who);
         }
-        self.world.disk();
-        let sessions = self.world.model.snapshot().sessions;
+        self.world.flush();
+        let sessions = self.world.disk.snapshot().sessions;
         for clean in [false, true] {
             for session in &sessions {
                 let record = &session.record;
@@ -351,15 +351,15 @@ impl Play {
                 connect.properties.session_expiry = (!clean).then_some(u32::MAX);
                 self.visit(&connect, &record.principal);
             }
-            self.world.disk();
+            self.world.flush();
             let stats = self.world.broker.stats();
             assert_eq!(stats.queued_bytes, 0, "everything was delivered: {stats:?}");
-            let model = &self.world.model;
-            assert_eq!((model.messages.len(), model.deliveries()), (0, 0), "left on disk");
+            let disk = &self.world.disk;
+            assert_eq!((disk.messages(), disk.deliveries()), (0, 0), "left on disk");
         }
         let stats = self.world.broker.stats();
         assert_eq!((stats.sessions, stats.subscriptions, stats.clients_connected), (0, 0, 0));
-        assert_eq!(self.world.model.received(), 0, "left on disk");
+        assert_eq!(self.world.disk.received(), 0, "left on disk");
         self.world.advance(Duration::from_secs(3600));
         assert_eq!(self.world.broker.next_deadline(), None, "nothing is left that could be due");
     }

@@ -1,37 +1,38 @@
-//! What a store would hold: ops applied in order, and nothing else. It refuses ops that no
-//! store could make sense of.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mqtt::{PacketId, TopicFilterBuf, TopicNameBuf};
-use portcullis_broker::Message;
-use portcullis_broker::durable::{
+use broker::Message;
+use broker::durable::{
     DeliveryRecord, MessageKey, Op, SessionKey, SessionRecord, Snapshot, StoredSession,
     Subscription,
 };
+use mqtt::{PacketId, TopicFilterBuf, TopicNameBuf};
 
-/// The durable state.
+use crate::reference::Due;
+
+/// What a store would hold: ops applied in order, and nothing else. It refuses ops that no
+/// store could make sense of.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Model {
-    sessions: BTreeMap<SessionKey, Session>,
+pub struct Disk {
+    sessions: BTreeMap<SessionKey, Stored>,
     pub(crate) messages: BTreeMap<MessageKey, Arc<Message>>,
-    retained: BTreeMap<TopicNameBuf, Arc<Message>>,
+    pub(crate) retained: BTreeMap<TopicNameBuf, Arc<Message>>,
     next_message: u64,
     next_session: u32,
 }
 
+/// One durable session.
 #[derive(Clone, Debug)]
-struct Session {
-    record: SessionRecord,
-    subscriptions: BTreeMap<TopicFilterBuf, Subscription>,
-    deliveries: BTreeMap<u64, DeliveryRecord>,
-    received: BTreeSet<PacketId>,
+pub(crate) struct Stored {
+    pub(crate) record: SessionRecord,
+    pub(crate) subscriptions: BTreeMap<TopicFilterBuf, Subscription>,
+    pub(crate) deliveries: BTreeMap<u64, DeliveryRecord>,
+    pub(crate) received: BTreeSet<PacketId>,
 }
 
-impl Model {
+impl Disk {
     /// Applies one op and says what it was.
-    pub(crate) fn apply(&mut self, op: Op) -> &'static str {
+    pub fn apply(&mut self, op: Op) -> &'static str {
         match op {
             Op::PutSession { session, record } => {
                 self.next_session = self.next_session.max(session.0 + 1);
@@ -98,7 +99,7 @@ impl Model {
         match self.sessions.get_mut(&session) {
             Some(known) => known.record = record,
             None => {
-                let session_is_new = Session {
+                let session_is_new = Stored {
                     record,
                     subscriptions: BTreeMap::new(),
                     deliveries: BTreeMap::new(),
@@ -109,22 +110,64 @@ impl Model {
         }
     }
 
-    fn session(&mut self, session: SessionKey) -> &mut Session {
+    fn session(&mut self, session: SessionKey) -> &mut Stored {
         self.sessions.get_mut(&session).expect("the op names a session that exists")
     }
 
+    /// The session of a client.
+    pub(crate) fn of(&self, client_id: &str) -> Option<(SessionKey, &Stored)> {
+        let mut sessions = self.sessions.iter();
+        let found = sessions.find(|(_, session)| *session.record.client_id == *client_id);
+        found.map(|(key, session)| (*key, session))
+    }
+
+    /// The sessions, by key.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = (SessionKey, &Stored)> {
+        self.sessions.iter().map(|(key, session)| (*key, session))
+    }
+
+    /// Whether a delivery is on disk.
+    pub(crate) fn holds(&self, client_id: &str, due: &Due) -> bool {
+        self.of(client_id).is_some_and(|(_, session)| {
+            session.deliveries.values().any(|record| {
+                let message = &self.messages[&record.message];
+                record.qos == due.qos
+                    && message.topic.as_str() == due.message.topic
+                    && *message.payload == *due.message.payload
+            })
+        })
+    }
+
+    /// Whether the disk knows that a client has the QoS 2 message of this identifier.
+    pub(crate) fn released(&self, client_id: &str, packet_id: PacketId) -> bool {
+        self.of(client_id).is_some_and(|(_, session)| {
+            let mut deliveries = session.deliveries.iter();
+            deliveries
+                .any(|(sequence, record)| identifier(*sequence) == packet_id && record.released)
+        })
+    }
+
+    /// Stored messages.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.messages.len()
+    }
+
     /// Queue entries of all sessions.
-    pub(crate) fn deliveries(&self) -> usize {
+    #[must_use]
+    pub fn deliveries(&self) -> usize {
         self.sessions.values().map(|session| session.deliveries.len()).sum()
     }
 
     /// Unreleased QoS 2 identifiers of all sessions.
-    pub(crate) fn received(&self) -> usize {
+    #[must_use]
+    pub fn received(&self) -> usize {
         self.sessions.values().map(|session| session.received.len()).sum()
     }
 
     /// What a broker would start from.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             sessions: self
                 .sessions
@@ -143,4 +186,9 @@ impl Model {
             next_session: self.next_session,
         }
     }
+}
+
+/// The packet identifier that a position in a queue has on the wire.
+pub(crate) fn identifier(sequence: u64) -> PacketId {
+    PacketId::new((sequence % 65_535) as u16 + 1).expect("not 0")
 }

@@ -1,0 +1,50 @@
+use std::sync::Arc;
+
+use broker::{Answer, Event, LinkId, Timestamp};
+
+/// What happened at the broker's border, in order.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub what: What,
+}
+
+/// One input that the broker handled, or one output that left it.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A CONNECT was accepted.
+    Accepted {
+        /// The new connection.
+        link: LinkId,
+        /// Its client identifier.
+        client_id: Arc<str>,
+        /// The CONNECT, as on the wire.
+        connect: Vec<u8>,
+    },
+    /// A packet was handled: the first time, or with the answer of a guest.
+    Handled {
+        /// Whose.
+        link: LinkId,
+        /// The packet, as on the wire.
+        packet: Vec<u8>,
+        /// What a guest said about it.
+        answer: Option<Answer>,
+    },
+    /// The broker looked at the clock.
+    Due,
+    /// The broker told the operator something.
+    Told(Event),
+    /// Bytes left the broker.
+    Emitted {
+        /// For whom.
+        link: LinkId,
+        /// Whole packets.
+        bytes: Vec<u8>,
+    },
+    /// The broker let go of a connection.
+    Closed(LinkId),
+    /// The shell said that a connection is gone.
+    Lost(LinkId),
+}

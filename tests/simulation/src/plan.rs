@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use broker::Settings;
+
+use crate::random::Random;
+
+/// What happens under one seed: a random part of all that may, so that each part is also met
+/// without the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Everything is read, confirmed and written at once, so that what comes is known exactly.
+    pub(crate) prompt: bool,
+    /// Bytes of clients arrive in pieces, later.
+    pub(crate) delay: bool,
+    /// Sockets that take nothing for a while.
+    pub(crate) stall: bool,
+    pub(crate) cut: bool,
+    pub(crate) half_close: bool,
+    pub(crate) crash: bool,
+    pub(crate) restart: bool,
+    /// A disk that refuses commits for a while.
+    pub(crate) refuse: bool,
+    /// Guests are asked about everything, and are slow.
+    pub(crate) guests: bool,
+    pub(crate) wills: bool,
+    pub(crate) retained: bool,
+    pub(crate) expiry: bool,
+    pub(crate) options: bool,
+    pub(crate) small_packets: bool,
+    /// Queues run full. A publish that one of several subscribers has no room for is refused, so
+    /// that it may come to the others again.
+    pub(crate) small_queues: bool,
+    pub(crate) small_outboxes: bool,
+    pub(crate) large_payloads: bool,
+    pub(crate) flood: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) passing: bool,
+    pub(crate) settings: Settings,
+}
+
+impl Plan {
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let prompt = random.chance(30);
+        let mut settings = Settings { receive_maximum: 6, max_inflight: 4, ..Settings::default() };
+        let small_queues = random.chance(25);
+        if small_queues {
+            settings.max_queued_messages = random.pick(&[2, 5]);
+            settings.max_queued_bytes = random.pick(&[400, 1000]);
+            settings.max_queued_bytes_total = random.pick(&[800, 2000]);
+            settings.max_retained_messages = 2;
+            settings.max_retained_bytes = random.pick(&[250, 500]);
+            settings.max_subscriptions = 3;
+            settings.max_journal_bytes = 4096;
+        }
+        let small_outboxes = !prompt && random.chance(25);
+        if small_outboxes {
+            settings.max_outbox_bytes = random.pick(&[64, 300]);
+        }
+        if random.chance(20) {
+            settings.persist_delay = Duration::from_millis(random.pick(&[1, 200]));
+        }
+        Self {
+            prompt,
+            delay: !prompt && random.chance(40),
+            stall: !prompt && random.chance(40),
+            cut: random.chance(60),
+            half_close: !prompt && random.chance(30),
+            crash: random.chance(40),
+            restart: random.chance(20),
+            refuse: !prompt && random.chance(25),
+            guests: random.chance(30),
+            wills: random.chance(40),
+            retained: random.chance(40),
+            expiry: random.chance(40),
+            options: random.chance(50),
+            small_packets: random.chance(25),
+            small_queues,
+            small_outboxes,
+            large_payloads: random.chance(15),
+            flood: !prompt && random.chance(20),
+            keep_alive: random.chance(20),
+            passing: random.chance(70),
+            settings,
+        }
+    }
+}

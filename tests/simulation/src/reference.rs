@@ -1,0 +1,168 @@
+//! MQTT as the specification tells it, without any of the broker's cleverness: vectors and maps,
+//! searched from the front. It is told what the broker handled, in order, and holds everything
+//! that leaves the broker against what must leave it.
+
+mod connecting;
+mod emitted;
+mod handled;
+mod publishing;
+mod recovery;
+mod state;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use broker::durable::SessionKey;
+use broker::{DropCause, Event, LinkId, Settings, Timestamp};
+
+use crate::disk::Disk;
+use crate::history::{Moment, What};
+pub(crate) use state::{Connection, Due, Kept, Message, Session};
+
+/// The reference model.
+pub(crate) struct Reference {
+    settings: Settings,
+    /// Whether outboxes may run full, so that a QoS 0 message may be dropped.
+    lossy: bool,
+    /// Whether everything leaves the broker in the step in which it is due.
+    prompt: bool,
+    pub(crate) sessions: BTreeMap<Arc<str>, Session>,
+    pub(crate) connections: BTreeMap<LinkId, Connection>,
+    pub(crate) retained: BTreeMap<String, Kept>,
+    /// The last durable session of each client that is over.
+    ended: BTreeMap<Arc<str>, SessionKey>,
+    /// Deliveries so far; each gets the next number.
+    serial: u64,
+    /// The number at which the input began that is being looked at.
+    step: u64,
+    /// Bytes that waited in all queues then.
+    weight: usize,
+    /// The publish that is being looked at, whose acknowledgement may still turn out a refusal.
+    publishing: Option<LinkId>,
+    epoch: u64,
+    /// Groups of deliveries of which exactly one counts.
+    choices: u64,
+}
+
+impl Reference {
+    pub(crate) fn new(settings: Settings, lossy: bool, prompt: bool) -> Self {
+        Self {
+            settings,
+            lossy,
+            prompt,
+            sessions: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            serial: 1,
+            step: 1,
+            weight: 0,
+            publishing: None,
+            epoch: 0,
+            choices: 0,
+        }
+    }
+
+    /// Follows the broker by one moment. `disk` is what was durable then.
+    pub(crate) fn follow(&mut self, moment: &Moment, disk: &Disk) {
+        let at = moment.at;
+        if !matches!(moment.what, What::Told(_) | What::Closed(_) | What::Emitted { .. }) {
+            self.step = self.serial;
+            self.weight = self.sessions.values().map(Session::weight).sum();
+            self.publishing = None;
+        }
+        match &moment.what {
+            What::Accepted { link, client_id, connect } => {
+                self.connect(*link, client_id, connect, at);
+            }
+            What::Handled { link, packet, answer } => {
+                self.handled(*link, packet, answer.as_ref(), at);
+            }
+            What::Due => self.due(at),
+            What::Told(event) => self.told(event, at),
+            What::Emitted { link, bytes } => self.emitted(*link, bytes, disk, at),
+            What::Closed(link) | What::Lost(link) => self.disconnected(*link, at),
+        }
+    }
+
+    /// What the broker says about messages that it did not queue must be plausible.
+    fn told(&mut self, event: &Event, at: Timestamp) {
+        let Event::Dropped { client_id, cause: DropCause::QueueFull } = event else { return };
+        // A session that ends is counted until its will has been published.
+        let total = self.sessions.values().map(Session::weight).sum::<usize>().max(self.weight);
+        let (step, limits) = (self.step, &self.settings);
+        // One that is over by now was not given its own will.
+        let Some(session) = self.sessions.get_mut(client_id) else { return };
+        let full = session.row.len() > limits.max_queued_messages
+            || session.weight() > limits.max_queued_bytes
+            || total > limits.max_queued_bytes_total;
+        assert!(full, "{client_id} was refused a message at {at:?} although there is room");
+        let fresh = session.row.iter().filter(|due| due.serial >= step).count();
+        match session.row.iter_mut().rev().find(|due| due.serial >= step) {
+            Some(due) if fresh == 1 && due.choice.is_none() => {
+                session.row.pop();
+            }
+            _ => {
+                let fresh = session.row.iter_mut().filter(|due| due.serial >= step);
+                fresh.for_each(|due| due.may_be_missing = true);
+            }
+        }
+        self.refuse_publish();
+    }
+
+    /// How many sessions, connections and subscriptions there are.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+        let online = self.sessions.values().filter(|s| s.online.is_some()).count();
+        let subscriptions = self.sessions.values().map(|s| s.subscriptions.len()).sum::<usize>();
+        (self.sessions.len() as u64, online as u64, subscriptions as u64)
+    }
+
+    /// Bytes that must wait, and that may wait, in the queues of sessions.
+    pub(crate) fn queued(&self, at: Timestamp) -> (usize, usize) {
+        let least = self.sessions.values().filter(|s| s.durable).flat_map(|session| {
+            session.row.iter().filter(move |due| !session.may_be_skipped(due, at))
+        });
+        (least.map(|d| d.message.weight()).sum(), self.sessions.values().map(Session::weight).sum())
+    }
+
+    /// Everything that is due to a connection that takes it has left.
+    pub(crate) fn check_idle(&self, link: LinkId, at: Timestamp) {
+        let Some(connection) = self.connections.get(&link).filter(|c| c.greeted) else { return };
+        let who = &connection.client;
+        // A SUBACK that waits for the disk may hold back everything behind it.
+        let over = self.sessions.get(who).is_none_or(|session| session.online != Some(link));
+        if over || !connection.answers.is_empty() {
+            return;
+        }
+        let missing = connection.loose.iter().find(|due| !self.skippable(connection, due, at));
+        assert!(missing.is_none(), "{who} was not sent {missing:?}");
+        assert_eq!(connection.pings, 0, "{who} waits for PINGRESP");
+    }
+
+    /// Everything that anybody waits for has come.
+    pub(crate) fn check_rest(&self, at: Timestamp) {
+        for (who, session) in &self.sessions {
+            let Some(link) = session.online else { continue };
+            let connection = &self.connections[&link];
+            assert!(connection.greeted, "{who} waits for CONNACK");
+            let missing = session.row.iter().find(|due| !self.skippable(connection, due, at));
+            assert!(missing.is_none(), "{who} waits for {missing:?}");
+            assert!(connection.owed.is_empty(), "{who} waits for {:?}", connection.owed);
+            assert!(connection.answers.is_empty(), "{who} waits for {:?}", connection.answers);
+            self.check_idle(link, at);
+        }
+    }
+
+    fn skippable(&self, connection: &Connection, due: &Due, at: Timestamp) -> bool {
+        due.may_be_missing
+            || due.choice.is_some()
+            || due.message.is_expired(at)
+            || due.len(connection.version) > connection.max_packet
+    }
+
+    fn new_due(&mut self, message: &Rc<Message>) -> Due {
+        self.serial += 1;
+        Due::new(self.serial - 1, message)
+    }
+}
