@@ -20,6 +20,16 @@ pub(crate) struct Chain {
     /// As many calls as can be inside the chain's extensions together. A crowd waits here, for as
     /// long as it takes, and not for a free instance, where a wait counts as a failure.
     turns: Arc<Semaphore>,
+    /// As many again for clients that are in and authenticate once more.
+    turns_again: Arc<Semaphore>,
+}
+
+/// Who waits for a call of an extension. Clients that are in do not wait behind strangers.
+pub(crate) enum Caller {
+    /// A client that wants in, and gives up at this time.
+    Stranger { until: Instant },
+    /// A client that is in, with the places for questions of such.
+    Client { bench: Arc<Semaphore> },
 }
 
 /// What all chains share.
@@ -70,8 +80,8 @@ pub(crate) struct Refusal {
 impl Chain {
     pub(crate) fn new(extensions: Vec<Extension>, office: Arc<Office>) -> Self {
         let inside = extensions.iter().map(Extension::instances).max().unwrap_or(1);
-        let turns = Arc::new(Semaphore::new(inside.min(CONNECT_CALLS_MAX)));
-        Self { extensions: extensions.into(), office, turns }
+        let turns = || Arc::new(Semaphore::new(inside.min(CONNECT_CALLS_MAX)));
+        Self { extensions: extensions.into(), office, turns: turns(), turns_again: turns() }
     }
 
     /// Asks who a client is and what it may do. Whatever is not a clear yes refuses it.
@@ -83,7 +93,7 @@ impl Chain {
     ) -> Result<Standing, Refusal> {
         let (chain, connecting) = (self.clone(), Arc::clone(connecting));
         let secret = secret.map(<[u8]>::to_vec);
-        self.in_turn(Some(until), move || {
+        self.in_turn(Caller::Stranger { until }, move || {
             let mut took = Duration::ZERO;
             let (authenticator, grant) =
                 chain.authenticate(&connecting, secret.as_deref(), &mut took)?;
@@ -92,15 +102,19 @@ impl Chain {
         .await
     }
 
-    /// Has `job` run where it may block, as soon as there is room for its call, if that is before `until`.
+    /// Has `job` run where it may block, as soon as there is room for its call.
     pub(crate) async fn in_turn<T: Send + 'static>(
         &self,
-        until: Option<Instant>,
+        caller: Caller,
         job: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        let (turns, places, until) = match caller {
+            Caller::Stranger { until } => (&self.turns, &self.office.connects, Some(until)),
+            Caller::Client { ref bench } => (&self.turns_again, bench, None),
+        };
         let turn = async {
-            let own = Arc::clone(&self.turns).acquire_owned().await?;
-            let shared = Arc::clone(&self.office.connects).acquire_owned().await?;
+            let own = Arc::clone(turns).acquire_owned().await?;
+            let shared = Arc::clone(places).acquire_owned().await?;
             Ok::<_, tokio::sync::AcquireError>((own, shared))
         };
         let turn = match until {

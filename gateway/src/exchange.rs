@@ -5,9 +5,8 @@ use std::time::Duration;
 use auth::Identity;
 use extension_host::{Challenge, Connecting, Extension, Progress, Step};
 use mqtt::ReasonCode;
-use tokio::time::Instant;
 
-use crate::chain::{Chain, Refusal, Standing};
+use crate::chain::{Caller, Chain, Refusal, Standing};
 
 /// Steps of one exchange at most. The longest of the usual methods has four.
 const STEPS_MAX: usize = 16;
@@ -81,14 +80,10 @@ impl Exchange {
         }
     }
 
-    /// Hands on what the client said. Waits for its turn until `until`, then for the extension.
-    pub(crate) async fn step(
-        self,
-        data: Option<Vec<u8>>,
-        until: Option<Instant>,
-    ) -> Result<Turn, Refusal> {
+    /// Hands on what the client said, when it is its turn.
+    pub(crate) async fn step(self, data: Option<Vec<u8>>, caller: Caller) -> Result<Turn, Refusal> {
         let chain = self.chain.clone();
-        chain.in_turn(until, move || self.take(data.as_deref())).await
+        chain.in_turn(caller, move || self.take(data.as_deref())).await
     }
 
     fn take(mut self, data: Option<&[u8]>) -> Result<Turn, Refusal> {

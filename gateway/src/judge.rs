@@ -71,7 +71,7 @@ impl Judge {
             let why = "the client did not come by an authentication method".to_owned();
             return Authentication::Refuse { code: ReasonCode::ProtocolError, why };
         };
-        let (answer, standing) = again.step(begins, data).await;
+        let (answer, standing) = again.step(begins, data, &self.bench).await;
         if let Some(standing) = standing {
             self.case = Case::of(&standing, again.connecting());
         }

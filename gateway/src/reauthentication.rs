@@ -4,8 +4,9 @@ use auth::Identity;
 use broker::{Authentication, Renewal};
 use extension_host::{Connecting, Extension};
 use mqtt::{PacketKind, ReasonCode};
+use tokio::sync::Semaphore;
 
-use crate::chain::{Chain, Refusal, Standing};
+use crate::chain::{Caller, Chain, Refusal, Standing};
 use crate::exchange::{Exchange, Turn};
 
 /// How a client that is in by a method of enhanced authentication proves again who it is (MQTT 5, 4.12.1).
@@ -46,13 +47,15 @@ impl Reauthentication {
         &mut self,
         begins: bool,
         data: Option<Box<[u8]>>,
+        bench: &Arc<Semaphore>,
     ) -> (Authentication, Option<Box<Standing>>) {
         let begun = self.exchange.take().filter(|_| !begins);
         let exchange = begun.unwrap_or_else(|| {
             let Self { chain, connecting, method, identity, authenticator, .. } = self;
             Exchange::again(chain, connecting, method, identity, authenticator)
         });
-        match exchange.step(data.map(Vec::from), None).await {
+        let caller = Caller::Client { bench: Arc::clone(bench) };
+        match exchange.step(data.map(Vec::from), caller).await {
             Ok(Turn::Challenge { exchange, data }) => {
                 self.exchange = Some(exchange);
                 (Authentication::Challenge { data }, None)

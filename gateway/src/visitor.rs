@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use transport::PeerIdentity;
 
 use crate::accept::Door;
-use crate::chain::{Refusal, Standing};
+use crate::chain::{Caller, Refusal, Standing};
 use crate::connecting::connecting;
 use crate::dialogue::{Dialogue, NotAdmitted};
 use crate::exchange::{Exchange, Turn};
@@ -88,7 +88,7 @@ impl Visitor<'_> {
         let mut exchange = Exchange::begin(chain, connecting, method)?;
         let mut said = properties.authentication_data.map(<[u8]>::to_vec);
         loop {
-            match exchange.step(said, Some(self.until)).await? {
+            match exchange.step(said, Caller::Stranger { until: self.until }).await? {
                 Turn::Accepted(standing) => {
                     dialogue.check_silence()?;
                     return Ok(*standing);
