@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use mqtt::{Ack, Connect, Decoded, Decoder, Packet, PacketId, Publish, QoS, ReasonCode, Version};
@@ -13,6 +13,7 @@ pub(crate) const ALL: &[&str] = &[
     "got QoS 1",
     "got QoS 2",
     "got it again",
+    "confirmed too early",
     "told to release",
     "granted",
     "told why it ends",
@@ -43,6 +44,11 @@ pub(crate) struct Connection {
     unread: Vec<u8>,
     /// What came on this connection and is not confirmed; whether PUBREC was sent.
     open: BTreeMap<PacketId, (QoS, bool)>,
+    /// What it confirmed before it saw it. The gateway may have written it by then, and so be
+    /// ahead of what the client knows.
+    early: BTreeSet<PacketId>,
+    /// Its socket takes nothing at the moment.
+    pub(crate) stalled: bool,
     /// Acknowledgements that are due.
     replies: VecDeque<Vec<u8>>,
     /// What the extension has to say before the gateway goes on.
@@ -96,6 +102,8 @@ impl Client {
             sent,
             unread: Vec::new(),
             open: BTreeMap::new(),
+            early: BTreeSet::new(),
+            stalled: false,
             replies: VecDeque::new(),
             asked: None,
             patience: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
@@ -114,6 +122,12 @@ impl Client {
         let unread = std::mem::take(&mut connection.unread);
         let mut rest = &unread[..];
         while let Ok(Decoded::Packet { packet, len }) = connection.sent.decode(rest) {
+            if let Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) = &packet
+                && !connection.open.contains_key(&ack.packet_id)
+            {
+                connection.early.insert(ack.packet_id);
+                self.held.remove(&ack.packet_id);
+            }
             let ended = match packet {
                 Packet::PubAck(ack) => connection.ends(&ack, QoS::AtLeastOnce, false),
                 Packet::PubRec(ack) if ack.code.is_error() => {
@@ -155,6 +169,9 @@ impl Client {
             assert_ne!(greeting, connection.welcome, "{}: out of order: {packet:?}", self.name);
             connection.handle(&packet, &mut self.held, reached);
             rest = &rest[len..];
+        }
+        if connection.welcome && !connection.stalled && connection.asked.is_none() {
+            connection.early.clear();
         }
     }
 
@@ -239,6 +256,9 @@ impl Connection {
     ) -> &'static str {
         self.check_alias(publish);
         let Some(packet_id) = publish.packet_id else { return "got QoS 0" };
+        if self.early.contains(&packet_id) {
+            return "confirmed too early";
+        }
         let before = self.open.insert(packet_id, (publish.qos, false));
         assert_eq!(before, None, "{packet_id:?} is in use: {publish:?}");
         let (open, window) = (self.open.len(), self.window);

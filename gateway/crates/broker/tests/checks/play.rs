@@ -254,7 +254,10 @@ impl Play {
     }
 
     fn stall(&mut self, who: usize, stalled: bool) -> &'static str {
-        let Some(connection) = &self.clients[who].connection else { return "not connected" };
+        let Some(connection) = self.clients[who].connection.as_mut() else {
+            return "not connected";
+        };
+        connection.stalled = stalled;
         self.world.stall(connection.link, stalled);
         if stalled { "stalled" } else { "flowing again" }
     }
