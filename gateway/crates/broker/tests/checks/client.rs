@@ -194,9 +194,9 @@ impl Connection {
         silent || self.valid_until.is_some_and(|until| until <= now)
     }
 
-    /// Whether nothing of an exchange is left.
+    /// Whether nothing of an exchange is left. Whoever stopped within a packet cannot end any.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.replies.is_empty() && self.open.is_empty()
+        !self.unread.is_empty() || self.replies.is_empty() && self.open.is_empty()
     }
 
     fn ends(&mut self, ack: &Ack<'_>, qos: QoS, received: bool) -> Option<PacketId> {

@@ -291,6 +291,8 @@ impl Play {
     /// What holds after every step.
     fn look(&mut self) {
         (0..NAMES.len()).for_each(|who| self.read(who));
+        let forgotten = self.world.forgotten().next();
+        assert_eq!(forgotten, None, "output waits for a connection that was not woken");
         let stats = self.world.broker.stats();
         let links = self.clients.iter().filter_map(|client| client.connection.as_ref());
         let open = links.filter(|connection| self.world.is_open(connection.link)).count();
