@@ -266,7 +266,7 @@ impl Device {
     /// PINGREQ and the echoes of exchanges that are over, many times.
     pub(crate) fn flood(&mut self) {
         let id = PacketId::new(65_000).expect("not 0");
-        for _ in 0..300 {
+        for _ in 0..2000 {
             self.send(&Packet::PingReq);
             self.send(&Packet::PubRec(Ack::new(id, mqtt::ReasonCode::Success)));
         }

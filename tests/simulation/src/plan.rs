@@ -32,7 +32,10 @@ pub(crate) struct Plan {
     pub(crate) small_queues: bool,
     pub(crate) small_outboxes: bool,
     pub(crate) large_payloads: bool,
+    /// Clients that ask for many small answers.
     pub(crate) flood: bool,
+    pub(crate) aliases: bool,
+    pub(crate) identifiers: bool,
     pub(crate) keep_alive: bool,
     pub(crate) passing: bool,
     pub(crate) settings: Settings,
@@ -52,7 +55,8 @@ impl Plan {
             settings.max_subscriptions = 3;
             settings.max_journal_bytes = 4096;
         }
-        let small_outboxes = !prompt && random.chance(25);
+        let flood = !prompt && random.chance(20);
+        let small_outboxes = flood || !prompt && random.chance(25);
         if small_outboxes {
             settings.max_outbox_bytes = random.pick(&[64, 300]);
         }
@@ -62,7 +66,7 @@ impl Plan {
         Self {
             prompt,
             delay: !prompt && random.chance(40),
-            stall: !prompt && random.chance(40),
+            stall: flood || !prompt && random.chance(40),
             cut: random.chance(60),
             half_close: !prompt && random.chance(30),
             crash: random.chance(40),
@@ -77,7 +81,9 @@ impl Plan {
             small_queues,
             small_outboxes,
             large_payloads: random.chance(15),
-            flood: !prompt && random.chance(20),
+            flood,
+            aliases: random.chance(40),
+            identifiers: random.chance(40),
             keep_alive: random.chance(20),
             passing: random.chance(70),
             settings,

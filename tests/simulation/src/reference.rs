@@ -30,6 +30,8 @@ pub(crate) struct Reference {
     pub(crate) sessions: BTreeMap<Arc<str>, Session>,
     pub(crate) connections: BTreeMap<LinkId, Connection>,
     pub(crate) retained: BTreeMap<String, Kept>,
+    /// What cleared each topic last, since something was retained there.
+    cleared: BTreeMap<String, Rc<Message>>,
     /// The last durable session of each client that is over.
     ended: BTreeMap<Arc<str>, SessionKey>,
     /// Deliveries so far; each gets the next number.
@@ -54,6 +56,7 @@ impl Reference {
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
             retained: BTreeMap::new(),
+            cleared: BTreeMap::new(),
             ended: BTreeMap::new(),
             serial: 1,
             step: 1,
@@ -90,14 +93,26 @@ impl Reference {
     fn told(&mut self, event: &Event, at: Timestamp) {
         let Event::Dropped { client_id, cause: DropCause::QueueFull } = event else { return };
         // A session that ends is counted until its will has been published.
-        let total = self.sessions.values().map(Session::weight).sum::<usize>().max(self.weight);
-        let (step, limits) = (self.step, &self.settings);
+        let step = self.step;
+        let rows = || self.sessions.values().flat_map(|session| &session.row);
+        let weight = |due: &Due| due.message.weight();
+        let fresh: usize = rows().filter(|due| due.serial >= step).map(weight).sum();
+        let total = rows().map(weight).sum::<usize>().max(self.weight + fresh);
+        let limits = &self.settings;
         // One that is over by now was not given its own will.
         let Some(session) = self.sessions.get_mut(client_id) else { return };
+        if session.began >= step {
+            return;
+        }
         let full = session.row.len() > limits.max_queued_messages
             || session.weight() > limits.max_queued_bytes
             || total > limits.max_queued_bytes_total;
-        assert!(full, "{client_id} was refused a message at {at:?} although there is room");
+        assert!(
+            full,
+            "{client_id} was refused a message at {at:?} although there is room; {total} bytes wait, of them {} in {:#?}",
+            session.weight(),
+            session.row
+        );
         let fresh = session.row.iter().filter(|due| due.serial >= step).count();
         match session.row.iter_mut().rev().find(|due| due.serial >= step) {
             Some(due) if fresh == 1 && due.choice.is_none() => {

@@ -88,6 +88,7 @@ impl Simulation {
         let window = if version.is_v5() { 1 + random.below(4) as u16 } else { 4 };
         let mut device = Device::new(format!("d{n}"), version, expiry, window);
         device.max_packet = (self.plan.small_packets && random.chance(50)).then_some(64);
+        device.alias_max = if self.plan.aliases { random.pick(&[0, 1, 3]) } else { 0 };
         self.devices.push(device);
     }
 
@@ -312,8 +313,10 @@ impl Simulation {
             };
             filters.push((name, options));
         }
-        self.ready(who)?.subscribe(&filters, None);
-        Some(format!("subscribes to {filters:?}"))
+        let id = (self.plan.identifiers && self.random.chance(70))
+            .then(|| self.random.pick(&[1, 2, 268_435_455]));
+        self.ready(who)?.subscribe(&filters, id);
+        Some(format!("subscribes to {filters:?} id={id:?}"))
     }
 
     fn unsubscribe(&mut self, who: usize) -> Option<String> {
@@ -338,7 +341,7 @@ impl Simulation {
                 true => None,
                 false => Some(if large { 9000 } else { small }),
             },
-            alias: false,
+            alias: self.plan.aliases && self.random.chance(60),
         };
         let device = self.ready(who)?;
         if device.outgoing.len() >= receive_maximum {

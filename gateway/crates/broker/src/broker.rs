@@ -245,13 +245,16 @@ impl Broker {
         self.journal.backlog() > self.settings.max_journal_bytes
     }
 
-    /// Whether this client's socket should not be read until acknowledgements that it is
-    /// owed have left: 3.1.1 has no Receive Maximum to hold it back.
+    /// Whether this client's socket should not be read until what it is owed has left:
+    /// acknowledgements, of which 3.1.1 has no Receive Maximum, or answers that it does not read,
+    /// which nothing else would bound.
     #[must_use]
     pub fn is_overdrawn(&self, who: Conversation) -> bool {
-        self.clients
-            .get(who.session as usize)
-            .is_some_and(|c| c.inbound.owed() >= usize::from(self.settings.receive_maximum))
+        self.clients.get(who.session as usize).is_some_and(|client| {
+            let unread = client.online.as_ref().map_or(0, |online| online.outbox.len());
+            client.inbound.owed() >= usize::from(self.settings.receive_maximum)
+                || unread >= self.settings.max_outbox_bytes
+        })
     }
 
     /// Tells the link of this session that bytes wait, unless it knows.

@@ -32,11 +32,11 @@ impl Reference {
         let expiry = asked.min(self.settings.max_session_expiry);
         let present = self.sessions.contains_key(client);
         self.epoch += 1;
-        let epoch = self.epoch;
+        let (epoch, began) = (self.epoch, self.serial);
         let max_packet =
             connect.properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize);
         let session =
-            self.sessions.entry(Arc::clone(client)).or_insert_with(|| Session::new(epoch));
+            self.sessions.entry(Arc::clone(client)).or_insert_with(|| Session::new(epoch, began));
         session.durable |= expiry > 0;
         session.expiry = expiry;
         session.will = connect.will.as_ref().map(|will| will_of(will, at));
@@ -124,9 +124,10 @@ fn will_of(will: &mqtt::Will<'_>, at: Timestamp) -> Will {
 }
 
 impl Session {
-    pub(super) fn new(epoch: u64) -> Self {
+    pub(super) fn new(epoch: u64, began: u64) -> Self {
         Self {
             epoch,
+            began,
             durable: false,
             expiry: 0,
             key: None,

@@ -117,7 +117,12 @@ impl Reference {
         at: Timestamp,
     ) {
         let connection = self.connections.get_mut(&link).expect("a connection");
-        let at_index = connection.loose.iter().position(|due| due.is(publish, topic));
+        let mut ids: Vec<u32> = publish.subscription_ids.iter().collect();
+        ids.sort_unstable();
+        let like = |due: &Due| due.is(publish, topic) && due.retain == publish.retain;
+        let exact = connection.loose.iter().position(|due| like(due) && due.ids == ids);
+        let at_index =
+            exact.or_else(|| connection.loose.iter().position(|due| due.is(publish, topic)));
         let index = at_index.unwrap_or_else(|| {
             panic!("{client} got {publish:?} on {topic}, due: {:?}", connection.loose.front());
         });
@@ -285,7 +290,11 @@ impl Reference {
                 assert!(safe, "{client} got {ack:?} while {message:?} is retained in memory only");
                 kept.promised = true;
             }
-            None if message.payload.is_empty() => {
+            None if self
+                .cleared
+                .get(&message.topic)
+                .is_some_and(|last| Rc::ptr_eq(last, &message)) =>
+            {
                 assert!(now.is_none(), "{client} got {ack:?} while {now:?} is retained on disk");
             }
             _ => {}

@@ -73,6 +73,7 @@ impl Reference {
     pub(super) fn keep(&mut self, message: &Rc<Message>, at: Timestamp) -> bool {
         if message.payload.is_empty() {
             self.retained.remove(&message.topic);
+            self.cleared.insert(message.topic.clone(), Rc::clone(message));
             return true;
         }
         if !self.has_room(message) {

@@ -53,8 +53,8 @@ impl Reference {
         self.epoch += 1;
         // One that was to be replaced and is back: of its queue nothing is known any more.
         let returned = old.as_ref().is_none_or(|old| old.key.is_none());
-        let mut old = old.unwrap_or_else(|| Session::new(self.epoch));
-        let mut session = Session::new(old.epoch);
+        let mut old = old.unwrap_or_else(|| Session::new(self.epoch, 0));
+        let mut session = Session::new(old.epoch, 0);
         session.durable = true;
         for (sequence, record) in &stored.deliveries {
             let message = &disk.messages[&record.message];
@@ -84,6 +84,13 @@ impl Reference {
                 record.released || !due.released_aloud,
                 "{client} was sent PUBREL and would get {due:?} again"
             );
+            let mut ids = record.ids.clone();
+            ids.sort_unstable();
+            assert!(
+                index.is_none() || due.ids == ids,
+                "{client}: {due:?} is on disk with the identifiers {ids:?}"
+            );
+            due.ids = ids;
             let expiry = due.message.expiry;
             due.message = std::rc::Rc::new(Message { expiry, ..Message::stored(message) });
             due.serial = self.serial;

@@ -78,6 +78,8 @@ pub(crate) struct Will {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) epoch: u64,
+    /// The number of the first delivery that it could get.
+    pub(crate) began: u64,
     pub(crate) durable: bool,
     pub(crate) expiry: u32,
     /// Its number on disk, once CONNACK has left.
