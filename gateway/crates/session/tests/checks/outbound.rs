@@ -128,6 +128,7 @@ impl Model {
         if !self.row.has_room() {
             return "no room";
         }
+        assert_eq!(self.row.next_packet_id(), entry.packet_id());
         let (message, tag) = (entry.message.clone(), entry.tag);
         let sent = self.row.push_sent(message, entry.qos, entry.retain, tag);
         assert_eq!(sent, (entry.sequence, entry.packet_id()));
@@ -350,8 +351,8 @@ impl Model {
         let free = !unsent && in_flight < self.window;
         assert!(free || !self.row.has_room());
         assert!(self.row.has_room() || !free || in_flight > 0, "there is room");
-        let sequences = self.row.iter_mut().map(|delivery| delivery.sequence);
-        assert!(sequences.eq(self.entries.iter().map(|entry| entry.sequence)));
+        let row = self.row.iter_mut().map(|delivery| (delivery.sequence, delivery.was_sent()));
+        assert!(row.eq(self.entries.iter().map(|entry| (entry.sequence, entry.sent))));
     }
 }
 
