@@ -184,6 +184,7 @@ impl Broker {
             return true;
         }
         online.held = None;
+        online.greeted = true;
         self.stats.count_output(&online.outbox);
         let was_full = online.outbox.len() >= self.settings.max_outbox_bytes;
         std::mem::swap(&mut online.outbox, outbox);

@@ -49,6 +49,8 @@ pub(crate) struct Online {
     /// The outbox begins with a CONNACK, or holds a SUBACK, that must not leave before this is
     /// durable; so nothing does.
     pub(crate) held: Option<Lsn>,
+    /// CONNACK has left.
+    pub(crate) greeted: bool,
     pub(crate) keep_alive: KeepAlive,
     /// Largest packet that the client accepts, in bytes.
     pub(crate) max_packet_size: usize,

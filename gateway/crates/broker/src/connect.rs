@@ -232,6 +232,7 @@ impl Broker {
             outbox: Outbox::default(),
             woken: true,
             held: None,
+            greeted: false,
             keep_alive,
             max_packet_size: properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize),
             max_subscriptions: max_subscriptions.min(self.settings.max_subscriptions),

@@ -82,10 +82,12 @@ impl Broker {
     fn end_connection(&mut self, now: Timestamp, session: u32, closing: Closing, tell: bool) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(mut online) = client.online.take() else { return };
-        // A CONNACK that is not true yet must not leave, and nothing without it.
-        if online.held.is_some_and(|lsn| !self.journal.is_durable(lsn)) {
+        // What is not true yet must not leave; and nothing does without its CONNACK.
+        let held = online.held.is_some_and(|lsn| !self.journal.is_durable(lsn));
+        if held {
             online.outbox = crate::Outbox::default();
-        } else if tell && client.version.is_v5() {
+        }
+        if tell && client.version.is_v5() && (online.greeted || !held) {
             // A client hears why it is disconnected whether it asked for reasons or not (3.1.2.11.7).
             let reader = Reader { wants_reasons: true, ..online.reader() };
             reader.write(Some(&closing.why), &mut online.outbox, |reason, out| {
