@@ -6,6 +6,7 @@ use crate::broker::Waiter;
 use crate::client::{Promise, Tag};
 use crate::deliver::record;
 use crate::durable::Op;
+use crate::journal::OP_WEIGHT;
 
 /// Acknowledgements of a client (MQTT 5, 4.3). One that names nothing known is the echo of
 /// an exchange that is over, and is answered where the protocol has an answer.
@@ -50,7 +51,8 @@ impl Broker {
         let mut bytes = crate::Outbox::default();
         crate::frames::release(packet_id, client.version, &mut bytes);
         let bytes = bytes.into_bytes();
-        self.journal.wait(lsn, Waiter::Packet { session, link, bytes });
+        let weight = OP_WEIGHT + bytes.len();
+        self.journal.wait_with(lsn, weight, Waiter::Packet { session, link, bytes });
         true
     }
 

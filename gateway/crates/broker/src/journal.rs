@@ -17,7 +17,9 @@ pub(crate) struct Journal<W> {
     committing: Option<(Lsn, usize)>,
     pending: Vec<Op>,
     pending_weight: usize,
-    waiting: VecDeque<(Lsn, W)>,
+    waiting: VecDeque<(Lsn, usize, W)>,
+    /// Bytes that `waiting` keeps.
+    waiting_weight: usize,
     /// How many queue entries on disk name a message that is on disk.
     references: HashMap<MessageKey, u32, FixedState>,
     next_message: u64,
@@ -25,7 +27,7 @@ pub(crate) struct Journal<W> {
 }
 
 /// What an op weighs besides the message in it.
-const OP_WEIGHT: usize = 64;
+pub(crate) const OP_WEIGHT: usize = 64;
 
 impl<W> Journal<W> {
     pub(crate) fn new(seed: u64, next_message: u64, next_session: u32) -> Self {
@@ -36,6 +38,7 @@ impl<W> Journal<W> {
             pending: Vec::new(),
             pending_weight: 0,
             waiting: VecDeque::new(),
+            waiting_weight: 0,
             references: HashMap::with_hasher(FixedState::with_seed(seed)),
             next_message,
             next_session,
@@ -126,11 +129,17 @@ impl<W> Journal<W> {
 
     /// Remembers `waiter` until `lsn` is durable.
     pub(crate) fn wait(&mut self, lsn: Lsn, waiter: W) {
+        self.wait_with(lsn, 0, waiter);
+    }
+
+    /// The same for one that keeps `weight` bytes, which nothing else bounds.
+    pub(crate) fn wait_with(&mut self, lsn: Lsn, weight: usize, waiter: W) {
         debug_assert!(
-            self.waiting.back().is_none_or(|(last, _)| *last <= lsn),
+            self.waiting.back().is_none_or(|(last, ..)| *last <= lsn),
             "waiters come in order"
         );
-        self.waiting.push_back((lsn, waiter));
+        self.waiting_weight += weight;
+        self.waiting.push_back((lsn, weight, waiter));
     }
 
     /// The next group to commit, unless one is under way.
@@ -153,16 +162,17 @@ impl<W> Journal<W> {
 
     /// The next waiter whose position is durable.
     pub(crate) fn next_served(&mut self) -> Option<W> {
-        let (lsn, _) = self.waiting.front()?;
+        let (lsn, weight, _) = self.waiting.front()?;
         if *lsn > self.durable {
             return None;
         }
-        self.waiting.pop_front().map(|(_, waiter)| waiter)
+        self.waiting_weight -= weight;
+        self.waiting.pop_front().map(|(.., waiter)| waiter)
     }
 
-    /// Bytes between the broker and the disk.
+    /// Bytes between the broker and the disk, those included that wait for it.
     pub(crate) fn backlog(&self) -> usize {
-        self.pending_weight + self.committing.map_or(0, |(_, weight)| weight)
+        self.waiting_weight + self.pending_weight + self.committing.map_or(0, |(_, weight)| weight)
     }
 }
 

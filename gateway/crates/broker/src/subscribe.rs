@@ -12,6 +12,7 @@ use crate::broker::Waiter;
 use crate::deliver::Publication;
 use crate::durable::{Op, Subscription};
 use crate::frames::explanation;
+use crate::journal::OP_WEIGHT;
 use crate::routes::{Route, Target};
 use crate::{Action, Answer, Broker, Closing, Flow, Limit, Question, Requested, Settings, Verdict};
 
@@ -253,7 +254,8 @@ impl Broker {
             return Err(too_large(reader.max_packet_size));
         }
         let bytes = bytes.into_bytes();
-        self.journal.wait(lsn, Waiter::Packet { session, link, bytes });
+        let weight = OP_WEIGHT + bytes.len();
+        self.journal.wait_with(lsn, weight, Waiter::Packet { session, link, bytes });
         Ok(())
     }
 }
