@@ -1,5 +1,5 @@
 //! Limits that only the shell can keep, because they stop it from reading.
-#![allow(clippy::expect_used, reason = "a test ends where it cannot go on")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
 use std::sync::Arc;
 
