@@ -175,7 +175,7 @@ impl Broker {
         &mut self,
         now: Timestamp,
         session: u32,
-        message: &Message,
+        message: &Arc<Message>,
         subscription: Subscription,
     ) {
         let topic = message.topic.as_topic();
@@ -184,7 +184,9 @@ impl Broker {
             return;
         }
         let publish = crate::frames::as_publish(message, now);
-        let mut publication = Publication::new(&publish, topic, now);
+        // It is the retained message itself that waits in a queue: seconds that are left of its
+        // expiry interval are rounded, and would begin anew.
+        let mut publication = Publication::again(&publish, message, None, now);
         // RETAIN is set on what a new subscription finds (MQTT-3.3.1-8).
         let options = SubscribeOptions { retain_as_published: true, ..subscription.options };
         let target = Target::of(session, &[Subscription { options, ..subscription }]);
