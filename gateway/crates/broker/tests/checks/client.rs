@@ -115,6 +115,11 @@ impl Client {
         });
     }
 
+    /// Its session is over, and with it what it held back.
+    pub(crate) fn forget(&mut self) {
+        self.held.clear();
+    }
+
     /// Looks at what the client sends: which exchanges it ends.
     pub(crate) fn sends(&mut self, bytes: &[u8]) {
         let Some(connection) = self.connection.as_mut() else { return };

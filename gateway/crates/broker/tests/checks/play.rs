@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use auth::PermissionSet;
 use mqtt::{Connect, ConnectProperties, ReasonCode, Version};
-use portcullis_broker::{Answer, Authentication, Question, Renewal, Settings, Verdict};
+use portcullis_broker::{Answer, Authentication, Event, Question, Renewal, Settings, Verdict};
 
 use super::client::Client;
 use super::{Reached, Source, packets, settings};
-use simulation::{Door, Login, World};
+use simulation::{Door, Login, What, World};
 
 pub(crate) const ALL: &[&str] = &[
     "let in",
@@ -113,6 +113,9 @@ impl Play {
         };
         // Whoever had the session is told so, and hears no more.
         self.read(who);
+        if self.is_new() {
+            self.clients[who].forget();
+        }
         let before = self.clients[who].connection.take();
         let now = self.world.now;
         let valid_for = login.valid_for_ms.map(Duration::from_millis);
@@ -126,6 +129,16 @@ impl Play {
             return "taken over";
         }
         if asked { "asked about a will" } else { "let in" }
+    }
+
+    /// Whether the session of whoever was let in last is a new one. A client need not hear of each:
+    /// CONNACK may be lost, and the next one says that the session goes on.
+    fn is_new(&self) -> bool {
+        let told = self.world.history.iter().rev().find_map(|moment| match &moment.what {
+            What::Told(Event::Connected { session_present, .. }) => Some(!session_present),
+            _ => None,
+        });
+        told.unwrap_or(false)
     }
 
     fn send(&mut self, source: &mut Source<'_>, who: usize) -> &'static str {
