@@ -115,6 +115,16 @@ impl Client {
         });
     }
 
+    /// Nothing waits for the disk: whatever the gateway wrote because of what it got has been read.
+    pub(crate) fn catches_up(&mut self) {
+        let connection = self.connection.as_mut();
+        if let Some(connection) =
+            connection.filter(|c| c.welcome && !c.stalled && c.asked.is_none())
+        {
+            connection.early.clear();
+        }
+    }
+
     /// Its session is over, and with it what it held back.
     pub(crate) fn forget(&mut self) {
         self.held.clear();
@@ -174,9 +184,6 @@ impl Client {
             assert_ne!(greeting, connection.welcome, "{}: out of order: {packet:?}", self.name);
             connection.handle(&packet, &mut self.held, reached);
             rest = &rest[len..];
-        }
-        if connection.welcome && !connection.stalled && connection.asked.is_none() {
-            connection.early.clear();
         }
     }
 

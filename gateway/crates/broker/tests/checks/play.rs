@@ -245,7 +245,11 @@ impl Play {
     }
 
     fn begin_commit(&mut self) -> &'static str {
-        if self.world.begin_commit() { "commit begun" } else { "nothing to commit" }
+        if self.world.begin_commit() {
+            return "commit begun";
+        }
+        self.clients.iter_mut().for_each(Client::catches_up);
+        "nothing to commit"
     }
 
     fn finish_commit(&mut self) -> &'static str {
