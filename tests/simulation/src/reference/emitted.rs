@@ -150,12 +150,20 @@ impl Reference {
             let ahead = due.serial >= cursor || due.choice.is_some();
             due.is(publish, &topic) && !due.released && ahead
         });
-        // A publisher may have sent it twice, and the first of them may have expired.
+        // A publisher may have sent it twice, and the first of them may have expired: before it
+        // was sent, or since then, if the second cannot have been its turn yet.
         let known = candidates.clone().find(|due| due.packet_id == publish.packet_id);
         let mut fresh = candidates.clone().filter(|due| due.packet_id.is_none());
+        let in_turn = |due: &&Due| {
+            let before = session.row.iter().filter(|d| (cursor..due.serial).contains(&d.serial));
+            before.clone().all(|d| d.released || session.may_be_skipped(d, at))
+        };
         let found = known
             .or_else(|| {
-                fresh.find(|due| !due.message.is_expired(at) && due.retain == publish.retain)
+                fresh.find(|due| {
+                    let right = !due.message.is_expired(at) && due.retain == publish.retain;
+                    right && in_turn(due)
+                })
             })
             .or_else(|| candidates.clone().next())
             .map(|due| due.serial);
