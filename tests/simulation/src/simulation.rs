@@ -16,6 +16,8 @@ use crate::world::{Door, Login, World};
 const DEVICES: u64 = 5;
 const TOPICS: [&str; 4] = ["t/a", "t/b", "u", "t"];
 const FILTERS: [&str; 7] = ["t/a", "t/+", "#", "u", "t/b", "t/#", "+/a"];
+/// Bytes that the shell reads at once.
+const READ: usize = 8 * 1024;
 /// Lines of what was done that a failure shows.
 const TRACE: usize = 40;
 
@@ -415,7 +417,7 @@ impl Simulation {
         let Some(link) = device.link else { return false };
         // While a guest thinks, and while the broker has enough, the socket is not read.
         let busy = self.asked[who].is_some() || !self.world.may_read(link);
-        let len = len.min(device.pipe.len());
+        let len = len.min(device.pipe.len()).min(READ);
         if busy || len == 0 || !self.world.is_open(link) {
             return false;
         }

@@ -33,6 +33,8 @@ impl Reference {
         let present = self.sessions.contains_key(client);
         self.epoch += 1;
         let (epoch, began) = (self.epoch, self.serial);
+        // So that what comes next is known to come later.
+        self.serial += 1;
         let max_packet =
             connect.properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize);
         let session =

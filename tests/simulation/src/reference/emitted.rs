@@ -165,6 +165,7 @@ impl Reference {
                     right && in_turn(due)
                 })
             })
+            .or_else(|| candidates.clone().find(|due| due.retain == publish.retain))
             .or_else(|| candidates.clone().next())
             .map(|due| due.serial);
         let serial = found.unwrap_or_else(|| {
@@ -360,6 +361,8 @@ impl Reference {
         let answer = answer.unwrap_or_else(|| panic!("{client} got {kind:?} for nothing"));
         let Answered { filters, codes: expected, .. } = answer;
         assert_eq!(codes, expected, "{client}: codes of {kind:?} for {filters:?}");
+        let answers = &connection.answers;
+        let again = |name: &str| answers.iter().flat_map(|a| &a.filters).any(|(f, _)| f == name);
         let session = self.sessions.get_mut(client).expect("a session");
         let stored = disk.of(client).map(|(_, stored)| &stored.subscriptions);
         for (filter, asked) in filters {
@@ -370,7 +373,8 @@ impl Reference {
                     assert!(safe, "{client} got SUBACK while {filter} is not on disk");
                     now.confirmed = true;
                 }
-                (None, None) if kind == PacketKind::UnsubAck => {
+                // One that waited long may be about a removal that is not the last.
+                (None, None) if kind == PacketKind::UnsubAck && !again(&filter) => {
                     let safe = !session.durable || there.is_none();
                     assert!(safe, "{client} got UNSUBACK while {filter} is on disk");
                     session.removed.insert(filter);

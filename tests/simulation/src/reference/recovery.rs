@@ -65,7 +65,10 @@ impl Reference {
             };
             let id = crate::disk::identifier(*sequence);
             let exact = old.row.iter().position(|due| is(due) && due.packet_id == Some(id));
-            let waiting = |due: &Due| is(due) && due.packet_id.is_none();
+            let mut ids = record.ids.clone();
+            ids.sort_unstable();
+            // A publisher may have sent it twice, to a session that subscribed in between.
+            let waiting = |due: &Due| is(due) && due.packet_id.is_none() && due.ids == ids;
             let same = |due: &Due| waiting(due) && due.message.expires == message.expires;
             let index = exact
                 .or_else(|| old.row.iter().position(same))
@@ -84,8 +87,6 @@ impl Reference {
                 record.released || !due.released_aloud,
                 "{client} was sent PUBREL and would get {due:?} again"
             );
-            let mut ids = record.ids.clone();
-            ids.sort_unstable();
             assert!(
                 index.is_none() || due.ids == ids,
                 "{client}: {due:?} is on disk with the identifiers {ids:?}"
