@@ -87,6 +87,7 @@ impl Broker {
             &configuration,
             &format!(
                 "user root\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\nmax_queued_messages 0\n\
+                 max_inflight_messages 0\n\
                  listener {tcp} 127.0.0.1\nlistener {tls} 127.0.0.1\ncertfile {pki}server.pem\nkeyfile {pki}server.key\n",
                 tcp = ports.tcp,
                 tls = ports.tls,
