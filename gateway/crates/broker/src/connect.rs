@@ -108,10 +108,16 @@ impl Broker {
         Admitted::Accepted(Conversation { session, link: admission.link })
     }
 
-    /// A client identifier for a client that brought none (MQTT 5, 3.1.3.1).
+    /// A client identifier for a client that brought none, which no session has (MQTT-3.1.3-6).
+    /// A client may have guessed it, or a broker before this one may have begun at the same seed.
     pub fn new_client_id(&mut self) -> Arc<str> {
-        let (high, low) = (self.next_random(), self.next_random());
-        format!("auto-{high:016x}{low:016x}").into()
+        loop {
+            let (high, low) = (self.next_random(), self.next_random());
+            let client_id: Arc<str> = format!("auto-{high:016x}{low:016x}").into();
+            if !self.by_client_id.contains_key(&client_id) {
+                return client_id;
+            }
+        }
     }
 
     /// Ends the session of `client_id` if its time is over and the clock was not looked at since.
@@ -363,5 +369,22 @@ fn will(will: &mqtt::Will<'_>) -> Will {
         },
         delay: will.delay,
         expiry: will.message_expiry,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use crate::durable::Snapshot;
+
+    /// Whoever has no name must not find the session of another.
+    #[test]
+    fn an_identifier_that_a_session_has_is_not_assigned() {
+        let new = || Broker::new(Settings::default(), 1, Timestamp::default(), Snapshot::default());
+        let taken = new().new_client_id();
+        let mut broker = new();
+        broker.by_client_id.insert(Arc::clone(&taken), 0);
+        assert_ne!(broker.new_client_id(), taken);
     }
 }
