@@ -142,7 +142,7 @@ impl Broker {
             self.deliver(now, target, publication);
         }
         for share in &route.shares {
-            if let Some(target) = self.choose(share) {
+            if let Some(target) = self.choose(share, publication.publish, publication.topic) {
                 self.deliver(now, target, publication);
             }
         }

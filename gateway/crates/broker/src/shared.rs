@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use mqtt::{QoS, TopicFilterBuf};
+use mqtt::{Publish, QoS, TopicFilterBuf, TopicName};
 use session::{Delivery, Message, Timestamp};
 
 use crate::Broker;
@@ -11,8 +11,8 @@ use crate::routes::{Route, Share, Target};
 /// How well a member of a group can take a message now; the best comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Readiness {
-    /// Its queue is full.
-    Full,
+    /// Its queue is full, or it takes no packets that large.
+    Unable,
     /// It is away, and the message would wait.
     Away,
     /// It is there, and the message would wait for others before it.
@@ -24,9 +24,14 @@ enum Readiness {
 /// Which member of a group gets what (MQTT 5, 4.8.2).
 impl Broker {
     /// The member whose turn it is, among those that can take the message best.
-    pub(crate) fn choose<'r>(&mut self, share: &'r Share) -> Option<&'r Target> {
+    pub(crate) fn choose<'r>(
+        &mut self,
+        share: &'r Share,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+    ) -> Option<&'r Target> {
         let members = self.in_turn(share);
-        self.readiest(members).map(|(_, target)| target)
+        self.readiest(members, packet_len(publish, topic)).map(|(_, target)| target)
     }
 
     /// The members of a group, beginning with another one each time.
@@ -40,10 +45,11 @@ impl Broker {
     fn readiest<'r>(
         &self,
         members: impl Iterator<Item = &'r Target>,
+        packet_len: usize,
     ) -> Option<(Readiness, &'r Target)> {
         let mut best: Option<(Readiness, &Target)> = None;
         for target in members {
-            let readiness = self.readiness(target.session);
+            let readiness = self.readiness(target.session, packet_len);
             if best.is_none_or(|(known, _)| readiness > known) {
                 best = Some((readiness, target));
             }
@@ -54,13 +60,14 @@ impl Broker {
         best
     }
 
-    fn readiness(&self, session: u32) -> Readiness {
+    fn readiness(&self, session: u32, packet_len: usize) -> Readiness {
         let settings = &self.settings;
-        let Some(client) = self.clients.get(session as usize) else { return Readiness::Full };
+        let Some(client) = self.clients.get(session as usize) else { return Readiness::Unable };
         let full = client.outbound.len() >= settings.max_queued_messages
             || client.outbound.weight() >= settings.max_queued_bytes;
         match &client.online {
-            _ if full => Readiness::Full,
+            _ if full => Readiness::Unable,
+            Some(online) if packet_len > online.max_packet_size => Readiness::Unable,
             None => Readiness::Away,
             Some(online) => {
                 let room = online.outbox.len() < settings.max_outbox_bytes;
@@ -83,11 +90,14 @@ impl Broker {
             let Some((message, group)) = moving(delivery) else { continue };
             let (route, share) = self.share(&message, &group);
             let Some(share) = share.and_then(|at| route.shares.get(at)) else { continue };
+            let publish = crate::frames::as_publish(&message, now);
+            let len = packet_len(&publish, message.topic.as_topic());
             let others = self.in_turn(share).filter(|target| {
                 let other = self.clients.get(target.session as usize);
                 target.session != session && (!stored || other.is_some_and(|c| c.is_durable()))
             });
-            let Some((Readiness::Ready | Readiness::Busy, target)) = self.readiest(others) else {
+            let Some((Readiness::Ready | Readiness::Busy, target)) = self.readiest(others, len)
+            else {
                 continue;
             };
             let Some(client) = self.clients.get_mut(session as usize) else { return };
@@ -109,7 +119,9 @@ impl Broker {
         {
             let (route, share) = self.share(&message, &group);
             let share = share.and_then(|at| route.shares.get(at));
-            if let Some(target) = share.and_then(|share| self.choose(share)) {
+            let publish = crate::frames::as_publish(&message, now);
+            let topic = message.topic.as_topic();
+            if let Some(target) = share.and_then(|share| self.choose(share, &publish, topic)) {
                 self.give(now, target, &message, &delivery.tag);
                 return;
             }
@@ -139,6 +151,12 @@ impl Broker {
             self.keep_promise(promise);
         }
     }
+}
+
+/// Bytes that a message takes as a packet at most, subscription identifier and alias included.
+fn packet_len(publish: &Publish<'_>, topic: TopicName<'_>) -> usize {
+    const HEADS: usize = 32;
+    HEADS + topic.len() + publish.properties.wire_len() + publish.payload.len()
 }
 
 /// Whether a delivery may go to another member of its group. QoS 2 that was sent may not: the
