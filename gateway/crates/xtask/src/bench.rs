@@ -18,7 +18,7 @@ pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
         [] => criterion(root),
         ["--versus-mosquitto", rest @ ..] => versus::run(root, &versus::Options::parse(rest)?),
         _ => Err(Failure::Usage(
-            "usage: cargo xtask bench [--versus-mosquitto --mqload PATH [--repeats N] [--seconds N]]"
+            "usage: cargo xtask bench [--versus-mosquitto --mqload PATH [--repeats N] [--seconds N] [--only CASE]]"
                 .to_owned(),
         )),
     }

@@ -15,8 +15,7 @@ use crate::packages::{self, Package};
 use crate::run::build_gateway;
 use crate::{extensions, root::Root};
 
-const USAGE: &str =
-    "usage: cargo xtask bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]";
+const USAGE: &str = "usage: cargo xtask bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N] [--only CASE]";
 
 /// Who sends to whom.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +56,15 @@ pub(super) struct Options {
     repeats: u32,
     /// Measured seconds of a run.
     seconds: u32,
+    /// What the names of the cases to run begin with, as in `1->100 tls`.
+    only: String,
 }
 
 impl Options {
     /// Reads the words after `--versus-mosquitto`.
     pub(super) fn parse(mut words: &[&str]) -> Result<Self, Failure> {
         let mut mqload = None;
-        let (mut repeats, mut seconds) = (3, 5);
+        let (mut repeats, mut seconds, mut only) = (3, 5, String::new());
         while let [name, value, rest @ ..] = words {
             let number = || {
                 let whole = value.parse().ok().filter(|number| *number > 0);
@@ -75,12 +76,13 @@ impl Options {
                 "--mqload" => mqload = Some(PathBuf::from(value)),
                 "--repeats" => repeats = number()?,
                 "--seconds" => seconds = number()?,
+                "--only" => only = (*value).to_owned(),
                 _ => return Err(Failure::Usage(USAGE.to_owned())),
             }
             words = rest;
         }
         match (mqload, words) {
-            (Some(mqload), []) => Ok(Self { mqload, repeats, seconds }),
+            (Some(mqload), []) => Ok(Self { mqload, repeats, seconds, only }),
             _ => Err(Failure::Usage(USAGE.to_owned())),
         }
     }
@@ -98,6 +100,9 @@ pub(super) fn run(root: &Root, options: &Options) -> Result<(), Failure> {
         for transport in [Transport::Tcp, Transport::Tls] {
             for qos in ["0", "1", "2"] {
                 let case = format!("{} {transport} QoS {qos}", shape.name());
+                if !case.starts_with(&options.only) {
+                    continue;
+                }
                 for _ in 0..options.repeats {
                     for broker in [&mosquitto, &gateway] {
                         let sample = measure(options, broker, shape, transport, qos)?;
