@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,7 +32,12 @@ impl<'a> Gateway<'a> {
 
     /// Starts it and waits until `listeners` of them listen.
     pub fn start_with(site: &'a Site, listeners: usize) -> Self {
-        let mut gateway = Self::launch(site);
+        Self::start_in(site, listeners, &[])
+    }
+
+    /// As [`Gateway::start_with`], with these variables in its environment.
+    pub fn start_in(site: &'a Site, listeners: usize, environment: &[(&str, &OsStr)]) -> Self {
+        let mut gateway = Self::launch_in(site, environment);
         let listens = gateway.listens(listeners);
         assert!(listens, "the gateway does not listen:\n{}", gateway.log.text());
         gateway
@@ -52,7 +58,12 @@ impl<'a> Gateway<'a> {
 
     /// Starts it and does not wait.
     pub fn launch(site: &'a Site) -> Self {
+        Self::launch_in(site, &[])
+    }
+
+    fn launch_in(site: &'a Site, environment: &[(&str, &OsStr)]) -> Self {
         let mut child = portcullis()
+            .envs(environment.iter().copied())
             .arg("run")
             .arg("--config")
             .arg(site.config())
