@@ -35,6 +35,7 @@ const OURS: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulation", &["auth", "broker", "mqtt"]),
+    ("durability", &["broker", "mqtt", "store", "tests"]),
     ("xtask", &[]),
     (
         "tests",

@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod command;
+mod durability;
 mod extensions;
 mod failure;
 mod fuzz;
@@ -33,6 +34,11 @@ usage: cargo xtask COMMAND
                                   the advisories are fetched from the RustSec database on GitHub
   sim [--seeds N] [--seed N] [--steps N]
                                   the broker in a simulated world, under the seeds 1 to N (2000) or one of them
+  kill [--cycles N] [--seed N]    kill -9 under load N times (500) on one store: what was promised must be there
+  power-cut [--points N] [--seed N] [--seconds N] [--gateway-every N] [--deaf PART]
+                                  record N s (4) of load, cut the power at N points (2000), at syncs and between, and
+                                  open what is left, at every N-th (100) with a gateway and its clients; with --deaf as
+                                  if files with PART in their path were never synced
   fuzz [TARGET] [--seconds N]     fuzz codec, session and broker, each target for N seconds (60)
   bench                           criterion benchmarks of the crates
   bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
@@ -60,6 +66,7 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
         ["ci"] => ci::run(&root, true),
         ["ci", "--without-advisories"] => ci::run(&root, false),
         ["sim", rest @ ..] => sim::run(&root, rest),
+        [command @ ("kill" | "power-cut"), rest @ ..] => durability::run(&root, command, rest),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["bench", rest @ ..] => bench::run(&root, rest),
         [] | ["help" | "--help" | "-h"] => {

@@ -14,7 +14,7 @@ const PACKAGES: [Package; 2] = [
 ];
 
 /// Where the tests find the components.
-const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
+pub(crate) const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
 
 /// Runs all tests; `arguments` go to `cargo test` of the gateway's workspace.
 pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
