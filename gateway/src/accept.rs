@@ -20,6 +20,8 @@ pub(crate) struct Door {
     pub(crate) max_packet_size: u32,
     /// Whether MQTT 3.1 is spoken here too.
     pub(crate) mqtt_3_1: bool,
+    /// What acknowledgements wait for, where topics say nothing else.
+    pub(crate) durability: broker::Durability,
     /// Time for handshake, CONNECT and decision.
     pub(crate) connect_timeout: Duration,
     /// Places for questions of connected clients.

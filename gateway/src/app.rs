@@ -6,7 +6,7 @@ use std::time::Duration;
 use broker::Broker;
 use config::{Checked, Engine};
 use extension_host::Extension;
-use store::{Loaded, MemoryStore, SledStore, Store};
+use store::{DiskStore, Loaded, MemoryStore, Store};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -86,7 +86,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let reporter = Arc::new(Reporter::new());
     let disk = Disk::default();
     let to_disk = disk.clone();
-    let submit = Box::new(move |commit| to_disk.submit(commit));
+    let submit = Box::new(move |errand| to_disk.submit(errand));
     let hub = Arc::new(Hub::new(broker, clock, submit, Arc::clone(&reporter)));
     disk.start(store, settings::committer(&checked), &hub).map_err(Failure::Store)?;
 
@@ -100,7 +100,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
     if let Some(interval) = checked.broker.sys_interval {
-        background.spawn(system::report(Arc::clone(&hub), interval));
+        background.spawn(system::report(Arc::clone(&hub), disk.clone(), interval));
     }
     let gatehouse = Gatehouse::open(&checked, listeners, &loaded_extensions, &hub, &reporter);
     let signal = signals.obey(&subject).await;
@@ -139,8 +139,8 @@ fn open_store(checked: &Checked) -> Result<(Box<dyn Store>, Loaded), Failure> {
             Box::new(MemoryStore::new())
         }
         Engine::Sled { path, cache } => {
-            let settings = store::Settings { cache_bytes: *cache };
-            Box::new(SledStore::open(path, settings).map_err(Failure::Store)?)
+            let settings = store::Settings { cache_bytes: *cache, ..store::Settings::default() };
+            Box::new(DiskStore::open(path, settings).map_err(Failure::Store)?)
         }
     };
     let loaded = store.load().map_err(Failure::Store)?;
@@ -213,6 +213,7 @@ impl Gatehouse {
                 reporter: Arc::clone(reporter),
                 max_packet_size: checked.sessions.max_packet_size,
                 mqtt_3_1: stated.mqtt_3_1,
+                durability: settings::durability(stated.durability),
                 connect_timeout: stated.connect_timeout,
                 bench: Arc::clone(&bench),
                 places,

@@ -1,9 +1,12 @@
+mod store;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
 use crate::failure::Failure;
 use crate::first_start::Plan;
+use crate::store_cli::Request;
 use crate::user::Password;
 
 /// What the command line asks for.
@@ -14,6 +17,7 @@ pub(crate) enum Command {
     Init(Plan),
     AddUser { name: String, file: PathBuf, password: Password },
     RemoveUser { name: String, file: PathBuf },
+    Store(Request),
     Version,
     Help,
 }
@@ -31,6 +35,9 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
                                     add a user to a users file, or change the password: the first line of
                                     standard input, or one that is made and shown once
   portcullis user remove NAME --file FILE
+  portcullis store inspect|verify|compact|export --config FILE | --dir DIR
+                                    look into a store, check it, give space back, write it out; more by
+                                    `portcullis store help`
   portcullis version
   portcullis help
 
@@ -50,6 +57,7 @@ impl Command {
                 names: words.texts("--name")?,
             }),
             Some("user") => words.user()?,
+            Some("store") => Self::Store(words.store()?),
             Some("version" | "--version" | "-V") => Self::Version,
             Some("help" | "--help" | "-h") => Self::Help,
             Some(other) => {
@@ -72,20 +80,22 @@ pub(crate) fn say(text: &str) -> Result<(), Failure> {
 struct Words {
     plain: std::collections::VecDeque<String>,
     options: Vec<(String, OsString)>,
-    password_stdin: bool,
+    flags: Vec<String>,
 }
+
+/// Options that have no value.
+const FLAGS: [&str; 2] = ["--password-stdin", "--json"];
 
 impl Words {
     fn sort(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
-        let mut words =
-            Self { plain: Default::default(), options: Vec::new(), password_stdin: false };
+        let mut words = Self { plain: Default::default(), options: Vec::new(), flags: Vec::new() };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             let text = argument
                 .into_string()
                 .map_err(|bad| usage(format!("argument {bad:?} is not text")))?;
-            if text == "--password-stdin" {
-                words.password_stdin = true;
+            if FLAGS.contains(&&*text) {
+                words.flags.push(text);
             } else if let Some((name, value)) =
                 text.split_once('=').filter(|(name, _)| name.starts_with("--"))
             {
@@ -116,6 +126,26 @@ impl Words {
         value.map(PathBuf::from).ok_or_else(|| usage(format!("option {name} is missing")))
     }
 
+    fn flag(&mut self, name: &str) -> bool {
+        let before = self.flags.len();
+        self.flags.retain(|known| known != name);
+        self.flags.len() < before
+    }
+
+    /// Whether help is asked for; then nothing else counts.
+    fn help(&mut self) -> bool {
+        let asked = self.plain.iter().any(|word| word == "--help");
+        if asked {
+            (self.plain, self.options, self.flags) = Default::default();
+        }
+        asked
+    }
+
+    fn text(&mut self, name: &str) -> Result<Option<String>, Failure> {
+        let value = self.option(name).map(OsString::into_string).transpose();
+        value.map_err(|bad| usage(format!("{name} {bad:?} is not text")))
+    }
+
     fn texts(&mut self, name: &str) -> Result<Vec<String>, Failure> {
         let mut texts = Vec::new();
         while let Some(value) = self.option(name) {
@@ -131,8 +161,11 @@ impl Words {
         let file = self.path("--file")?;
         match verb.as_deref() {
             Some("add") => {
-                let stdin = std::mem::take(&mut self.password_stdin);
-                let password = if stdin { Password::FromStdin } else { Password::Made };
+                let password = if self.flag("--password-stdin") {
+                    Password::FromStdin
+                } else {
+                    Password::Made
+                };
                 Ok(Command::AddUser { name, file, password })
             }
             Some("remove") => Ok(Command::RemoveUser { name, file }),
@@ -143,8 +176,8 @@ impl Words {
     /// Whatever nobody asked for is a mistake.
     fn finish(self) -> Result<(), Failure> {
         let option = self.options.into_iter().next().map(|(name, _)| name);
-        let stdin = self.password_stdin.then(|| "--password-stdin".to_owned());
-        match self.plain.into_iter().next().or(option).or(stdin) {
+        let flag = self.flags.into_iter().next();
+        match self.plain.into_iter().next().or(option).or(flag) {
             Some(extra) => Err(usage(format!("\"{extra}\" has no meaning here"))),
             None => Ok(()),
         }

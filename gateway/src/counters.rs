@@ -4,13 +4,13 @@ use extension_host::Extension;
 
 use crate::disk::Disk;
 use crate::hub::Hub;
+use crate::system::Totals;
 
-/// Logs every counter as one event.
+/// Logs every counter.
 pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &[Extension]) {
-    let totals = hub.totals();
+    let totals = Totals::gather(hub, disk);
     let broker = totals.broker;
-    let store = disk.stats();
-    let us = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    log_store(&disk.stats(), &totals);
     tracing::info!(
         sockets = totals.sockets,
         connects = totals.connects,
@@ -24,6 +24,8 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &[Extension]) {
         publish_bytes_sent = broker.publish_bytes_sent,
         denied = broker.denied,
         dropped_queue_full = broker.dropped_queue_full,
+        dropped_replaced = broker.dropped_replaced,
+        dropped_damaged = broker.dropped_damaged,
         dropped_outbox_full = broker.dropped_outbox_full,
         dropped_too_large = broker.dropped_too_large,
         dropped_expired = broker.dropped_expired,
@@ -53,6 +55,17 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &[Extension]) {
         queued = broker.queued,
         queued_bytes = broker.queued_bytes,
         in_flight = broker.in_flight,
+        waiting_bytes = broker.waiting_bytes,
+        limit_disk_full = broker.limit_disk_full,
+        extensions = in_words(extensions),
+        "counters"
+    );
+}
+
+/// Those of the disk, as an event of their own.
+fn log_store(store: &store::CommitterStats, totals: &Totals) {
+    let us = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(
         store_commits = store.commits,
         store_failures = store.failures,
         store_records_written = store.records_written,
@@ -61,8 +74,21 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &[Extension]) {
         store_syncs = store.syncs,
         store_last_us = us(store.last),
         store_longest_us = us(store.longest),
-        extensions = in_words(extensions),
-        "counters"
+        store_reads = store.reads,
+        store_read_failures = store.read_failures,
+        store_checkpoints = store.checkpoints,
+        store_moved_bytes = store.moved_bytes,
+        store_file_bytes = store.usage.file_bytes,
+        store_log_bytes = store.usage.log_bytes,
+        store_engine_bytes = store.usage.engine_bytes,
+        store_live_bytes = store.usage.live_bytes,
+        store_segments = store.usage.segments,
+        store_reserve_held = store.usage.reserve_held,
+        store_written_to_log = store.usage.written_to_log,
+        store_written_to_engine = store.usage.written_to_engine,
+        store_device_bytes = totals.device_bytes,
+        store_device_bytes_per_delivery = totals.device_bytes_per_delivery(),
+        "store counters"
     );
 }
 

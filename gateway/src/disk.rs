@@ -1,9 +1,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use broker::durable::Commit;
+use broker::Reader;
+use broker::durable::{Commit, Read};
 use store::{Committer, CommitterSettings, CommitterStats, Event, Store, StoreError};
 
 use crate::hub::Hub;
+
+/// What the disk is to do.
+#[derive(Debug)]
+pub(crate) enum Errand {
+    /// To write, and to say when it is done.
+    Commit(Commit),
+    /// To read, and to bring what was found.
+    Read { reader: Reader, read: Read },
+}
 
 /// The way from the hub to the disk and back: the hub hands commits in, the committer's thread
 /// tells the hub how far they are durable. Each needs the other, so the disk is made first and
@@ -26,10 +36,12 @@ impl Disk {
         Ok(())
     }
 
-    /// Hands over a commit. After the end there is nobody to promise anything to.
-    pub(crate) fn submit(&self, commit: Commit) {
-        if let Some(committer) = &*self.lock() {
-            committer.submit(commit);
+    /// Hands over an errand. After the end there is nobody to promise anything to.
+    pub(crate) fn submit(&self, errand: Errand) {
+        match (&*self.lock(), errand) {
+            (Some(committer), Errand::Commit(commit)) => committer.submit(commit),
+            (Some(committer), Errand::Read { reader, read }) => committer.read(reader, read),
+            (None, _) => {}
         }
     }
 
@@ -50,9 +62,13 @@ impl Disk {
     }
 }
 
+fn ms(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn report(hub: &Weak<Hub>, event: Event) {
     match event {
-        Event::Committed { upto, stats } => {
+        Event::Committed { upto, synced, stats } => {
             tracing::trace!(
                 records_written = stats.records_written,
                 records_removed = stats.records_removed,
@@ -60,14 +76,49 @@ fn report(hub: &Weak<Hub>, event: Event) {
                 "commit durable"
             );
             if let Some(hub) = hub.upgrade() {
-                hub.committed(upto);
+                hub.committed(upto, synced);
+            }
+        }
+        Event::ReadFailed { error, retry_in } => {
+            tracing::error!(
+                error = %error,
+                retry_in_ms = ms(retry_in),
+                "queue could not be read; what waits in it is delivered when it can"
+            );
+        }
+        Event::Read { reader, page } => {
+            if let Some(hub) = hub.upgrade() {
+                hub.page_read(reader, page);
             }
         }
         Event::Failed { error, retry_in } => {
             tracing::error!(
                 error = %error,
-                retry_in_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX),
+                retry_in_ms = ms(retry_in),
                 "commit failed; nothing that depends on it is acknowledged until it succeeds"
+            );
+        }
+        Event::Full => {
+            if let Some(hub) = hub.upgrade() {
+                hub.set_disk_full(true);
+            }
+            tracing::error!(
+                "disk is full; publishes that would have to be kept are refused, what waits is delivered"
+            );
+        }
+        Event::Space => {
+            if let Some(hub) = hub.upgrade() {
+                hub.set_disk_full(false);
+            }
+            // Whoever reads this may rely on it.
+            tracing::info!("disk has space again");
+        }
+        Event::Incident(incident) => tracing::warn!(incident = %incident, "store incident"),
+        Event::MaintenanceFailed { error, retry_in } => {
+            tracing::warn!(
+                error = %error,
+                retry_in_ms = ms(retry_in),
+                "store could not be tidied; it takes more space and a longer start until it can"
             );
         }
     }

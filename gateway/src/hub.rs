@@ -1,19 +1,20 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use broker::durable::Lsn;
+use broker::durable::{Lsn, Page};
 use broker::{
     Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Event, Flow, Limit, LinkId,
-    Outbox, Question,
+    Outbox, Question, Reader,
 };
 use mqtt::{DecodeError, Decoded, Decoder, ReasonCode, TopicName};
-use slab::Slab;
 use telemetry::Counter;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::disk::Errand;
 use crate::mailbox::Mailbox;
 use crate::report::Reporter;
 use crate::system::Totals;
+use crate::tenants::Tenants;
 
 /// The one place where the broker lives. Links enter it with a whole batch of bytes; the
 /// committer enters it when the disk has caught up; the timer when something is due.
@@ -23,7 +24,7 @@ use crate::system::Totals;
 pub(crate) struct Hub {
     inner: Mutex<Inner>,
     clock: Clock,
-    disk: Box<dyn Fn(broker::durable::Commit) + Send + Sync>,
+    disk: Box<dyn Fn(Errand) + Send + Sync>,
     reporter: Arc<Reporter>,
     /// Connections that listeners accepted.
     pub(crate) sockets: Counter,
@@ -37,26 +38,11 @@ pub(crate) struct Hub {
 
 struct Inner {
     broker: Broker,
-    links: Slab<Tenant>,
-    next_link: u64,
-    /// Links that do not read until the disk has caught up.
-    paused: Vec<LinkId>,
-    /// How often a link had to stop reading until then.
-    pauses: u64,
+    tenants: Tenants,
     /// The deadline that the timer sleeps towards.
     deadline: Option<broker::Timestamp>,
-    /// A commit is on its way to the disk.
-    committing: bool,
     /// The gateway stops: nobody is let in any more.
     stopping: bool,
-}
-
-/// A link that the broker can reach.
-struct Tenant {
-    link: LinkId,
-    mailbox: Arc<Mailbox>,
-    /// It is in `Inner::paused`, where it must not be twice.
-    paused: bool,
 }
 
 /// A link's entry in the hub, which goes with it.
@@ -92,7 +78,7 @@ struct Aftermath {
     wake: Vec<Arc<Mailbox>>,
     close: Vec<(Arc<Mailbox>, Outbox)>,
     events: Vec<Event>,
-    commit: Option<broker::durable::Commit>,
+    errands: Vec<Errand>,
     nearer_deadline: bool,
     settled: bool,
 }
@@ -101,19 +87,10 @@ impl Hub {
     pub(crate) fn new(
         broker: Broker,
         clock: Clock,
-        disk: Box<dyn Fn(broker::durable::Commit) + Send + Sync>,
+        disk: Box<dyn Fn(Errand) + Send + Sync>,
         reporter: Arc<Reporter>,
     ) -> Self {
-        let inner = Inner {
-            broker,
-            links: Slab::new(),
-            next_link: 0,
-            paused: Vec::new(),
-            pauses: 0,
-            deadline: None,
-            committing: false,
-            stopping: false,
-        };
+        let inner = Inner { broker, tenants: Tenants::default(), deadline: None, stopping: false };
         let nearer_deadline = Notify::new();
         Self {
             inner: Mutex::new(inner),
@@ -130,14 +107,7 @@ impl Hub {
     /// Makes a link known, so that the broker can reach it.
     pub(crate) fn register(self: &Arc<Self>) -> Registration {
         let mailbox = Arc::new(Mailbox::default());
-        let mut inner = self.lock();
-        inner.next_link += 1;
-        let serial = inner.next_link;
-        let entry = inner.links.vacant_entry();
-        // The low half finds the entry, the high half tells its tenants apart.
-        let link = LinkId((serial << 32) | (entry.key() as u64 & 0xFFFF_FFFF));
-        entry.insert(Tenant { link, mailbox: Arc::clone(&mailbox), paused: false });
-        drop(inner);
+        let link = self.lock().tenants.add(&mailbox);
         Registration { hub: Arc::clone(self), link, mailbox }
     }
 
@@ -179,6 +149,7 @@ impl Hub {
         let (mut consumed, mut missing, mut packets) = (0, 0, 0);
         let mut inner = self.lock();
         let broker = &mut inner.broker;
+        let backlog = broker.backlog();
         let next = loop {
             let rest = bytes.get(consumed..).unwrap_or_default();
             match decoder.decode(rest) {
@@ -209,7 +180,8 @@ impl Hub {
         if fetches {
             broker.take_output(now, from, outbox);
         }
-        let may_read = inner.may_read(from, link);
+        let adds = inner.broker.backlog() > backlog;
+        let may_read = inner.may_read(from, link, adds);
         self.finish(inner, fetches.then_some((link, from)));
         Batch { consumed, missing, next, may_read }
     }
@@ -224,7 +196,7 @@ impl Hub {
         let now = self.clock.now();
         let mut inner = self.lock();
         let alive = inner.broker.take_output(now, to, outbox);
-        let may_read = inner.may_read(to, link);
+        let may_read = inner.may_read(to, link, false);
         self.finish(inner, Some((link, to)));
         (alive, may_read)
     }
@@ -236,14 +208,27 @@ impl Hub {
         self.finish(inner, None);
     }
 
-    pub(crate) fn committed(&self, upto: Lsn) {
+    /// The disk has written everything up to `upto`, and synced it, or not yet.
+    pub(crate) fn committed(&self, upto: Lsn, synced: bool) {
         let now = self.clock.now();
         let mut inner = self.lock();
-        inner.committing = false;
-        inner.broker.committed(now, upto);
-        let resumed = inner.resume();
+        inner.broker.committed(now, upto, synced);
+        let resumed = if inner.broker.is_congested() { Vec::new() } else { inner.tenants.resume() };
         self.finish(inner, None);
         resumed.iter().for_each(|mailbox| mailbox.ring());
+    }
+
+    /// The disk has read what the broker wanted.
+    pub(crate) fn page_read(&self, reader: Reader, page: Page) {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        inner.broker.page_read(now, reader, page);
+        self.finish(inner, None);
+    }
+
+    /// The disk is full, or has space again.
+    pub(crate) fn set_disk_full(&self, full: bool) {
+        self.lock().broker.set_disk_full(full);
     }
 
     /// Does what is due, and says when to come again.
@@ -270,17 +255,19 @@ impl Hub {
     pub(crate) async fn settled(&self) {
         loop {
             let rung = self.settled.notified();
-            if !self.lock().committing {
+            if self.lock().broker.is_settled() {
                 return;
             }
             rung.await;
         }
     }
 
+    /// What is counted here; the disk counts for itself.
     pub(crate) fn totals(&self) -> Totals {
         let (sockets, connects) = (self.sockets.get(), self.connects.get());
         let inner = self.lock();
-        Totals { broker: inner.broker.stats(), sockets, connects, pauses: inner.pauses }
+        let (broker, pauses) = (inner.broker.stats(), inner.tenants.pauses());
+        Totals { broker, sockets, connects, pauses, ..Totals::default() }
     }
 
     /// Publishes what the gateway says of itself: topics and their values.
@@ -306,9 +293,7 @@ impl Hub {
     fn finish(&self, mut inner: MutexGuard<'_, Inner>, own: Option<(LinkId, Conversation)>) {
         let aftermath = inner.aftermath(own);
         drop(inner);
-        if let Some(commit) = aftermath.commit {
-            (self.disk)(commit);
-        }
+        aftermath.errands.into_iter().for_each(&self.disk);
         aftermath.wake.iter().for_each(|mailbox| mailbox.ring());
         for (mailbox, last) in aftermath.close {
             mailbox.close(last);
@@ -334,16 +319,21 @@ impl Inner {
         while let Some(effect) = self.broker.poll_effect() {
             match effect {
                 Effect::Wake(link) if Some(link) == sated => {}
-                Effect::Wake(link) => aftermath.wake.extend(self.mailbox(link)),
+                Effect::Wake(link) => aftermath.wake.extend(self.tenants.mailbox(link)),
                 Effect::Close { link, last } => {
-                    aftermath.close.extend(self.mailbox(link).map(|mailbox| (mailbox, last)));
+                    let mailbox = self.tenants.mailbox(link);
+                    aftermath.close.extend(mailbox.map(|mailbox| (mailbox, last)));
+                }
+                Effect::Read { reader, read } => {
+                    aftermath.errands.push(Errand::Read { reader, read });
                 }
                 Effect::Event(event) => aftermath.events.push(event),
             }
         }
-        aftermath.commit = self.broker.take_commit();
-        self.committing |= aftermath.commit.is_some();
-        aftermath.settled = self.stopping && !self.committing;
+        if let Some(commit) = self.broker.take_commit() {
+            aftermath.errands.push(Errand::Commit(commit));
+        }
+        aftermath.settled = self.stopping && self.broker.is_settled();
         let next = self.broker.next_deadline();
         if next.is_some_and(|next| self.deadline.is_none_or(|known| next < known)) {
             self.deadline = next;
@@ -353,49 +343,24 @@ impl Inner {
     }
 
     /// Whether a link is to read its socket. If not, it will be rung when that may have changed.
-    fn may_read(&mut self, who: Conversation, link: LinkId) -> bool {
+    /// While the disk lags, one that `adds` to what the disk has to do stops; the others go on
+    /// until so much waits that everybody stops.
+    fn may_read(&mut self, who: Conversation, link: LinkId, adds: bool) -> bool {
         if self.broker.is_congested() {
-            if let Some(tenant) = self.tenant(link).filter(|tenant| !tenant.paused) {
-                tenant.paused = true;
-                self.pauses += 1;
-                self.paused.push(link);
+            if adds || self.broker.is_jammed() {
+                self.tenants.pause(link);
             }
-            return false;
+            if self.tenants.is_paused(link) {
+                return false;
+            }
         }
         !self.broker.is_overdrawn(who)
-    }
-
-    /// The links that may read again, if the disk has caught up.
-    fn resume(&mut self) -> Vec<Arc<Mailbox>> {
-        if self.broker.is_congested() {
-            return Vec::new();
-        }
-        let paused = std::mem::take(&mut self.paused);
-        let mut mailboxes = Vec::with_capacity(paused.len());
-        for link in paused {
-            if let Some(tenant) = self.tenant(link) {
-                tenant.paused = false;
-                mailboxes.push(Arc::clone(&tenant.mailbox));
-            }
-        }
-        mailboxes
-    }
-
-    fn mailbox(&mut self, link: LinkId) -> Option<Arc<Mailbox>> {
-        self.tenant(link).map(|tenant| Arc::clone(&tenant.mailbox))
-    }
-
-    fn tenant(&mut self, link: LinkId) -> Option<&mut Tenant> {
-        self.links.get_mut(index(link)).filter(|tenant| tenant.link == link)
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut inner = self.hub.lock();
-        if inner.tenant(self.link).is_some() {
-            inner.links.remove(index(self.link));
-        }
+        self.hub.lock().tenants.remove(self.link);
     }
 }
 
@@ -406,8 +371,4 @@ fn broken(error: &DecodeError) -> Closing {
         DecodeError::PacketTooLarge { .. } => closing.because_of(Limit::PacketSize),
         _ => closing,
     }
-}
-
-fn index(link: LinkId) -> usize {
-    usize::try_from(link.0 & 0xFFFF_FFFF).unwrap_or(usize::MAX)
 }

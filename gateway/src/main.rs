@@ -19,12 +19,15 @@ mod judge;
 mod link;
 mod load;
 mod mailbox;
+mod meter;
 mod reauthentication;
 mod report;
 mod secret;
 mod settings;
 mod signals;
+mod store_cli;
 mod system;
+mod tenants;
 mod user;
 mod users;
 mod visitor;
@@ -33,23 +36,30 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use cli::Command;
+use failure::Failure;
 
 fn main() -> ExitCode {
-    let outcome = Command::parse(std::env::args_os().skip(1)).and_then(|command| match command {
-        Command::Run { config } => app::run(&config),
-        Command::Check { config } => app::check(&config),
-        Command::Init(plan) => first_start::init(&plan),
-        Command::AddUser { name, file, password } => user::add(&name, &file, password),
-        Command::RemoveUser { name, file } => user::remove(&name, &file),
-        Command::Version => cli::say(concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
-        Command::Help => cli::say(cli::HELP),
-    });
+    let outcome = Command::parse(std::env::args_os().skip(1)).and_then(obey);
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             // With standard error gone there is nobody to tell; the exit code still does.
             let _ = writeln!(std::io::stderr(), "{failure}");
             failure.exit_code()
         }
     }
+}
+
+fn obey(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run { config } => app::run(&config),
+        Command::Check { config } => app::check(&config),
+        Command::Init(plan) => first_start::init(&plan),
+        Command::AddUser { name, file, password } => user::add(&name, &file, password),
+        Command::RemoveUser { name, file } => user::remove(&name, &file),
+        Command::Store(request) => return store_cli::run(&request),
+        Command::Version => cli::say(concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
+        Command::Help => cli::say(cli::HELP),
+    }
+    .map(|()| ExitCode::SUCCESS)
 }

@@ -113,6 +113,8 @@ fn action_name(action: Action) -> &'static str {
 fn cause_name(cause: DropCause) -> &'static str {
     match cause {
         DropCause::QueueFull => "queue full",
+        DropCause::Replaced => "replaced by a later value",
+        DropCause::Damaged => "damaged on disk",
         DropCause::TooLarge => "larger than the client accepts",
         DropCause::Expired => "expired",
         DropCause::Denied => "not permitted any more",

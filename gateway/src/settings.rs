@@ -24,6 +24,10 @@ pub(crate) fn broker(checked: &Checked) -> broker::Settings {
         max_queued_messages: sessions.max_queued_messages as usize,
         max_queued_bytes: size(sessions.max_queued_bytes),
         max_queued_bytes_total: size(broker.max_queued_bytes_total),
+        overflow: overflow(sessions.overflow),
+        topic_rules: checked.topics.iter().map(topic_rule).collect(),
+        max_waiting_bytes: size(sessions.queue_memory),
+        max_waiting_bytes_total: size(broker.queue_memory_total),
         max_outbox_bytes: size(broker.outbound_buffer),
         max_subscriptions: sessions.max_subscriptions as usize,
         max_topic_levels: usize::from(sessions.max_topic_levels),
@@ -41,6 +45,32 @@ pub(crate) fn broker(checked: &Checked) -> broker::Settings {
         max_retained_bytes: size(broker.max_retained_bytes),
         max_journal_bytes: size(store.max_pending),
         persist_delay: store.persist_delay,
+        ..broker::Settings::default()
+    }
+}
+
+fn topic_rule(rule: &config::TopicRule) -> broker::TopicRule {
+    broker::TopicRule {
+        filter: rule.filter.clone(),
+        durability: rule.durability.map(durability),
+        overflow: rule.overflow.map(overflow),
+    }
+}
+
+pub(crate) fn durability(stated: config::Durability) -> broker::Durability {
+    match stated {
+        config::Durability::Strict => broker::Durability::Strict,
+        config::Durability::Relaxed => broker::Durability::Relaxed,
+        config::Durability::Off => broker::Durability::Off,
+    }
+}
+
+fn overflow(stated: config::Overflow) -> broker::Overflow {
+    match stated {
+        config::Overflow::Reject => broker::Overflow::Reject,
+        config::Overflow::DropNewest => broker::Overflow::DropNewest,
+        config::Overflow::DropOldest => broker::Overflow::DropOldest,
+        config::Overflow::LastValue => broker::Overflow::LastValue,
     }
 }
 
@@ -170,7 +200,10 @@ mod tests {
         let all = settings(
             "[mqtt]\nmaximum-qos = 1\ntopic-alias-maximum = 2\nmax-topic-aliases = 3\n\
              validate-payload-format = true\n\
-             [sessions]\nmax-topic-levels = 4\nmax-topic-bytes = '5 B'\nmax-user-properties = 6\n",
+             [sessions]\nmax-topic-levels = 4\nmax-topic-bytes = '5 B'\nmax-user-properties = 6\n\
+             overflow = 'drop-oldest'\nqueue-memory = '7 B'\n\
+             [broker]\nqueue-memory-total = '8 B'\n\
+             [topics.a]\nfilter = 'a/#'\ndurability = 'off'\noverflow = 'last-value'\n",
         );
         let expected = broker::Settings {
             maximum_qos: QoS::AtLeastOnce,
@@ -180,6 +213,14 @@ mod tests {
             max_topic_levels: 4,
             max_topic_bytes: 5,
             max_user_properties: 6,
+            overflow: broker::Overflow::DropOldest,
+            max_waiting_bytes: 7,
+            max_waiting_bytes_total: 8,
+            topic_rules: vec![broker::TopicRule {
+                filter: mqtt::TopicFilter::new("a/#").expect("a filter").to_owned(),
+                durability: Some(broker::Durability::Off),
+                overflow: Some(broker::Overflow::LastValue),
+            }],
             ..usual
         };
         assert_eq!(all, expected);

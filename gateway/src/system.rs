@@ -4,8 +4,10 @@ use std::time::Duration;
 use broker::Stats;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::disk::Disk;
 use crate::hub::Hub;
 use crate::load::{self, Load};
+use crate::meter;
 
 /// Everything that is counted, at one moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,13 +19,30 @@ pub(crate) struct Totals {
     pub(crate) connects: u64,
     /// How often a connection was not read on because the disk had not caught up.
     pub(crate) pauses: u64,
+    /// What the store occupies, and what it wrote since the start.
+    pub(crate) store: store::Usage,
+    /// What the process wrote to the device since the start, where that is known.
+    pub(crate) device_bytes: Option<u64>,
+}
+
+impl Totals {
+    pub(crate) fn gather(hub: &Hub, disk: &Disk) -> Self {
+        Self { store: disk.stats().usage, device_bytes: meter::device_bytes(), ..hub.totals() }
+    }
+
+    /// Bytes written to the device for each message that went to a client: what a message costs
+    /// the card. `None` while it is not known, or nothing was delivered.
+    pub(crate) fn device_bytes_per_delivery(&self) -> Option<f64> {
+        let delivered = Some(self.broker.publishes_sent).filter(|delivered| *delivered > 0)?;
+        Some(self.device_bytes? as f64 / delivered as f64)
+    }
 }
 
 /// A value with the topic that it has below `$SYS/broker`, both as Mosquitto has them: that is
-/// where dashboards look.
+/// where dashboards look. What Mosquitto has no name for is named in its manner.
 type Value = (&'static str, fn(&Totals) -> u64);
 
-const VALUES: [Value; 23] = [
+const VALUES: [Value; 26] = [
     ("clients/total", |t| t.broker.sessions),
     ("clients/connected", |t| t.broker.clients_connected),
     ("clients/active", |t| t.broker.clients_connected),
@@ -37,6 +56,9 @@ const VALUES: [Value; 23] = [
     ("messages/inflight", |t| t.broker.in_flight),
     ("store/messages/count", |t| t.broker.retained + t.broker.queued),
     ("store/messages/bytes", |t| t.broker.retained_bytes + t.broker.queued_bytes),
+    ("store/files/bytes", |t| t.store.file_bytes),
+    ("store/log/bytes/written", |t| t.store.written_to_log),
+    ("store/database/bytes/written", |t| t.store.written_to_engine),
     ("subscriptions/count", |t| t.broker.subscriptions),
     ("shared_subscriptions/count", |t| t.broker.shared_subscriptions),
     ("retained messages/count", |t| t.broker.retained),
@@ -48,6 +70,10 @@ const VALUES: [Value; 23] = [
     ("publish/bytes/received", |t| t.broker.publish_bytes_received),
     ("publish/bytes/sent", |t| t.broker.publish_bytes_sent),
 ];
+
+/// Told where they are known only.
+const DEVICE_BYTES: &str = "store/device/bytes/written";
+const DEVICE_BYTES_PER_DELIVERY: &str = "store/device/bytes/per-message";
 
 /// What is told per minute too, below `$SYS/broker/load`.
 const LOADS: [Value; 9] = [
@@ -63,14 +89,15 @@ const LOADS: [Value; 9] = [
 ];
 
 /// Publishes what the gateway says of itself, now and after each `interval`, for ever.
-pub(crate) async fn report(hub: Arc<Hub>, interval: Duration) {
-    let mut system = System::new(Instant::now(), hub.totals());
+pub(crate) async fn report(hub: Arc<Hub>, disk: Disk, interval: Duration) {
+    let look = || Totals::gather(&hub, &disk);
+    let mut system = System::new(Instant::now(), look());
     let mut ticks = tokio::time::interval(interval);
     // After a pause one look is as good as many.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = ticks.tick().await;
-        hub.publish_system(&system.values(now, hub.totals()));
+        hub.publish_system(&system.values(now, look()));
     }
 }
 
@@ -97,6 +124,9 @@ impl System {
             topic("uptime", format!("{uptime} seconds")),
         ];
         values.extend(VALUES.iter().map(|(name, value)| topic(name, value(&totals).to_string())));
+        values.extend(totals.device_bytes.map(|it| topic(DEVICE_BYTES, it.to_string())));
+        let per_delivery = totals.device_bytes_per_delivery();
+        values.extend(per_delivery.map(|it| topic(DEVICE_BYTES_PER_DELIVERY, format!("{it:.1}"))));
         for (load, (name, value)) in self.loads.iter_mut().zip(LOADS) {
             load.update(value(&totals).saturating_sub(value(&self.before)), over);
             for (window, average) in load::NAMES.iter().zip(load.per_minute()) {
@@ -156,5 +186,32 @@ mod tests {
         for topic in values.keys() {
             assert!(mqtt::TopicName::new(topic).is_ok(), "{topic}");
         }
+    }
+
+    #[test]
+    fn the_meter_is_told_where_there_is_one() {
+        let now = Instant::now();
+        let told = |device_bytes, delivered| {
+            let mut totals = Totals { device_bytes, ..Totals::default() };
+            totals.store.written_to_log = 5000;
+            totals.broker.publishes_sent = delivered;
+            let values = System::new(now, Totals::default()).values(now, totals);
+            let of_store = |(topic, value): (String, String)| {
+                let name = topic.strip_prefix("$SYS/broker/store/")?;
+                (name.starts_with("device") || name.starts_with("log"))
+                    .then(|| format!("{name} {value}"))
+            };
+            values.into_iter().filter_map(of_store).collect::<Vec<_>>()
+        };
+        assert_eq!(told(None, 10), ["log/bytes/written 5000"]);
+        assert_eq!(told(Some(8192), 0), ["log/bytes/written 5000", "device/bytes/written 8192"]);
+        assert_eq!(
+            told(Some(8192), 10),
+            [
+                "log/bytes/written 5000",
+                "device/bytes/written 8192",
+                "device/bytes/per-message 819.2"
+            ]
+        );
     }
 }

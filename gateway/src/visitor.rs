@@ -148,6 +148,7 @@ impl Visitor<'_> {
                 permissions: Arc::clone(&standing.permissions),
                 authentication_data: standing.authentication_data.as_deref(),
                 valid_for_ms: standing.valid_for_ms,
+                durability: self.door.durability,
                 limits: standing.limits,
                 will_verdict: will_verdict.take(),
             };

@@ -24,6 +24,7 @@ pub struct Options {
     credentials: Option<(String, String)>,
     persistent: bool,
     will: Option<(String, String)>,
+    keep_alive: u16,
 }
 
 impl Options {
@@ -38,6 +39,7 @@ impl Options {
             credentials: None,
             persistent: false,
             will: None,
+            keep_alive: 60,
         }
     }
 
@@ -71,6 +73,12 @@ impl Options {
         self
     }
 
+    /// Promises to be heard within one and a half times so many seconds.
+    pub fn keep_alive(mut self, seconds: u16) -> Self {
+        self.keep_alive = seconds;
+        self
+    }
+
     /// Uses the plain listener.
     pub fn plain(mut self) -> Self {
         self.tls = None;
@@ -97,14 +105,23 @@ impl Options {
     /// # Errors
     /// If there is no connection.
     pub fn try_connect(&self) -> io::Result<(Client, Received)> {
+        let mut client = self.knock()?;
+        let answer = client.receive();
+        Ok((client, answer))
+    }
+
+    /// Sends CONNECT and does not wait for an answer.
+    ///
+    /// # Errors
+    /// If there is no connection.
+    pub fn knock(&self) -> io::Result<Client> {
         let wire = match self.tls {
             Some(port) => Wire::tls(port, &self.ca)?,
             None => Wire::plain(self.plain)?,
         };
         let mut client = Client::on(wire, self.version);
         client.send(&self.packet())?;
-        let answer = client.receive();
-        Ok((client, answer))
+        Ok(client)
     }
 
     fn packet(&self) -> Packet<'_> {
@@ -122,7 +139,7 @@ impl Options {
             version: self.version,
             client_id: &self.client_id,
             clean_start: !self.persistent,
-            keep_alive: 60,
+            keep_alive: self.keep_alive,
             username: self.credentials.as_ref().map(|(name, _)| name.as_str()),
             password: self.credentials.as_ref().map(|(_, password)| password.as_bytes()),
             will,

@@ -61,7 +61,8 @@ impl<'a> Gateway<'a> {
         Self::launch_in(site, &[])
     }
 
-    fn launch_in(site: &'a Site, environment: &[(&str, &OsStr)]) -> Self {
+    /// As [`Gateway::launch`], with these variables in its environment.
+    pub fn launch_in(site: &'a Site, environment: &[(&str, &OsStr)]) -> Self {
         let mut child = portcullis()
             .envs(environment.iter().copied())
             .arg("run")
@@ -99,8 +100,15 @@ impl<'a> Gateway<'a> {
     pub fn counters(&self) -> Counters {
         let mark = self.log.mark();
         self.signal("USR1");
-        let event = self.log.wait(mark, PATIENCE, |event| event["message"] == "counters");
-        Counters(event.unwrap_or_else(|| panic!("no counters:\n{}", self.log.text())))
+        let read = |message: &str| {
+            let event = self.log.wait(mark, PATIENCE, |event| event["message"] == message);
+            event.unwrap_or_else(|| panic!("no {message}:\n{}", self.log.text()))
+        };
+        let (mut all, store) = (read("counters"), read("store counters"));
+        if let (Some(all), Value::Object(store)) = (all.as_object_mut(), store) {
+            all.extend(store);
+        }
+        Counters(all)
     }
 
     /// The events since `mark` with this message. Log lines come a little later than what they are about;
@@ -210,6 +218,11 @@ impl Counters {
     /// A counter by the name that it has in the log.
     pub fn get(&self, name: &str) -> u64 {
         self.0[name].as_u64().unwrap_or_else(|| panic!("there is no counter {name}: {}", self.0))
+    }
+
+    /// Whether what this one tells of is so.
+    pub fn holds(&self, name: &str) -> bool {
+        self.0[name].as_bool().unwrap_or_else(|| panic!("there is no {name}: {}", self.0))
     }
 
     /// A counter of an extension.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::clock::Clock;
+use crate::disk::Errand;
 use crate::report::Reporter;
 
 /// A hub whose disk commits when the test says so.
@@ -34,7 +35,10 @@ impl Stage {
         let broker = Broker::new(settings, 1, clock.now(), Snapshot::default());
         let commits = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&commits);
-        let disk = Box::new(move |commit| kept.lock().unwrap().push(commit));
+        let disk = Box::new(move |errand| match errand {
+            Errand::Commit(commit) => kept.lock().unwrap().push(commit),
+            Errand::Read { read, .. } => panic!("nobody comes back here: {read:?}"),
+        });
         Self { hub: Arc::new(Hub::new(broker, clock, disk, Arc::new(Reporter::new()))), commits }
     }
 
@@ -42,7 +46,7 @@ impl Stage {
     fn commit_all(&self) {
         loop {
             let Some(commit) = self.commits.lock().unwrap().pop() else { return };
-            self.hub.committed(commit.upto);
+            self.hub.committed(commit.upto, true);
         }
     }
 
@@ -72,6 +76,7 @@ impl Stage {
             attributes: Vec::new(),
             permissions: Arc::new(PermissionSet::compile(&stated).unwrap()),
             authentication_data: None,
+            durability: broker::Durability::Strict,
             valid_for_ms: None,
             limits: Limits::default(),
             will_verdict: None,

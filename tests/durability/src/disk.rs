@@ -104,7 +104,6 @@ impl<'a> Disk<'a> {
                 self.change(*inode, place, Change::Zero { offset: *offset, length: *length });
             }
             Record::NewFile { inode, path } => {
-                // An inode that was removed may be used again.
                 self.files.insert(*inode, File::default());
                 self.relink(place, &[(path, Some(*inode))]);
             }

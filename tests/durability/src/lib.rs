@@ -1,9 +1,10 @@
-//! Kills the gateway and cuts its power under load, and counts what was promised and is gone.
+//! Kills the gateway, cuts its power and takes its disk away under load, and counts what was promised and is gone.
 //!
 //! | to | read |
 //! |---|---|
 //! | kill a real gateway many times | [`Kills`] |
 //! | record a run and cut the power anywhere in it | [`Recording`] |
+//! | have a disk that is full, slow, read-only or broken | [`BadDisk`], `shim/fault.c` |
 //! | see what clients do | `cast`, and `publisher`, `subscriber`, `will` below it |
 //! | see what counts as a broken promise | `judge` after kills, `verdict` after power cuts |
 //! | see how a store is read after a power cut | `stored`, and `observed` through a gateway |
@@ -20,6 +21,7 @@
     reason = "a test that cannot be set up has failed, and says so"
 )]
 
+mod bad_disk;
 mod cast;
 mod clock;
 mod cuts;
@@ -44,6 +46,8 @@ mod subscriber;
 mod verdict;
 mod will;
 
+pub use bad_disk::{BadDisk, EIO, Refused, Rule};
 pub use fault::{Fault, Faults, Kind};
 pub use kill::{Kills, Report as KillReport};
 pub use power_cut::{How, Recording, Report as CutReport};
+pub use stage::Stage;

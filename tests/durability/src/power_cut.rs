@@ -51,7 +51,7 @@ impl Recording {
     pub fn make(seed: u64, load: Duration) -> Self {
         let mut random = Random::new(seed);
         let (stage, mut cast) = (Stage::new(), Cast::new());
-        let shim = shim(&stage.path(""));
+        let shim = shim("trace", &stage.path(""));
         let trace_file = stage.path("trace");
         let trace = OpenOptions::new().create(true).append(true).open(&trace_file);
         let clock = Clock::tracing(trace.expect("a file for the trace"));

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::clock::Tick;
@@ -71,7 +72,21 @@ impl Record {
             records.push(record);
             at += len;
         }
+        tell_apart(&mut records);
         records
+    }
+
+    fn inode(&mut self) -> Option<&mut u64> {
+        match self {
+            Self::Write { inode, .. }
+            | Self::SetLength { inode, .. }
+            | Self::Zero { inode, .. }
+            | Self::NewFile { inode, .. }
+            | Self::NewFolder { inode, .. }
+            | Self::SyncBegins { inode, .. }
+            | Self::SyncEnded { inode, .. } => Some(inode),
+            Self::Rename { .. } | Self::Remove { .. } | Self::Mark(_) | Self::Unknown(_) => None,
+        }
     }
 
     fn read(trace: &[u8], at: usize) -> Option<(Self, usize)> {
@@ -101,6 +116,23 @@ impl Record {
             _ => Self::Unknown(path),
         };
         Some((record, len))
+    }
+}
+
+/// Gives each file a number of its own. The inode of one that was removed is used again, while the
+/// disk may still have the old one under its name.
+fn tell_apart(records: &mut [Record]) {
+    // Above all inodes that a file system gives out.
+    let mut next = 1 << 56;
+    let mut numbers: HashMap<u64, u64> = HashMap::new();
+    for record in records {
+        let new = matches!(record, Record::NewFile { .. } | Record::NewFolder { .. });
+        let Some(inode) = record.inode() else { continue };
+        if new {
+            numbers.insert(*inode, next);
+            next += 1;
+        }
+        *inode = numbers.get(inode).copied().unwrap_or(*inode);
     }
 }
 

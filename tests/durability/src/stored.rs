@@ -1,10 +1,11 @@
 //! A store's content in words of this crate: the only place here that knows the store's own types.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use broker::durable::{Read, SessionKey};
 use mqtt::QoS;
-use store::{Dropped, Settings, SledStore, Store};
+use store::{DiskStore, Dropped, Settings, Store};
 
 use crate::key::Key;
 
@@ -52,7 +53,7 @@ impl Stored {
     /// The error is that it does not open, in its own words.
     pub(crate) fn read(folder: &Path) -> Result<Self, String> {
         let mut store =
-            SledStore::open(folder, Settings::default()).map_err(|error| error.to_string())?;
+            DiskStore::open(folder, Settings::default()).map_err(|error| error.to_string())?;
         let loaded = store.load().map_err(|error| error.to_string())?;
         let mut stored = Self::default();
         // Where it put what it set aside is in a folder that goes away.
@@ -68,24 +69,13 @@ impl Stored {
             stored.repairs.push(format!("records without others: {:?}", loaded.dropped));
         }
         let snapshot = loaded.snapshot;
-        let keys: HashMap<_, _> = snapshot
-            .messages
-            .iter()
-            .map(|(number, message)| (*number, Key::of(&message.payload)))
-            .collect();
-        for session in snapshot.sessions {
-            let entry = |(sequence, delivery): &(u64, broker::durable::DeliveryRecord)| Entry {
-                packet_id: u16::try_from(sequence % IDENTIFIERS).unwrap_or_default() + 1,
-                qos: delivery.qos,
-                released: delivery.released,
-                key: keys.get(&delivery.message).copied().flatten(),
-            };
+        for session in snapshot.sessions.into_iter().filter(|session| !session.record.ended) {
             let subscriptions = session.subscriptions.iter();
             let held = StoredSession {
                 subscriptions: subscriptions
                     .map(|(filter, it)| (filter.as_str().to_owned(), it.options.qos))
                     .collect(),
-                queue: session.deliveries.iter().map(entry).collect(),
+                queue: queue(&mut store, session.key)?,
                 received: session.received.iter().map(|id| id.get()).collect(),
             };
             let client_id = session.record.client_id.to_string();
@@ -98,4 +88,23 @@ impl Stored {
         }
         Ok(stored)
     }
+}
+
+/// A whole queue, read as the gateway reads it, in parts.
+fn queue(store: &mut DiskStore, session: SessionKey) -> Result<Vec<Entry>, String> {
+    let mut queue = Vec::new();
+    let mut from = Some(0);
+    while let Some(first) = from {
+        let (max_entries, max_bytes) = (1000, 1 << 20);
+        let read = Read { session, from: first, max_entries, max_bytes, expired_by: None };
+        let page = store.read(&read).map_err(|error| error.to_string())?;
+        queue.extend(page.entries.into_iter().map(|found| Entry {
+            packet_id: u16::try_from(found.sequence % IDENTIFIERS).unwrap_or_default() + 1,
+            qos: found.delivery.qos,
+            released: found.delivery.released,
+            key: found.body.and_then(|body| Key::of(&body.payload)),
+        }));
+        from = page.next;
+    }
+    Ok(queue)
 }

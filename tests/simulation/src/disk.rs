@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use broker::Message;
 use broker::durable::{
-    DeliveryRecord, MessageKey, Op, SessionKey, SessionRecord, Snapshot, StoredSession,
-    Subscription,
+    DeliveryRecord, Op, Page, QueueSummary, Read, SessionKey, SessionRecord, Snapshot,
+    StoredDelivery, StoredSession, Subscription,
 };
+use broker::{Message, Timestamp};
 use mqtt::{PacketId, TopicFilterBuf, TopicNameBuf};
 
 use crate::reference::Due;
@@ -15,9 +15,7 @@ use crate::reference::Due;
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     sessions: BTreeMap<SessionKey, Stored>,
-    pub(crate) messages: BTreeMap<MessageKey, Arc<Message>>,
     pub(crate) retained: BTreeMap<TopicNameBuf, Arc<Message>>,
-    next_message: u64,
     next_session: u32,
 }
 
@@ -26,8 +24,15 @@ pub struct Disk {
 pub(crate) struct Stored {
     pub(crate) record: SessionRecord,
     pub(crate) subscriptions: BTreeMap<TopicFilterBuf, Subscription>,
-    pub(crate) deliveries: BTreeMap<u64, DeliveryRecord>,
+    pub(crate) deliveries: BTreeMap<u64, Entry>,
     pub(crate) received: BTreeSet<PacketId>,
+}
+
+/// One queue entry with its message, of a released one too, so that it can be told which it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) record: DeliveryRecord,
+    pub(crate) body: Arc<Message>,
 }
 
 impl Disk {
@@ -52,19 +57,16 @@ impl Disk {
                 assert!(removed.is_some(), "no such subscription");
                 "-subscription"
             }
-            Op::PutMessage { message, body } => {
-                self.next_message = self.next_message.max(message.0 + 1);
-                assert!(self.messages.insert(message, body).is_none(), "stored twice");
-                "message"
-            }
-            Op::RemoveMessage { message } => {
-                assert!(self.messages.remove(&message).is_some(), "no such message");
-                "-message"
-            }
-            Op::PutDelivery { session, sequence, delivery } => {
-                assert!(self.messages.contains_key(&delivery.message), "entry without message");
-                self.session(session).deliveries.insert(sequence, delivery);
+            Op::PutDelivery { session, sequence, delivery, body, .. } => {
+                let entry = Entry { record: delivery, body };
+                let twin = self.session(session).deliveries.insert(sequence, entry);
+                assert!(twin.is_none(), "two queue entries at {sequence}");
                 "delivery"
+            }
+            Op::ReleaseDelivery { session, sequence } => {
+                let entry = self.session(session).deliveries.get_mut(&sequence);
+                entry.expect("the op names a queue entry that exists").record.released = true;
+                "released"
             }
             Op::RemoveDelivery { session, sequence } => {
                 let removed = self.session(session).deliveries.remove(&sequence);
@@ -91,11 +93,10 @@ impl Disk {
     }
 
     fn put_session(&mut self, session: SessionKey, record: SessionRecord) {
-        let twin = self
-            .sessions
-            .iter()
-            .any(|(key, known)| *key != session && known.record.client_id == record.client_id);
-        assert!(!twin, "two sessions of client {:?}", record.client_id);
+        let twin = self.sessions.iter().any(|(key, known)| {
+            *key != session && !known.record.ended && known.record.client_id == record.client_id
+        });
+        assert!(!twin || record.ended, "two sessions of client {:?}", record.client_id);
         match self.sessions.get_mut(&session) {
             Some(known) => known.record = record,
             None => {
@@ -117,21 +118,28 @@ impl Disk {
     /// The session of a client.
     pub(crate) fn of(&self, client_id: &str) -> Option<(SessionKey, &Stored)> {
         let mut sessions = self.sessions.iter();
-        let found = sessions.find(|(_, session)| *session.record.client_id == *client_id);
+        let found = sessions
+            .find(|(_, session)| *session.record.client_id == *client_id && !session.record.ended);
         found.map(|(key, session)| (*key, session))
     }
 
-    /// The sessions, by key.
+    /// The sessions that go on, by key.
     pub(crate) fn sessions(&self) -> impl Iterator<Item = (SessionKey, &Stored)> {
-        self.sessions.iter().map(|(key, session)| (*key, session))
+        let sessions = self.sessions.iter().filter(|(_, session)| !session.record.ended);
+        sessions.map(|(key, session)| (*key, session))
+    }
+
+    /// All sessions, those included that are over and have something left.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Stored> {
+        self.sessions.values()
     }
 
     /// Whether a delivery is on disk.
     pub(crate) fn holds(&self, client_id: &str, due: &Due) -> bool {
         self.of(client_id).is_some_and(|(_, session)| {
-            session.deliveries.values().any(|record| {
-                let message = &self.messages[&record.message];
+            session.deliveries.values().any(|Entry { record, body: message }| {
                 record.qos == due.qos
+                    && !record.shared
                     && message.topic.as_str() == due.message.topic
                     && *message.payload == *due.message.payload
             })
@@ -142,15 +150,37 @@ impl Disk {
     pub(crate) fn released(&self, client_id: &str, packet_id: PacketId) -> bool {
         self.of(client_id).is_some_and(|(_, session)| {
             let mut deliveries = session.deliveries.iter();
-            deliveries
-                .any(|(sequence, record)| identifier(*sequence) == packet_id && record.released)
+            deliveries.any(|(sequence, e)| identifier(*sequence) == packet_id && e.record.released)
         })
     }
 
-    /// Stored messages.
+    /// What a queue holds, as a store would read it.
     #[must_use]
-    pub fn messages(&self) -> usize {
-        self.messages.len()
+    pub fn read(&self, read: &Read) -> Page {
+        let mut page = Page { entries: Vec::new(), next: None, first_expiry: None };
+        let Some(session) = self.sessions.get(&read.session) else { return page };
+        let mut bytes = 0;
+        for (sequence, entry) in session.deliveries.range(read.from..) {
+            if page.entries.len() >= read.max_entries || bytes > read.max_bytes {
+                page.next = Some(*sequence);
+                break;
+            }
+            let (record, weight) = (&entry.record, entry.weight());
+            let expires = entry.body.expires.filter(|_| !record.released);
+            if read.expired_by.is_some_and(|by| expires.is_none_or(|at| at > by)) {
+                page.first_expiry = page.first_expiry.into_iter().chain(expires).min();
+                continue;
+            }
+            bytes += weight;
+            let wanted = !record.released && read.expired_by.is_none();
+            page.entries.push(StoredDelivery {
+                sequence: *sequence,
+                delivery: record.clone(),
+                weight,
+                body: wanted.then(|| Arc::clone(&entry.body)),
+            });
+        }
+        page
     }
 
     /// Queue entries of all sessions.
@@ -176,15 +206,37 @@ impl Disk {
                     key: *key,
                     record: session.record.clone(),
                     subscriptions: session.subscriptions.clone().into_iter().collect(),
-                    deliveries: session.deliveries.clone().into_iter().collect(),
+                    queue: session.queue(),
                     received: session.received.iter().copied().collect(),
                 })
                 .collect(),
-            messages: self.messages.clone().into_iter().collect(),
             retained: self.retained.values().cloned().collect(),
-            next_message: self.next_message,
             next_session: self.next_session,
         }
+    }
+}
+
+impl Stored {
+    fn queue(&self) -> QueueSummary {
+        let first_and_last = self.deliveries.keys().next().zip(self.deliveries.keys().last());
+        let (first, next) = first_and_last.map_or((0, 0), |(first, last)| (*first, last + 1));
+        let live = self.deliveries.values().filter(|entry| !entry.record.released);
+        let expiries: Vec<Timestamp> = live.filter_map(|entry| entry.body.expires).collect();
+        QueueSummary {
+            first,
+            next,
+            count: self.deliveries.len(),
+            weight: self.deliveries.values().map(Entry::weight).sum(),
+            shared: self.deliveries.values().filter(|entry| entry.record.shared).count(),
+            first_expiry: expiries.into_iter().min(),
+        }
+    }
+}
+
+impl Entry {
+    /// What a store says that it weighs.
+    fn weight(&self) -> usize {
+        if self.record.released { 0 } else { self.body.weight() }
     }
 }
 

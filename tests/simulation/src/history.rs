@@ -34,6 +34,8 @@ pub enum What {
     },
     /// The broker looked at the clock.
     Due,
+    /// The broker was given what it had asked the disk for.
+    Read,
     /// The broker told the operator something.
     Told(Event),
     /// Bytes left the broker.

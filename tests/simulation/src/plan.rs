@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use broker::Settings;
+use broker::{Overflow, Settings};
 
 use crate::random::Random;
 
@@ -27,9 +27,6 @@ pub(crate) struct Plan {
     pub(crate) expiry: bool,
     pub(crate) options: bool,
     pub(crate) small_packets: bool,
-    /// Queues run full. A publish that one of several subscribers has no room for is refused, so
-    /// that it may come to the others again.
-    pub(crate) small_queues: bool,
     pub(crate) small_outboxes: bool,
     pub(crate) large_payloads: bool,
     /// Clients that ask for many small answers.
@@ -38,6 +35,12 @@ pub(crate) struct Plan {
     pub(crate) identifiers: bool,
     pub(crate) keep_alive: bool,
     pub(crate) passing: bool,
+    /// Clients share subscriptions.
+    pub(crate) shared: bool,
+    /// Nobody shares one at QoS 0, where messages may be lost.
+    pub(crate) shared_confirmed: bool,
+    /// The disk takes its time to read.
+    pub(crate) slow_reads: bool,
     pub(crate) settings: Settings,
 }
 
@@ -54,6 +57,20 @@ impl Plan {
             settings.max_retained_bytes = random.pick(&[250, 500]);
             settings.max_subscriptions = 3;
             settings.max_journal_bytes = 4096;
+            let (reject, oldest) = (Overflow::Reject, Overflow::DropOldest);
+            settings.overflow =
+                random.pick(&[reject, reject, oldest, Overflow::DropNewest, Overflow::LastValue]);
+        } else if random.chance(10) {
+            settings.overflow = Overflow::LastValue;
+        }
+        if random.chance(40) {
+            settings.max_waiting_messages = random.pick(&[1, 2, 4]);
+        }
+        if random.chance(20) {
+            settings.max_waiting_bytes = random.pick(&[1, 300]);
+        }
+        if random.chance(10) {
+            settings.max_waiting_bytes_total = random.pick(&[1, 600]);
         }
         let flood = !prompt && random.chance(20);
         let small_outboxes = flood || !prompt && random.chance(25);
@@ -78,7 +95,6 @@ impl Plan {
             expiry: random.chance(40),
             options: random.chance(50),
             small_packets: random.chance(25),
-            small_queues,
             small_outboxes,
             large_payloads: random.chance(15),
             flood,
@@ -86,6 +102,9 @@ impl Plan {
             identifiers: random.chance(40),
             keep_alive: random.chance(20),
             passing: random.chance(70),
+            shared: random.chance(35),
+            shared_confirmed: random.chance(70),
+            slow_reads: !prompt && random.chance(40),
             settings,
         }
     }

@@ -4,9 +4,13 @@
 
 mod connecting;
 mod emitted;
+mod estates;
 mod handled;
+mod promised;
 mod publishing;
 mod recovery;
+mod share;
+mod shares;
 mod state;
 
 use std::collections::BTreeMap;
@@ -14,10 +18,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use broker::durable::SessionKey;
-use broker::{DropCause, Event, LinkId, Settings, Timestamp};
+use broker::{DropCause, Event, LinkId, Overflow, Settings, Timestamp};
 
 use crate::disk::Disk;
 use crate::history::{Moment, What};
+use share::Share;
 pub(crate) use state::{Connection, Due, Kept, Message, Session};
 
 /// The reference model.
@@ -28,6 +33,8 @@ pub(crate) struct Reference {
     /// Whether everything leaves the broker in the step in which it is due.
     prompt: bool,
     pub(crate) sessions: BTreeMap<Arc<str>, Session>,
+    /// Messages to groups.
+    pub(crate) shares: Vec<Share>,
     pub(crate) connections: BTreeMap<LinkId, Connection>,
     pub(crate) retained: BTreeMap<String, Kept>,
     /// What cleared each topic last, since something was retained there.
@@ -42,9 +49,9 @@ pub(crate) struct Reference {
     weight: usize,
     /// The publish that is being looked at, whose acknowledgement may still turn out a refusal.
     publishing: Option<LinkId>,
+    /// The step in which a publish was taken back.
+    taken_back: u64,
     epoch: u64,
-    /// Groups of deliveries of which exactly one counts.
-    choices: u64,
 }
 
 impl Reference {
@@ -54,6 +61,7 @@ impl Reference {
             lossy,
             prompt,
             sessions: BTreeMap::new(),
+            shares: Vec::new(),
             connections: BTreeMap::new(),
             retained: BTreeMap::new(),
             cleared: BTreeMap::new(),
@@ -62,8 +70,8 @@ impl Reference {
             step: 1,
             weight: 0,
             publishing: None,
+            taken_back: 0,
             epoch: 0,
-            choices: 0,
         }
     }
 
@@ -83,6 +91,7 @@ impl Reference {
                 self.handled(*link, packet, answer.as_ref(), at);
             }
             What::Due => self.due(at),
+            What::Read => {}
             What::Told(event) => self.told(event, at),
             What::Emitted { link, bytes } => self.emitted(*link, bytes, disk, at),
             What::Closed(link) | What::Lost(link) => self.disconnected(*link, at),
@@ -91,21 +100,33 @@ impl Reference {
 
     /// What the broker says about messages that it did not queue must be plausible.
     fn told(&mut self, event: &Event, at: Timestamp) {
+        let damaged = matches!(event, Event::Dropped { cause: DropCause::Damaged, .. });
+        assert!(!damaged, "{event:?}, and the disk is whole");
+        if let Event::Dropped { client_id, cause: DropCause::Replaced } = event {
+            assert_eq!(self.settings.overflow, Overflow::LastValue, "{event:?}");
+            self.replaced(client_id);
+        }
         let Event::Dropped { client_id, cause: DropCause::QueueFull } = event else { return };
         // A session that ends is counted until its will has been published.
         let step = self.step;
         let rows = || self.sessions.values().flat_map(|session| &session.row);
-        let weight = |due: &Due| due.message.weight();
+        let weight = Due::weight;
         let fresh: usize = rows().filter(|due| due.serial >= step).map(weight).sum();
         let total = rows().map(weight).sum::<usize>().max(self.weight + fresh);
+        let total = total + self.shared_weight();
+        let (shared, shared_weight) = self.shared_with(client_id);
         let limits = &self.settings;
+        // It went to nobody because another had no room either.
+        if self.taken_back == step {
+            return;
+        }
         // One that is over by now was not given its own will.
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         if session.began >= step {
             return;
         }
-        let full = session.row.len() > limits.max_queued_messages
-            || session.weight() > limits.max_queued_bytes
+        let full = session.row.len() + shared > limits.max_queued_messages
+            || session.weight() + shared_weight > limits.max_queued_bytes
             || total > limits.max_queued_bytes_total;
         assert!(
             full,
@@ -113,17 +134,44 @@ impl Reference {
             session.weight(),
             session.row
         );
-        let fresh = session.row.iter().filter(|due| due.serial >= step).count();
-        match session.row.iter_mut().rev().find(|due| due.serial >= step) {
-            Some(due) if fresh == 1 && due.choice.is_none() => {
-                session.row.pop();
-            }
-            _ => {
-                let fresh = session.row.iter_mut().filter(|due| due.serial >= step);
-                fresh.for_each(|due| due.may_be_missing = true);
-            }
+        if matches!(self.settings.overflow, Overflow::DropOldest | Overflow::LastValue) {
+            // The oldest that was not sent, or what was to be queued.
+            let unsent = session.row.iter_mut().filter(|due| !due.sent);
+            unsent.for_each(|due| due.may_be_missing = true);
+            self.doubt_shares(client_id, 0);
+            return;
         }
-        self.refuse_publish();
+        let fresh = session.row.iter().filter(|due| due.serial >= step).count();
+        // What a session leaves may find no room as much as its will.
+        let from = if self.publishing.is_some() { step } else { 0 };
+        let shared = self.doubt_shares(client_id, from);
+        let Some(session) = self.sessions.get_mut(client_id) else { return };
+        if fresh == 1 && !shared {
+            session.row.pop();
+        } else {
+            let fresh = session.row.iter_mut().filter(|due| due.serial >= step);
+            fresh.for_each(|due| due.may_be_missing = true);
+        }
+        if self.settings.overflow == Overflow::Reject {
+            self.refuse_publish();
+        }
+    }
+
+    /// A message took the place of one that waited on the same topic.
+    fn replaced(&mut self, client: &Arc<str>) {
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        let last = |topic: &str, row: &[Due]| {
+            row.iter().filter(|due| due.message.topic == topic).map(|due| due.serial).max()
+        };
+        let old: Vec<u64> = session
+            .row
+            .iter()
+            .filter(|due| !due.sent && last(&due.message.topic, &session.row) > Some(due.serial))
+            .map(|due| due.serial)
+            .collect();
+        let old = session.row.iter_mut().filter(|due| old.contains(&due.serial));
+        old.for_each(|due| due.may_be_missing = true);
+        self.doubt_shares(client, 0);
     }
 
     /// How many sessions, connections and subscriptions there are.
@@ -138,7 +186,8 @@ impl Reference {
         let least = self.sessions.values().filter(|s| s.durable).flat_map(|session| {
             session.row.iter().filter(move |due| !session.may_be_skipped(due, at))
         });
-        (least.map(|d| d.message.weight()).sum(), self.sessions.values().map(Session::weight).sum())
+        let most: usize = self.sessions.values().map(Session::weight).sum();
+        (least.map(Due::weight).sum(), most + self.shared_weight())
     }
 
     /// Everything that is due to a connection that takes it has left.
@@ -167,11 +216,11 @@ impl Reference {
             assert!(connection.answers.is_empty(), "{who} waits for {:?}", connection.answers);
             self.check_idle(link, at);
         }
+        self.check_shares(at);
     }
 
     fn skippable(&self, connection: &Connection, due: &Due, at: Timestamp) -> bool {
         due.may_be_missing
-            || due.choice.is_some()
             || due.message.is_expired(at)
             || due.len(connection.version) > connection.max_packet
     }

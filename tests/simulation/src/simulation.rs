@@ -1,21 +1,25 @@
-use std::collections::{BTreeSet, VecDeque};
+mod checks;
+mod devices;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{Fallback, PermissionSet, Permissions};
-use broker::{Answer, Question, Verdict};
-use mqtt::{QoS, RetainHandling, SubscribeOptions, Version};
+use broker::Question;
+use mqtt::{QoS, Version};
 
-use crate::device::{Device, LastWords, Sending};
+use crate::device::Device;
 use crate::history::What;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::reference::Reference;
-use crate::world::{Door, Login, World};
+use crate::world::World;
 
 const DEVICES: u64 = 5;
 const TOPICS: [&str; 4] = ["t/a", "t/b", "u", "t"];
 const FILTERS: [&str; 7] = ["t/a", "t/+", "#", "u", "t/b", "t/#", "+/a"];
+const SHARED: [&str; 4] = ["$share/g/t/#", "$share/g/#", "$share/h/t/+", "$share/h/u"];
 /// Bytes that the shell reads at once.
 const READ: usize = 8 * 1024;
 /// Lines of what was done that a failure shows.
@@ -73,6 +77,7 @@ impl Simulation {
             trace: VecDeque::new(),
             plan,
         };
+        simulation.world.slow_reads = simulation.plan.slow_reads;
         (0..DEVICES).for_each(|n| simulation.add_device(n));
         simulation
     }
@@ -153,11 +158,13 @@ impl Simulation {
             88..100 => self.send_acks(who, 2).then(|| "confirms".to_owned()),
             100..106 => self.world.begin_commit().then(|| "disk begins".to_owned()),
             106..112 => self.finish_commit(),
+            119..122 => self.world.finish_read().then(|| "disk reads".to_owned()),
+            122 => self.sync(),
             112 if self.plan.refuse => self.refuse(),
             113..117 => self.wait(30),
             117 if self.plan.expiry || self.plan.wills || self.plan.keep_alive => self.wait(4000),
             118 if self.plan.crash => self.crash(),
-            119 if self.plan.restart => self.restart(),
+            123 if self.plan.restart => self.restart(),
             _ => None,
         }
     }
@@ -178,202 +185,6 @@ impl Simulation {
             }
             self.reference.follow(&moment, &self.world.disk);
         }
-    }
-
-    fn connect(&mut self, who: usize) -> Option<String> {
-        if self.devices[who].link.is_some() { None } else { self.connect_again(who) }
-    }
-
-    /// Connects, whatever became of the last connection.
-    fn connect_again(&mut self, who: usize) -> Option<String> {
-        self.devices[who].doubt();
-        if self.random.chance(5) {
-            self.devices[who].wants_clean = true;
-        }
-        let will = (self.plan.wills && self.random.chance(60)).then(|| LastWords {
-            topic: self.random.pick(&TOPICS),
-            qos: self.qos(),
-            retain: self.plan.retained && self.random.chance(30),
-            delay: self.random.pick(&[0, 0, 1, 5]),
-            expiry: self.plan.expiry.then(|| self.random.pick(&[1, 3])),
-        });
-        let payload = format!("{}:will", self.may_repeat.len());
-        if will.is_some() {
-            self.may_repeat.push(true);
-        }
-        let keep_alive = if self.plan.keep_alive { self.random.pick(&[0, 1, 60]) } else { 0 };
-        let connect = self.devices[who].connect(will, payload.as_bytes(), keep_alive);
-        let mut bytes = Vec::new();
-        connect.encode(&mut bytes).expect("a CONNECT");
-        let said = format!("connects clean={} {will:?}", connect.clean_start);
-        self.asked[who] = None;
-        self.enter(who, bytes, None);
-        Some(said)
-    }
-
-    fn enter(&mut self, who: usize, bytes: Vec<u8>, will_verdict: Option<Verdict>) {
-        let mut decoder = mqtt::Decoder::new(u32::MAX);
-        let Ok(mqtt::Decoded::Packet { packet: mqtt::Packet::Connect(connect), .. }) =
-            decoder.decode(&bytes)
-        else {
-            panic!("a CONNECT can be read");
-        };
-        let login = Login {
-            connect: &connect,
-            principal: connect.client_id,
-            permissions: Arc::clone(&self.permissions),
-            valid_for_ms: None,
-            authentication_data: None,
-            will_verdict,
-        };
-        match self.world.connect(&login) {
-            Door::Open(link) => self.devices[who].begin(link, connect.clean_start),
-            Door::Ask(_) => self.asked[who] = Some(Asked::Connect { bytes: bytes.clone() }),
-            Door::Shut(closing) => {
-                assert!(self.plan.guests, "{}: {closing:?}", self.devices[who].name);
-            }
-        }
-    }
-
-    /// A guest answers. One that traps has answered no by the time the broker hears of it.
-    fn answer(&mut self, who: usize) -> Option<String> {
-        let allow = !self.random.chance(12);
-        self.give_answer(who, allow)
-    }
-
-    fn give_answer(&mut self, who: usize, allow: bool) -> Option<String> {
-        let verdict = || match allow {
-            true => Verdict::Allow,
-            false => Verdict::Deny { why: "it trapped".to_owned() },
-        };
-        match self.asked[who].take()? {
-            Asked::Connect { bytes } => self.enter(who, bytes, Some(verdict())),
-            Asked::Packet(question) => {
-                let answer = match &question {
-                    Question::Publish { .. } => Answer::Publish(verdict()),
-                    Question::Subscribe(filters) => {
-                        Answer::Subscribe(filters.iter().map(|_| verdict()).collect())
-                    }
-                    Question::Authenticate { .. } => panic!("nobody names a method"),
-                };
-                let link = self.devices[who].link?;
-                self.asked[who] = self.world.answer(link, answer).map(Asked::Packet);
-            }
-        }
-        Some(format!("is answered {allow}"))
-    }
-
-    fn cut(&mut self, who: usize) -> Option<String> {
-        let link = self.devices[who].link?;
-        self.world.cut(link);
-        self.hang_up(who);
-        Some("is cut".to_owned())
-    }
-
-    fn hang_up(&mut self, who: usize) {
-        self.devices[who].hang_up();
-        if !matches!(self.asked[who], Some(Asked::Connect { .. })) {
-            self.asked[who] = None;
-        }
-    }
-
-    /// It ends its own side, and goes on reading.
-    fn half_close(&mut self, who: usize) -> Option<String> {
-        let link = self.devices[who].link?;
-        self.deliver_all(who);
-        self.world.hang_up(link);
-        self.devices[who].mute = true;
-        Some("closes its side".to_owned())
-    }
-
-    fn disconnect(&mut self, who: usize) -> Option<String> {
-        let expiry = self.random.pick(&[None, None, Some(0), Some(3)]);
-        let with_will = self.random.chance(30);
-        let device = self.ready(who)?;
-        device.disconnect(expiry, with_will);
-        if expiry == Some(0) {
-            device.wants_clean = true;
-        }
-        Some(format!("disconnects expiry={expiry:?} will={with_will}"))
-    }
-
-    fn subscribe(&mut self, who: usize) -> Option<String> {
-        let mut filters = Vec::new();
-        for _ in 0..1 + self.random.below(2) {
-            let name = self.random.pick(&FILTERS);
-            let qos = self.qos();
-            let v5 = self.plan.options && self.devices[who].version.is_v5();
-            let options = SubscribeOptions {
-                qos,
-                no_local: v5 && self.random.chance(25),
-                retain_as_published: v5 && self.random.chance(50),
-                retain_handling: match self.random.below(3) {
-                    1 if v5 => RetainHandling::SendIfNew,
-                    2 if v5 => RetainHandling::DoNotSend,
-                    _ => RetainHandling::SendAtSubscribe,
-                },
-            };
-            filters.push((name, options));
-        }
-        let id = (self.plan.identifiers && self.random.chance(70))
-            .then(|| self.random.pick(&[1, 2, 268_435_455]));
-        self.ready(who)?.subscribe(&filters, id);
-        Some(format!("subscribes to {filters:?} id={id:?}"))
-    }
-
-    fn unsubscribe(&mut self, who: usize) -> Option<String> {
-        let filter = self.random.pick(&FILTERS);
-        self.ready(who)?.unsubscribe(filter);
-        Some(format!("unsubscribes from {filter}"))
-    }
-
-    fn publish(&mut self, who: usize) -> Option<String> {
-        let receive_maximum = usize::from(self.plan.settings.receive_maximum);
-        let qos = self.qos();
-        let retain = self.plan.retained && self.random.chance(30);
-        let small = self.random.pick(&[0, 0, 0, 40]);
-        let large = self.plan.large_payloads && self.random.chance(10);
-        let sending = Sending {
-            message: self.may_repeat.len(),
-            topic: self.random.pick(&TOPICS),
-            qos,
-            retain,
-            expiry: (self.plan.expiry && self.random.chance(50)).then(|| self.random.pick(&[1, 5])),
-            size: match retain && self.random.chance(25) {
-                true => None,
-                false => Some(if large { 9000 } else { small }),
-            },
-            alias: self.plan.aliases && self.random.chance(60),
-        };
-        let device = self.ready(who)?;
-        if device.outgoing.len() >= receive_maximum {
-            return None;
-        }
-        device.publish(sending);
-        self.may_repeat.push(retain);
-        Some(format!("publishes {sending:?}"))
-    }
-
-    fn flood(&mut self, who: usize) -> Option<String> {
-        let link = self.devices[who].link?;
-        if !self.world.may_read(link) {
-            return None;
-        }
-        self.ready(who)?.flood();
-        Some("floods".to_owned())
-    }
-
-    /// The device, if it is connected and may send.
-    fn ready(&mut self, who: usize) -> Option<&mut Device> {
-        let open = self.devices[who].link.is_some_and(|link| self.world.is_open(link));
-        let device = &mut self.devices[who];
-        (open && device.welcome && !device.mute).then_some(device)
-    }
-
-    fn stall(&mut self, who: usize, stalled: bool) -> Option<String> {
-        let link = self.devices[who].link.filter(|link| self.world.is_stalled(*link) != stalled)?;
-        self.world.stall(link, stalled);
-        Some(format!("stalls {stalled}"))
     }
 
     /// A device looks at up to `count` packets; answers whether there were any.
@@ -441,6 +252,11 @@ impl Simulation {
         Some("disk begins to refuse".to_owned())
     }
 
+    fn sync(&mut self) -> Option<String> {
+        self.world.sync();
+        Some("disk syncs".to_owned())
+    }
+
     fn wait(&mut self, most: u64) -> Option<String> {
         let ms = 1 + self.random.below(most);
         self.world.advance(Duration::from_millis(ms));
@@ -462,6 +278,7 @@ impl Simulation {
             self.world.finish_commit();
             self.follow();
         }
+        self.world.sync();
         self.reference.check_stored(&self.world.disk, self.world.now);
         self.world.crash(false);
         self.after_crash();
@@ -475,91 +292,6 @@ impl Simulation {
             self.devices[who].hang_up();
             self.asked[who] = None;
         }
-    }
-
-    /// Everybody reads, confirms, answers and writes until nothing is left to do.
-    fn be_prompt(&mut self) {
-        for _ in 0..1000 {
-            let mut work = false;
-            for who in 0..self.devices.len() {
-                work |= self.deliver_all(who);
-                self.follow();
-                work |= self.answer(who).is_some();
-                self.follow();
-                work |= self.read(who, u32::MAX) | self.send_acks(who, u32::MAX);
-                self.follow();
-            }
-            work |= self.world.begin_commit();
-            self.world.finish_commit();
-            self.follow();
-            if !work {
-                return;
-            }
-        }
-        panic!("the world does not come to rest");
-    }
-
-    /// Everybody comes back and everything is delivered.
-    fn come_to_rest(&mut self) {
-        self.refuses = 0;
-        self.plan.keep_alive = false;
-        self.plan.wills = false;
-        for who in 0..self.devices.len() {
-            self.asked[who] = None;
-            self.connect_again(who);
-            self.follow();
-        }
-        for _ in 0..3 {
-            self.be_prompt();
-            self.world.advance(Duration::from_millis(250));
-            self.follow();
-        }
-        self.reference.check_rest(self.world.now);
-        self.check_always();
-    }
-
-    fn check_always(&self) {
-        let stats = self.world.broker.stats();
-        let (sessions, online, subscriptions) = self.reference.counts();
-        let expected = (sessions, online, subscriptions, self.reference.retained.len() as u64);
-        let got = (stats.sessions, stats.clients_connected, stats.subscriptions, stats.retained);
-        assert_eq!(got, expected, "sessions, connections, subscriptions, retained messages");
-        let (least, most) = self.reference.queued(self.world.now);
-        let queued = stats.queued_bytes as usize;
-        assert!(
-            (least..=most).contains(&queued),
-            "{queued} bytes queued, not {least} to {most}: {stats:?} {:#?}",
-            self.reference.sessions
-        );
-        let limit = self.plan.settings.max_queued_bytes_total;
-        assert!(queued <= limit, "{queued} bytes are queued, the limit is {limit}");
-        let forgotten = self.world.forgotten().next();
-        assert!(forgotten.is_none(), "{forgotten:?} was not woken");
-        for device in &self.devices {
-            if let Some(link) = device.link.filter(|link| !self.world.is_stalled(*link)) {
-                self.reference.check_idle(link, self.world.now);
-            }
-        }
-    }
-
-    fn check_end(&self) {
-        for device in &self.devices {
-            let waits = device.outgoing.len();
-            assert_eq!(waits, 0, "{} waits for acknowledgements", device.name);
-            let mut once = BTreeSet::new();
-            let twice = device.receipts.iter().filter(|receipt| {
-                receipt.qos == QoS::ExactlyOnce
-                    && !self.plan.small_queues
-                    && !self.may_repeat[receipt.message]
-                    && !once.insert((receipt.epoch, receipt.message))
-            });
-            let twice: Vec<usize> = twice.map(|receipt| receipt.message).collect();
-            assert!(twice.is_empty(), "{} got messages twice: {twice:?}", device.name);
-        }
-        let disk = &self.world.disk;
-        let left = (disk.messages(), disk.deliveries(), disk.received());
-        assert_eq!(left, (0, 0, 0), "messages, queue entries and identifiers left on disk");
-        assert_eq!(self.world.broker.stats().queued_bytes, 0, "bytes left in queues");
     }
 
     fn qos(&mut self) -> QoS {

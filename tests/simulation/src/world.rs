@@ -1,12 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use auth::PermissionSet;
-use broker::durable::{Commit, Lsn};
+use broker::durable::{Commit, Lsn, Read, Urgency};
 use broker::{
     Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Flow, LinkId, Outbox,
-    Question, Settings, Timestamp, Verdict,
+    Question, Reader, Settings, Timestamp, Verdict,
 };
 use mqtt::{Connect, Decoded, Decoder, ReasonCode, TopicName, Version};
 
@@ -21,8 +21,14 @@ pub struct World {
     seed: u64,
     /// What is driven.
     pub broker: Broker,
-    /// What is durable.
+    /// What survives a power cut.
     pub disk: Disk,
+    /// What was written, and survives the end of the process.
+    cache: Disk,
+    /// Reads that the disk has not answered.
+    reads: VecDeque<(Reader, Read)>,
+    /// Whether reads wait until somebody lets the disk answer.
+    pub slow_reads: bool,
     /// The time.
     pub now: Timestamp,
     /// What became durable since somebody looked, op by op.
@@ -84,7 +90,10 @@ impl World {
             broker: Broker::new(settings.clone(), seed, now, disk.snapshot()),
             settings,
             seed,
+            cache: disk.clone(),
             disk,
+            reads: VecDeque::new(),
+            slow_reads: false,
             now,
             written: Vec::new(),
             history: Vec::new(),
@@ -113,6 +122,7 @@ impl World {
             limits: auth::Limits::default(),
             will_verdict: login.will_verdict.clone(),
             authentication_data: login.authentication_data,
+            durability: broker::Durability::Strict,
         };
         match self.broker.connect(self.now, admission) {
             Admitted::Ask(question) => Door::Ask(question),
@@ -253,19 +263,38 @@ impl World {
 
     /// The disk has written the commit that it took.
     pub fn finish_commit(&mut self) {
-        if let Some(upto) = self.write() {
-            self.broker.committed(self.now, upto);
+        if let Some((upto, urgency)) = self.write() {
+            let synced = urgency == Urgency::Now;
+            if synced {
+                self.sync();
+            }
+            self.broker.committed(self.now, upto, synced);
         }
         self.settle();
     }
 
-    fn write(&mut self) -> Option<Lsn> {
+    fn write(&mut self) -> Option<(Lsn, Urgency)> {
         let commit = self.committing.take()?;
         for op in commit.ops {
-            let kind = self.disk.apply(op);
+            let kind = self.cache.apply(op);
             self.written.push(kind);
         }
-        Some(commit.upto)
+        Some((commit.upto, commit.urgency))
+    }
+
+    /// What was written survives a power cut from now on.
+    pub fn sync(&mut self) {
+        self.disk.clone_from(&self.cache);
+    }
+
+    /// The disk answers one read; false when none waits.
+    pub fn finish_read(&mut self) -> bool {
+        let Some((reader, read)) = self.reads.pop_front() else { return false };
+        let page = self.cache.read(&read);
+        self.broker.page_read(self.now, reader, page);
+        self.record(What::Read);
+        self.settle();
+        true
     }
 
     /// The disk writes all there is.
@@ -273,15 +302,19 @@ impl World {
         while self.begin_commit() {
             self.finish_commit();
         }
+        self.sync();
     }
 
     /// Power fails and comes back: what is not on disk is gone, and so are all links. The
-    /// commit under way is either there or not.
+    /// commit under way is either there with all before it, or not.
     pub fn crash(&mut self, with_commit: bool) {
         if with_commit {
             self.write();
+            self.sync();
         }
+        self.cache.clone_from(&self.disk);
         self.committing = None;
+        self.reads.clear();
         self.links.clear();
         let snapshot = self.disk.snapshot();
         self.broker = Broker::new(self.settings.clone(), self.seed, self.now, snapshot);
@@ -309,6 +342,13 @@ impl World {
     #[must_use]
     pub fn is_open(&self, link: LinkId) -> bool {
         self.links.get(&link).is_some_and(|entry| entry.open)
+    }
+
+    /// Whether this connection's Keep Alive is not watched, for the disk lags.
+    #[must_use]
+    pub fn is_excused(&self, link: LinkId) -> bool {
+        let entry = self.links.get(&link);
+        entry.is_some_and(|entry| self.broker.is_excused(entry.conversation))
     }
 
     /// Whether this connection's socket is full.
@@ -362,7 +402,10 @@ impl World {
             let woken: Vec<LinkId> =
                 self.links.iter().filter(|(_, link)| rung(link)).map(|(id, _)| *id).collect();
             if effects.is_empty() && woken.is_empty() {
-                return;
+                if self.slow_reads || !self.finish_read() {
+                    return;
+                }
+                continue;
             }
             effects.into_iter().for_each(|effect| self.carry_out(effect));
             woken.into_iter().for_each(|link| self.fetch(link));
@@ -382,6 +425,7 @@ impl World {
                     entry.open = false;
                 }
             }
+            Effect::Read { reader, read } => self.reads.push_back((reader, read)),
             Effect::Event(_) => {}
         }
     }
@@ -397,7 +441,7 @@ fn note(history: &mut Vec<Moment>, at: Timestamp, effects: &mut Vec<Effect>) {
         let what = match effect {
             Effect::Event(event) => What::Told(event.clone()),
             Effect::Close { link, .. } => What::Closed(*link),
-            Effect::Wake(_) => continue,
+            Effect::Wake(_) | Effect::Read { .. } => continue,
         };
         history.push(Moment { at, what });
     }

@@ -83,6 +83,7 @@ impl Bench {
                 attributes: Vec::new(),
                 permissions: Arc::clone(&self.permissions),
                 authentication_data: None,
+                durability: portcullis_broker::Durability::Strict,
                 valid_for_ms: None,
                 limits: auth::Limits::default(),
                 will_verdict: None,
@@ -124,7 +125,7 @@ impl Bench {
     /// Does what the shell does after an entry: effects, disk, output.
     fn settle(&mut self, links: &[Conversation]) {
         while let Some(commit) = self.broker.take_commit() {
-            self.broker.committed(self.now, commit.upto);
+            self.broker.committed(self.now, commit.upto, true);
         }
         while let Some(effect) = self.broker.poll_effect() {
             black_box::<Output>(effect);

@@ -4,7 +4,6 @@ use session::{AckKind, Acknowledgement, Settled, Timestamp};
 use crate::Broker;
 use crate::broker::Waiter;
 use crate::client::{Promise, Tag};
-use crate::deliver::record;
 use crate::durable::Op;
 use crate::journal::OP_WEIGHT;
 
@@ -35,17 +34,23 @@ impl Broker {
     /// then, and would take a second PUBLISH for a new message. So PUBREL leaves only when
     /// that is on disk, on this connection or the next.
     pub(crate) fn release(&mut self, session: u32, packet_id: PacketId) -> bool {
+        if self.clients.get(session as usize).is_none_or(|client| client.online.is_none()) {
+            return false;
+        }
+        let known = self.with_queue(session, |queue| queue.pubrec(packet_id).is_some());
+        if known != Some(true) {
+            return false;
+        }
         let Some(client) = self.clients.get_mut(session as usize) else { return false };
         let Some(online) = client.online.as_mut() else { return false };
         let Some(delivery) = client.outbound.pubrec(packet_id) else { return false };
-        let stored = delivery.tag.stored.and(delivery.tag.message).zip(client.key);
-        let Some((message, key)) = stored else {
+        let Some((_, key)) = delivery.tag.stored.zip(client.key) else {
             crate::frames::release(packet_id, client.version, &mut online.outbox);
             self.wake(session);
             return true;
         };
-        let (sequence, record) = (delivery.sequence, record(delivery, message, true));
-        let lsn = self.journal.append(Op::PutDelivery { session: key, sequence, delivery: record });
+        let sequence = delivery.sequence;
+        let lsn = self.journal.append(Op::ReleaseDelivery { session: key, sequence });
         delivery.tag.stored = Some(lsn);
         let link = online.link;
         let mut bytes = crate::Outbox::default();
@@ -90,11 +95,9 @@ impl Broker {
         session: u32,
         acknowledge: impl FnOnce(&mut session::Outbound<Tag>) -> Option<Settled<Tag>>,
     ) {
+        let Some(settled) = self.with_queue(session, acknowledge) else { return };
         let Some(client) = self.clients.get_mut(session as usize) else { return };
-        let before = client.outbound.weight();
-        let settled = acknowledge(&mut client.outbound);
-        self.queued_bytes -= before - client.outbound.weight();
-        let waiting = client.outbound.has_unsent();
+        let waiting = client.outbound.has_unsent() || client.outbound.rest().count > 0;
         if let Some(settled) = settled.filter(|s| s.tag != Tag::default()) {
             self.settled(session, settled);
         }

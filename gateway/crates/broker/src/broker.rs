@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use mqtt::{Packet, ReasonCode};
-use session::Timestamp;
+use session::{Outbound, Timestamp};
 use slab::Slab;
 
-use crate::client::{Client, Promise};
+use crate::client::{Client, Promise, Tag};
 use crate::durable::{Commit, Lsn, Snapshot};
+use crate::estate::Estate;
 use crate::frames::Frames;
 use crate::journal::Journal;
 use crate::retained::Retained;
@@ -46,7 +47,16 @@ pub struct Broker {
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) frames: Frames,
     pub(crate) stats: Stats,
+    /// Bytes that wait in all queues.
     pub(crate) queued_bytes: usize,
+    /// Those of them that are in memory.
+    pub(crate) waiting_bytes: usize,
+    /// What would take more of the disk is refused.
+    pub(crate) disk_is_full: bool,
+    /// Sessions whose Keep Alive is not watched until the disk has done something.
+    pub(crate) excused: Vec<(u32, u64)>,
+    /// Ended sessions whose part in shared subscriptions is to be given to others.
+    pub(crate) estates: BTreeMap<u64, Estate>,
     pub(crate) next_uid: u64,
     pub(crate) random: u64,
 }
@@ -74,8 +84,10 @@ pub enum Flow {
 pub(crate) enum Waiter {
     /// An acknowledgement to a publisher.
     Promise(Promise),
-    /// A connection whose output is held, or whose queue may go on.
+    /// A session whose output is held, whose queue may go on, or be put away.
     Connection { session: u32, uid: u64 },
+    /// An estate that is to be read.
+    Estate { uid: u64, from: u64 },
     /// A packet for a connection.
     Packet { session: u32, link: LinkId, bytes: Box<[u8]> },
 }
@@ -94,12 +106,16 @@ impl Broker {
             routes: Routes::new(seed),
             retained: Retained::default(),
             system: Retained::default(),
-            journal: Journal::new(seed, snapshot.next_message, snapshot.next_session),
+            journal: Journal::new(snapshot.next_session),
             timers: Timers::default(),
             effects: VecDeque::new(),
             frames: Frames::default(),
             stats: Stats::default(),
             queued_bytes: 0,
+            waiting_bytes: 0,
+            disk_is_full: false,
+            excused: Vec::new(),
+            estates: BTreeMap::new(),
             next_uid: 1,
             random: seed,
         };
@@ -209,19 +225,31 @@ impl Broker {
         self.journal.take_commit()
     }
 
-    /// Everything up to `upto` is durable: what was promised on that condition leaves.
-    pub fn committed(&mut self, now: Timestamp, upto: Lsn) {
-        self.journal.committed(upto);
+    /// Whether the disk has been given everything, and has written it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.journal.is_settled()
+    }
+
+    /// Everything up to `upto` is on disk, and if it was `synced`, what was promised on that
+    /// condition leaves.
+    pub fn committed(&mut self, now: Timestamp, upto: Lsn, synced: bool) {
+        self.journal.committed(upto, synced);
+        self.expect_excused(now);
         self.ended.retain(|_, lsn| !self.journal.is_durable(*lsn));
         while let Some(waiter) = self.journal.next_served() {
             match waiter {
                 Waiter::Promise(promise) => self.keep_promise(promise),
                 Waiter::Connection { session, uid } => {
-                    if self.clients.get(session as usize).is_some_and(|c| c.uid == uid) {
+                    let client = self.clients.get_mut(session as usize);
+                    if let Some(client) = client.filter(|client| client.uid == uid) {
+                        client.waits = false;
+                        self.put_away(session);
                         self.pump(now, session);
                         self.wake(session);
                     }
                 }
+                Waiter::Estate { uid, from } => self.read_estate(uid, from),
                 Waiter::Packet { session, link, bytes } => {
                     let client = self.clients.get_mut(session as usize);
                     let online = client.and_then(|c| c.online.as_mut());
@@ -234,16 +262,36 @@ impl Broker {
         }
     }
 
+    /// The disk is full, or has space again. While it is full, what would have to be written is
+    /// refused (0x97; a client of 3.1.1 is disconnected, so that it comes again with it); what
+    /// waits is delivered, which frees space.
+    pub fn set_disk_full(&mut self, full: bool) {
+        self.disk_is_full = full;
+    }
+
     /// The earliest moment at which [`handle_deadline`](Self::handle_deadline) has something to do.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.timers.next()
     }
 
-    /// Whether sockets should not be read until the disk has caught up.
+    /// Bytes between the broker and the disk.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.journal.backlog()
+    }
+
+    /// Whether sockets that add to the backlog should not be read until the disk has caught up.
     #[must_use]
     pub fn is_congested(&self) -> bool {
-        self.journal.backlog() > self.settings.max_journal_bytes
+        self.backlog() > self.settings.max_journal_bytes
+    }
+
+    /// Whether no socket should be read until then: what adds to the backlog is not always what a
+    /// client has just sent.
+    #[must_use]
+    pub fn is_jammed(&self) -> bool {
+        self.backlog() / 2 > self.settings.max_journal_bytes
     }
 
     /// Whether this client's socket should not be read until what it is owed has left:
@@ -253,9 +301,40 @@ impl Broker {
     pub fn is_overdrawn(&self, who: Conversation) -> bool {
         self.clients.get(who.session as usize).is_some_and(|client| {
             let unread = client.online.as_ref().map_or(0, |online| online.outbox.len());
-            client.inbound.owed() >= usize::from(self.settings.receive_maximum)
-                || unread >= self.settings.max_outbox_bytes
+            self.is_owed_too_much(client) || unread >= self.settings.max_outbox_bytes
         })
+    }
+
+    /// Whether the Keep Alive of this client is not watched until the disk has done something.
+    #[must_use]
+    pub fn is_excused(&self, who: Conversation) -> bool {
+        let client = self.clients.get(who.session as usize);
+        let online = client.and_then(|client| client.online.as_ref());
+        online.is_some_and(|online| online.link == who.link && online.keep_alive.is_suspended())
+    }
+
+    /// Whether a client may go unheard because of the gateway, which does not read what it sends
+    /// until the disk has caught up.
+    pub(crate) fn may_be_unheard(&self, client: &Client) -> bool {
+        self.is_congested() || self.is_owed_too_much(client)
+    }
+
+    fn is_owed_too_much(&self, client: &Client) -> bool {
+        client.inbound.owed() >= usize::from(self.settings.receive_maximum)
+    }
+
+    /// Changes what a session is owed, and the sums over all sessions with it.
+    pub(crate) fn with_queue<R>(
+        &mut self,
+        session: u32,
+        change: impl FnOnce(&mut Outbound<Tag>) -> R,
+    ) -> Option<R> {
+        let queue = &mut self.clients.get_mut(session as usize)?.outbound;
+        let (bytes, in_memory) = (queue.weight(), queue.weight_in_memory());
+        let result = change(queue);
+        self.queued_bytes = self.queued_bytes + queue.weight() - bytes;
+        self.waiting_bytes = self.waiting_bytes + queue.weight_in_memory() - in_memory;
+        Some(result)
     }
 
     /// Tells the link of this session that bytes wait, unless it knows.

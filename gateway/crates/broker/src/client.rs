@@ -6,11 +6,13 @@ use mqtt::{Publish, QoS, TopicFilterBuf, TopicName, Version};
 use session::{Inbound, KeepAlive, Message, Outbound, Ticket, Timestamp};
 
 use crate::aliases::{InboundAliases, Naming, OutboundAliases};
-use crate::durable::{Lsn, MessageKey, SessionKey, SessionRecord, Subscription};
-use crate::frames::Reader;
+use crate::durable::{Lsn, MessageKey, SessionKey, SessionRecord, Subscription, WillRecord};
+use crate::frames::Audience;
+use crate::queue::Values;
+use crate::read_ahead::{Reading, Sweep};
 use crate::reauthenticate::Method;
 use crate::routes::{Origin, Route};
-use crate::{LinkId, Outbox};
+use crate::{Durability, LinkId, Outbox};
 
 /// One session, and its connection while there is one.
 #[derive(Debug)]
@@ -32,6 +34,16 @@ pub(crate) struct Client {
     pub(crate) expiry_seconds: u32,
     pub(crate) subscriptions: BTreeMap<TopicFilterBuf, Subscription>,
     pub(crate) outbound: Outbound<Tag>,
+    /// A read of the queue on disk that is under way.
+    pub(crate) reading: Option<Reading>,
+    /// Where it is written what must be durable before the queue is read.
+    pub(crate) behind: Lsn,
+    /// Something waits for the disk on behalf of the queue already.
+    pub(crate) waits: bool,
+    /// The queue is too long, and its oldest messages are on disk.
+    pub(crate) trims: bool,
+    pub(crate) sweep: Sweep,
+    pub(crate) values: Values,
     pub(crate) inbound: Inbound,
     pub(crate) will: Option<Will>,
     pub(crate) online: Option<Online>,
@@ -54,6 +66,8 @@ pub(crate) struct Online {
     pub(crate) keep_alive: KeepAlive,
     /// Largest packet that the client accepts, in bytes.
     pub(crate) max_packet_size: usize,
+    /// What the acknowledgements of its publishes wait for, where topics say nothing else.
+    pub(crate) durability: Durability,
     /// Subscriptions that this client may have.
     pub(crate) max_subscriptions: usize,
     /// The authentication method of its CONNECT, if that named one.
@@ -116,11 +130,25 @@ impl Tag {
     }
 }
 
+impl Will {
+    /// What the disk is to remember of it.
+    fn record(&self) -> WillRecord {
+        let Self { message, delay, expiry } = self.clone();
+        WillRecord { message, delay_seconds: delay, expiry_seconds: expiry }
+    }
+
+    /// The will that the disk remembers.
+    pub(crate) fn from_record(record: WillRecord) -> Self {
+        let WillRecord { message, delay_seconds: delay, expiry_seconds: expiry } = record;
+        Self { message, delay, expiry }
+    }
+}
+
 impl Online {
     /// What reasons the client is told.
-    pub(crate) fn reader(&self) -> Reader {
+    pub(crate) fn audience(&self) -> Audience {
         let Self { wants_reasons, max_packet_size, .. } = *self;
-        Reader { wants_reasons, max_packet_size }
+        Audience { wants_reasons, max_packet_size }
     }
 
     /// Appends a PUBLISH that nobody else gets in this form, with a topic alias where there is
@@ -171,7 +199,7 @@ impl Client {
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         let online = self.online.as_ref().map(|o| [o.keep_alive.deadline(), o.authorized_until]);
         let offline = self.offline.as_ref().map(|o| [o.until, o.will_due]);
-        online.or(offline).into_iter().flatten().flatten().min()
+        online.or(offline).into_iter().flatten().flatten().chain(self.sweep.due).min()
     }
 
     /// What the disk is to remember of the session.
@@ -182,6 +210,9 @@ impl Client {
             version: self.version,
             expiry_seconds: self.expiry_seconds,
             disconnected_at: self.offline.map(|offline| offline.since),
+            sent_below: self.outbound.sent_below(),
+            ended: false,
+            will: self.will.as_ref().map(|will| Box::new(will.record())),
         }
     }
 

@@ -9,8 +9,12 @@ use crate::aliases::{InboundAliases, OutboundAliases};
 use crate::broker::Waiter;
 use crate::client::{Client, Online, Will};
 use crate::durable::{Lsn, Op};
+use crate::queue::Values;
+use crate::read_ahead::Sweep;
 use crate::reauthenticate::Method;
-use crate::{Action, Broker, Closing, Conversation, Event, LinkId, Outbox, Question, Verdict};
+use crate::{
+    Action, Broker, Closing, Conversation, Durability, Event, LinkId, Outbox, Question, Verdict,
+};
 
 /// A client whose identity is established and who wants a session.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct Admission<'a> {
     pub valid_for_ms: Option<u64>,
     /// Limits that the extension set for it.
     pub limits: auth::Limits,
+    /// What the acknowledgements of its publishes wait for, where topics say nothing else.
+    pub durability: Durability,
     /// The answer to [`Admitted::Ask`].
     pub will_verdict: Option<Verdict>,
 }
@@ -184,6 +190,12 @@ impl Broker {
             expiry_seconds: 0,
             subscriptions: BTreeMap::new(),
             outbound: Outbound::new(0),
+            reading: None,
+            behind: Lsn::default(),
+            waits: false,
+            trims: false,
+            sweep: Sweep::default(),
+            values: Values::default(),
             inbound: Inbound::default(),
             will: None,
             online: None,
@@ -240,6 +252,7 @@ impl Broker {
             held: None,
             greeted: false,
             keep_alive,
+            durability: admission.durability,
             max_packet_size: properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize),
             max_subscriptions: max_subscriptions.min(self.settings.max_subscriptions),
             method: properties.authentication_method.map(|name| Box::new(Method::new(name))),
@@ -261,10 +274,14 @@ impl Broker {
         let client = self.clients.get_mut(session as usize)?;
         let lsn =
             self.journal.append(Op::PutSession { session: client.key?, record: client.record() });
-        // A resumed session whose terms are unchanged was written before.
-        if promised != Some((expiry_seconds, connect.version)) {
+        // A resumed session whose terms are unchanged was written before. Its will was not.
+        let unchanged = promised == Some((expiry_seconds, connect.version));
+        // From now on what waits may have been sent: the disk must know before it is.
+        let waits_in_memory = client.outbound.unsettled_in_memory() > 0;
+        if !unchanged || client.will.is_some() || waits_in_memory {
             client.terms = lsn;
         }
+        client.behind = lsn;
         Some(lsn)
     }
 

@@ -1,15 +1,14 @@
 use std::sync::Arc;
 
 use mqtt::{PacketId, Publish, QoS, SubscriptionIds, TopicName};
-use session::{Delivery, Message, Settled, Timestamp, Transmission};
+use session::{Message, Settled, Timestamp, Transmission};
 
-use crate::client::{Client, Promise, Tag};
-use crate::durable::{DeliveryRecord, IDS_MAX, MessageKey};
+use crate::client::{Promise, Tag};
+use crate::durable::{MessageKey, Op};
+use crate::queue::Way;
 use crate::routes::{Grant, Route, Target};
 use crate::timers::Write;
-use crate::{Action, Broker, DropCause, Event, Limit};
-
-use crate::broker::Waiter;
+use crate::{Action, Broker, DropCause, Durability, Event, Overflow};
 
 /// One publication on its way to its subscribers. What only some of them need (an owned
 /// copy, a number on disk) is made when the first of them needs it.
@@ -25,10 +24,14 @@ pub(crate) struct Publication<'p> {
     /// Whether a session could not take it although it should have.
     pub(crate) refused: bool,
     pub(crate) received_at: Timestamp,
+    /// What the acknowledgement waits for.
+    pub(crate) durability: Durability,
+    /// What is done where there is no room.
+    pub(crate) overflow: Overflow,
     /// Somebody else was to get it, and it is on disk: so it must be for whoever gets it now.
     pub(crate) stored_before: bool,
     body: Option<Arc<Message>>,
-    key: Option<MessageKey>,
+    pub(crate) key: Option<MessageKey>,
 }
 
 impl<'p> Publication<'p> {
@@ -45,6 +48,8 @@ impl<'p> Publication<'p> {
             waits: 0,
             refused: false,
             received_at,
+            durability: Durability::Strict,
+            overflow: Overflow::Reject,
             stored_before: false,
             body: None,
             key: None,
@@ -62,9 +67,21 @@ impl<'p> Publication<'p> {
         Self { body: Some(Arc::clone(body)), key, ..publication }
     }
 
+    /// Bytes that its message weighs, as [`Message::weight`].
+    pub(crate) fn weight(&self) -> usize {
+        let publish = self.publish;
+        Message::weight_of(self.topic.len(), publish.properties.wire_len(), publish.payload.len())
+    }
+
+    /// The promise for one more thing that the acknowledgement waits for.
+    pub(crate) fn make_promise(&mut self) -> Option<Promise> {
+        self.waits += u32::from(self.promise.is_some());
+        self.promise
+    }
+
     /// Whether it must be on disk for each durable session at once. A repeat of a QoS 2 publish is
     /// acknowledged without being routed again, so what it was routed to must not depend on memory.
-    fn must_be_stored(&self) -> bool {
+    pub(crate) fn must_be_stored(&self) -> bool {
         self.publish.qos == QoS::ExactlyOnce || self.stored_before
     }
 
@@ -99,22 +116,6 @@ impl<'p> Publication<'p> {
     }
 }
 
-/// What the disk is to remember of a delivery of `message`.
-pub(crate) fn record(
-    delivery: &Delivery<Tag>,
-    message: MessageKey,
-    released: bool,
-) -> DeliveryRecord {
-    DeliveryRecord {
-        message,
-        qos: delivery.qos,
-        retain: delivery.retain,
-        released,
-        shared: delivery.tag.is_shared(),
-        ids: crate::routes::ids(delivery.tag.origin.as_ref()).iter().take(IDS_MAX).collect(),
-    }
-}
-
 /// The message that `publish` brought at `received_at`.
 fn owned(publish: &Publish<'_>, topic: TopicName<'_>, received_at: Timestamp) -> Message {
     let mut properties = Vec::with_capacity(publish.properties.wire_len());
@@ -142,7 +143,7 @@ impl Broker {
             self.deliver(now, target, publication);
         }
         for share in &route.shares {
-            if let Some(target) = self.choose(share, publication.publish, publication.topic) {
+            if let Some(target) = self.choose(share, publication) {
                 self.deliver(now, target, publication);
             }
         }
@@ -209,22 +210,32 @@ impl Broker {
         retain: bool,
     ) {
         let Some(client) = self.clients.get(session as usize) else { return };
-        let (durable, version) = (client.is_durable(), client.version);
-        let sends_now = qos == QoS::AtLeastOnce || !durable;
-        // What may have to be sent again is in memory as much as what waits.
-        let keeps = durable || grant.origin.as_ref().is_some_and(|origin| origin.group.is_some());
-        let room = client.outbound.has_room()
-            && sends_now
-            && (!keeps || self.byte_limit(client, publication.body().weight()).is_none());
+        match self.way(client, grant, publication, qos) {
+            Way::Send => self.send_now(now, session, grant, publication, qos, retain),
+            Way::Queue => self.enqueue(now, session, grant, publication, qos, retain),
+            Way::Behind => self.enqueue_behind(session, grant, publication, qos, retain),
+            Way::Full(limit) => {
+                if self.may_overflow(session, publication, limit) {
+                    self.enqueue_behind(session, grant, publication, qos, retain);
+                    self.trim(session);
+                }
+            }
+        }
+    }
+
+    /// Sends a delivery at once; there is room for it.
+    fn send_now(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        grant: &Grant,
+        publication: &mut Publication<'_>,
+        qos: QoS,
+        retain: bool,
+    ) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
-        let Some(online) = client
-            .online
-            .as_mut()
-            .filter(|o| room && o.outbox.len() < self.settings.max_outbox_bytes)
-        else {
-            self.enqueue(now, session, grant, publication, qos, retain);
-            return;
-        };
+        let (durable, version) = (client.is_durable(), client.version);
+        let Some(online) = client.online.as_mut() else { return };
         let packet_id = client.outbound.next_packet_id();
         let fits = if grant.origin.is_none() && online.aliases_out.is_off() {
             let frame = self.frames.get(publication, version, qos, retain);
@@ -246,110 +257,25 @@ impl Broker {
         if durable {
             tag.message =
                 Some(*publication.key.get_or_insert_with(|| self.journal.new_message_key()));
-            tag.promise = publication.promise;
-            publication.waits += u32::from(publication.promise.is_some());
+            tag.promise = publication.make_promise();
         }
         // A session that ends with its connection sends nothing again, but what a member of a
         // group does not confirm goes to another.
         if durable || tag.is_shared() {
             body = Some(publication.body());
-            self.queued_bytes += body.as_ref().map_or(0, |b| b.weight());
+            let weight = body.as_ref().map_or(0, |b| b.weight());
+            self.queued_bytes += weight;
+            self.waiting_bytes += weight;
         }
         let (sequence, _) = client.outbound.push_sent(body, qos, retain, tag);
         self.stats.count_sent(publication.publish.payload);
         if durable && publication.must_be_stored() {
             self.store_delivery(session, sequence);
-        } else if durable {
+        } else if durable && publication.durability != Durability::Off {
             let write = Write { session, uid: client.uid, sequence };
             self.timers.write_at(now.after(self.settings.persist_delay), write);
         }
         self.wake(session);
-    }
-
-    /// The limit that forbids a session to keep one more message of that many bytes.
-    fn byte_limit(&self, client: &Client, weight: usize) -> Option<Limit> {
-        if client.outbound.weight() + weight > self.settings.max_queued_bytes {
-            Some(Limit::QueuedBytes)
-        } else if self.queued_bytes + weight > self.settings.max_queued_bytes_total {
-            Some(Limit::QueuedBytesTotal)
-        } else {
-            None
-        }
-    }
-
-    /// Queues a delivery that cannot leave at once: the client is away, its window or its
-    /// outbox is full, or it is a QoS 2 delivery that must be on disk before it is sent.
-    fn enqueue(
-        &mut self,
-        now: Timestamp,
-        session: u32,
-        grant: &Grant,
-        publication: &mut Publication<'_>,
-        qos: QoS,
-        retain: bool,
-    ) {
-        let body = publication.body();
-        let weight = body.weight();
-        let Some(client) = self.clients.get(session as usize) else { return };
-        let full = match client.outbound.len() >= self.settings.max_queued_messages {
-            true => Some(Limit::QueuedMessages),
-            false => self.byte_limit(client, weight),
-        };
-        let Some(client) = self.clients.get_mut(session as usize) else { return };
-        if let Some(limit) = full {
-            publication.refused = true;
-            self.stats.count_limit(limit);
-            self.stats.dropped_queue_full += 1;
-            let client_id = Arc::clone(&client.identity.client_id);
-            self.event(Event::Dropped { client_id, cause: DropCause::QueueFull });
-            return;
-        }
-        self.queued_bytes += weight;
-        let mut tag = Tag { origin: grant.origin.clone(), ..Tag::default() };
-        if client.is_durable() {
-            tag.message =
-                Some(*publication.key.get_or_insert_with(|| self.journal.new_message_key()));
-            tag.promise = publication.promise;
-            publication.waits += u32::from(publication.promise.is_some());
-        }
-        let durable = client.is_durable();
-        let sequence = client.outbound.push(body, qos, retain, tag);
-        if !durable {
-            return;
-        }
-        // A client that is there and only slow may still spare the disk the write, unless
-        // exactly-once forbids to send before the delivery is durable.
-        let may_wait = qos == QoS::AtLeastOnce && !publication.must_be_stored();
-        if client.online.is_some() && may_wait {
-            let write = Write { session, uid: client.uid, sequence };
-            self.timers.write_at(now.after(self.settings.persist_delay), write);
-        } else {
-            self.store_delivery(session, sequence);
-        }
-    }
-
-    /// Writes a delivery that is in memory only; whoever waits for it waits for the disk.
-    pub(crate) fn store_delivery(&mut self, session: u32, sequence: u64) {
-        let Some(client) = self.clients.get_mut(session as usize) else { return };
-        let (Some(key), uid) = (client.key, client.uid) else { return };
-        let online = client.online.is_some();
-        let Some(delivery) = client.outbound.get_mut(sequence) else { return };
-        let (Some(message), Some(body)) = (delivery.tag.message, delivery.message.as_ref()) else {
-            return;
-        };
-        if delivery.tag.stored.is_some() {
-            return;
-        }
-        let record = record(delivery, message, false);
-        let lsn = self.journal.put_delivery(key, sequence, record, body);
-        delivery.tag.stored = Some(lsn);
-        self.stats.deliveries_stored += 1;
-        if let Some(promise) = delivery.tag.promise.take() {
-            self.journal.wait(lsn, Waiter::Promise(promise));
-        }
-        if online && delivery.qos == QoS::ExactlyOnce {
-            self.journal.wait(lsn, Waiter::Connection { session, uid });
-        }
     }
 
     /// Sends what waits in a session's queue, as far as window and outbox allow.
@@ -414,17 +340,7 @@ impl Broker {
             }
         }
         self.wake(session);
-    }
-
-    /// Drops one queued delivery.
-    fn give_up(&mut self, session: u32, sequence: u64) {
-        let Some(client) = self.clients.get_mut(session as usize) else { return };
-        let before = client.outbound.weight();
-        let settled = client.outbound.discard(sequence);
-        self.queued_bytes -= before - client.outbound.weight();
-        if let Some(settled) = settled {
-            self.settled(session, settled);
-        }
+        self.read_ahead(session);
     }
 
     /// Counts and tells that a queued delivery is not sent.
@@ -436,7 +352,7 @@ impl Broker {
                 let why = "the client may not receive this topic any more".to_owned();
                 self.denied(session, Action::Receive, message.topic.as_str(), why);
             }
-            DropCause::QueueFull => {}
+            DropCause::QueueFull | DropCause::Damaged | DropCause::Replaced => {}
         }
         let Some(client) = self.clients.get(session as usize) else { return };
         let client_id = Arc::clone(&client.identity.client_id);
@@ -449,10 +365,11 @@ impl Broker {
         if let Some(promise) = tag.promise {
             self.keep_promise(promise);
         }
-        let key = self.clients.get(session as usize).and_then(|c| c.key);
-        if let (Some(key), Some(message)) = (key, tag.message) {
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        client.values.forget(sequence);
+        if let Some(key) = client.key.filter(|_| tag.message.is_some()) {
             match tag.stored {
-                Some(_) => self.journal.remove_delivery(key, sequence, message),
+                Some(_) => drop(self.journal.append(Op::RemoveDelivery { session: key, sequence })),
                 None => self.stats.deliveries_not_stored += 1,
             }
         }
@@ -472,10 +389,10 @@ impl Broker {
     pub(crate) fn send_acknowledgements(&mut self, session: u32) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(online) = client.online.as_mut() else { return };
-        let reader = online.reader();
+        let audience = online.audience();
         while let Some(acknowledgement) = client.inbound.next_ready() {
             let outbox = &mut online.outbox;
-            crate::frames::acknowledgement(acknowledgement, client.version, reader, outbox);
+            crate::frames::acknowledgement(acknowledgement, client.version, audience, outbox);
         }
         self.wake(session);
     }

@@ -7,7 +7,7 @@ use session::Timestamp;
 use crate::client::{Offline, Will};
 use crate::deliver::Publication;
 use crate::durable::Op;
-use crate::frames::Reader;
+use crate::frames::Audience;
 use crate::timers::Alarm;
 use crate::{Broker, Closing, Conversation, Effect, Event, Flow};
 
@@ -89,8 +89,8 @@ impl Broker {
         }
         if tell && client.version.is_v5() && (online.greeted || !held) {
             // A client hears why it is disconnected whether it asked for reasons or not (3.1.2.11.7).
-            let reader = Reader { wants_reasons: true, ..online.reader() };
-            reader.write(Some(&closing.why), &mut online.outbox, |reason, out| {
+            let audience = Audience { wants_reasons: true, ..online.audience() };
+            audience.write(Some(&closing.why), &mut online.outbox, |reason, out| {
                 Disconnect { reason, ..Disconnect::new(closing.code) }.encode(Version::V5, out)
             });
         }
@@ -130,39 +130,44 @@ impl Broker {
             .filter(|d| d.tag.stored.is_none())
             .map(|d| d.sequence)
             .collect();
-        if let Some(key) = client.key {
-            self.journal.append(Op::PutSession { session: key, record: client.record() });
-        }
+        self.put_session(session);
         for sequence in in_memory {
             self.store_delivery(session, sequence);
+        }
+        self.wait_to_put_away(session);
+    }
+
+    /// Has the disk remember what is true of a session now.
+    fn put_session(&mut self, session: u32) {
+        let client = self.clients.get(session as usize);
+        if let Some((key, record)) = client.and_then(|c| c.key.map(|key| (key, c.record()))) {
+            self.journal.append(Op::PutSession { session: key, record });
         }
     }
 
     /// Ends a session: its subscriptions, its queue, its record. A will that is still due
-    /// is due now (MQTT-3.1.2-10).
+    /// is due now (MQTT-3.1.2-10), and not for the session itself.
     pub(crate) fn remove_session(&mut self, now: Timestamp, session: u32) {
+        let Some(client) = self.clients.get(session as usize) else { return };
+        for filter in client.subscriptions.keys() {
+            self.subscriptions.remove(filter.as_filter(), session);
+        }
         self.publish_will(now, session);
         let Some(mut client) = self.clients.try_remove(session as usize) else { return };
         self.by_client_id.remove(&client.identity.client_id);
         self.timers.unset(Alarm { session, uid: client.uid }, client.alarm);
-        for filter in client.subscriptions.keys() {
-            self.subscriptions.remove(filter.as_filter(), session);
-        }
         self.queued_bytes -= client.outbound.weight();
+        self.waiting_bytes -= client.outbound.weight_in_memory();
+        let messages = client.outbound.len();
         let deliveries = client.outbound.drain();
-        if let Some(session) = client.key {
-            let lsn = self.journal.append(Op::RemoveSession { session });
-            self.ended.insert(Arc::clone(&client.identity.client_id), lsn);
+        if let Some(key) = client.key {
+            let lsn = self.end_on_disk(&client, key, &deliveries);
+            let client_id = Arc::clone(&client.identity.client_id);
+            self.ended.insert(Arc::clone(&client_id), lsn);
+            self.event(Event::SessionExpired { client_id, messages });
         }
         for delivery in &deliveries {
             self.bequeath(now, delivery);
-            if let (Some(message), Some(_)) = (delivery.tag.message, delivery.tag.stored) {
-                self.journal.release(message);
-            }
-        }
-        if client.is_durable() {
-            let client_id = Arc::clone(&client.identity.client_id);
-            self.event(Event::SessionExpired { client_id, messages: deliveries.len() });
         }
     }
 
@@ -204,6 +209,7 @@ impl Broker {
             self.stats.dropped_queue_full += 1;
         }
         let route = self.route(topic.as_str());
+        publication.overflow = route.treatment.overflow;
         self.fan_out(now, &mut publication, &route);
         debug_assert!(message.qos <= QoS::ExactlyOnce, "a will has a QoS");
     }
@@ -215,8 +221,8 @@ impl Broker {
                 self.store_delivery(write.session, write.sequence);
             }
         }
-        while let Some(alarm) = self.timers.due(now) {
-            self.handle_alarm(now, alarm);
+        while let Some((at, alarm)) = self.timers.due(now) {
+            self.handle_alarm(now, at, alarm);
         }
     }
 
@@ -230,14 +236,19 @@ impl Broker {
         }
     }
 
-    fn handle_alarm(&mut self, now: Timestamp, alarm: Alarm) {
+    /// Does what was due `at` that time, which may be long past; what was due later has its turn
+    /// among all others.
+    fn handle_alarm(&mut self, now: Timestamp, at: Timestamp, alarm: Alarm) {
         let Alarm { session, uid } = alarm;
         let client = self.clients.get_mut(session as usize);
         let Some(client) = client.filter(|client| client.uid == uid) else { return };
-        client.alarm = client.alarm.filter(|at| *at > now);
-        let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        client.alarm = client.alarm.filter(|set| *set > at);
+        let Some(client) = self.clients.get(session as usize) else { return };
+        let due = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= at);
         if let Some(online) = &client.online {
-            if due(online.keep_alive.deadline()) {
+            if due(online.keep_alive.deadline()) && self.may_be_unheard(client) {
+                self.excuse(session);
+            } else if due(online.keep_alive.deadline()) {
                 let why =
                     "nothing was heard for one and a half times the Keep Alive (MQTT-3.1.2-22)";
                 self.close(now, session, Closing::new(ReasonCode::KeepAliveTimeout, why));
@@ -251,8 +262,35 @@ impl Broker {
                 self.remove_session(now, session);
             } else if due(offline.will_due) {
                 self.publish_will(now, session);
+                self.put_session(session);
             }
         }
+        let client = self.clients.get(session as usize);
+        if client.is_some_and(|client| client.uid == uid && due(client.sweep.due)) {
+            self.sweep(now, session);
+        }
         self.set_alarm(session);
+    }
+
+    /// Expects nothing of a client until the disk has done something: its silence may be the
+    /// gateway's own doing.
+    fn excuse(&mut self, session: u32) {
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
+        if let Some(online) = client.online.as_mut() {
+            online.keep_alive.suspend();
+            self.excused.push((session, client.uid));
+        }
+    }
+
+    /// The disk has done something: what it held up is read again.
+    pub(crate) fn expect_excused(&mut self, now: Timestamp) {
+        for (session, uid) in std::mem::take(&mut self.excused) {
+            let client = self.clients.get_mut(session as usize);
+            let client = client.filter(|client| client.uid == uid);
+            if let Some(online) = client.and_then(|client| client.online.as_mut()) {
+                online.keep_alive.resume(now);
+                self.set_alarm(session);
+            }
+        }
     }
 }

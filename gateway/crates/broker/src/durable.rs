@@ -16,7 +16,8 @@ use session::{Message, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey(pub u32);
 
-/// Number of a stored message, never used twice.
+/// Number of a message, never used twice between two starts. The store writes a message that it
+/// has seen a moment ago under the same number only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageKey(pub u64);
 
@@ -55,18 +56,6 @@ pub enum Op {
         /// Its topic filter.
         filter: TopicFilterBuf,
     },
-    /// Stores a message once, however many queues will name it.
-    PutMessage {
-        /// Its number.
-        message: MessageKey,
-        /// The message.
-        body: Arc<Message>,
-    },
-    /// Removes a message that no queue names any more.
-    RemoveMessage {
-        /// Its number.
-        message: MessageKey,
-    },
     /// Creates or replaces one entry of a session's queue.
     PutDelivery {
         /// Whose queue.
@@ -75,6 +64,18 @@ pub enum Op {
         sequence: u64,
         /// The entry.
         delivery: DeliveryRecord,
+        /// The message's number: entries of several queues with the same number share it.
+        message: MessageKey,
+        /// The message.
+        body: Arc<Message>,
+    },
+    /// The client has a QoS 2 message: only PUBREL is owed, and the entry needs its message no
+    /// more. Nothing, if there is no such entry.
+    ReleaseDelivery {
+        /// Whose queue.
+        session: SessionKey,
+        /// Position in the queue.
+        sequence: u64,
     },
     /// Removes one entry of a session's queue.
     RemoveDelivery {
@@ -122,6 +123,25 @@ pub struct SessionRecord {
     pub expiry_seconds: u32,
     /// When the client went away; `None` while it is connected.
     pub disconnected_at: Option<Timestamp>,
+    /// Entries of the queue before this position may have been sent (MQTT-3.3.1-1); only meant
+    /// while the client is away.
+    pub sent_below: u64,
+    /// The session is over; what it was to get as a member of groups is still to be given to
+    /// others.
+    pub ended: bool,
+    /// The will that is still to be published (MQTT 5, 3.1.2.5).
+    pub will: Option<Box<WillRecord>>,
+}
+
+/// A message that a client left to be published when it vanishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WillRecord {
+    /// The message.
+    pub message: Message,
+    /// Will Delay Interval in seconds.
+    pub delay_seconds: u32,
+    /// Message Expiry Interval in seconds; it begins when the will is published.
+    pub expiry_seconds: Option<u32>,
 }
 
 /// What a client asked for with one topic filter.
@@ -136,8 +156,6 @@ pub struct Subscription {
 /// One entry of a session's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRecord {
-    /// The stored message.
-    pub message: MessageKey,
     /// Quality of service of this delivery, 1 or 2.
     pub qos: QoS,
     /// The RETAIN flag of this delivery.
@@ -146,7 +164,8 @@ pub struct DeliveryRecord {
     pub released: bool,
     /// Whether it came of a shared subscription, so that another member may get it in the end.
     pub shared: bool,
-    /// Identifiers of the subscriptions that it came of, at most [`IDS_MAX`].
+    /// Identifiers of the subscriptions that it came of, at most [`IDS_MAX`]; of a shared one also
+    /// the mark of its group, a number above every identifier.
     pub ids: Vec<u32>,
 }
 
@@ -157,25 +176,76 @@ pub const IDS_MAX: usize = 900;
 /// A run of ops to make durable together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// The ops, in order.
+    /// The ops, in order. None, when only the sync of earlier ones is wanted.
     pub ops: Vec<Op>,
     /// Position of the last of them: what to report as durable afterwards.
     pub upto: Lsn,
     /// Bytes that the ops weigh in memory, near enough for budgets.
     pub weight: usize,
+    /// How soon it must survive a power cut.
+    pub urgency: Urgency,
 }
 
-/// Everything that was durable when the gateway stopped.
+/// How soon a commit must survive a power cut. That it survives the end of the process is always
+/// due at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Whenever the operating system writes it.
+    #[default]
+    Whenever,
+    /// Within a time that the store is configured with, about a second.
+    Soon,
+    /// Before it is reported: an acknowledgement waits.
+    Now,
+}
+
+/// Asks for entries of a session's queue that are on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Whose queue.
+    pub session: SessionKey,
+    /// The first position wanted.
+    pub from: u64,
+    /// Entries wanted at most; at least 1.
+    pub max_entries: usize,
+    /// Bytes of messages wanted at most; the first entry comes however large it is.
+    pub max_bytes: usize,
+    /// Only entries that have expired by then, and these without their messages.
+    pub expired_by: Option<Timestamp>,
+}
+
+/// What a [`Read`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The entries, by ascending sequence.
+    pub entries: Vec<StoredDelivery>,
+    /// Everything before this position was looked at; `None` when nothing lies behind.
+    pub next: Option<u64>,
+    /// When the first of the entries expires that were looked at and are not wanted.
+    pub first_expiry: Option<Timestamp>,
+}
+
+/// One entry of a session's queue, as it was found on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDelivery {
+    /// Position in the queue.
+    pub sequence: u64,
+    /// The entry.
+    pub delivery: DeliveryRecord,
+    /// [`Message::weight`] of the message, 0 of one that is released.
+    pub weight: usize,
+    /// The message. `None` if the entry is released, if it was not asked for, or if it is
+    /// damaged: then the entry is of no use.
+    pub body: Option<Arc<Message>>,
+}
+
+/// Everything that was durable when the gateway stopped, but for the queues themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The sessions, by key.
     pub sessions: Vec<StoredSession>,
-    /// The messages that queues name, by key.
-    pub messages: Vec<(MessageKey, Arc<Message>)>,
     /// The retained messages, by topic.
     pub retained: Vec<Arc<Message>>,
-    /// A number above that of every message ever stored.
-    pub next_message: u64,
     /// A number above that of every session ever stored.
     pub next_session: u32,
 }
@@ -189,8 +259,25 @@ pub struct StoredSession {
     pub record: SessionRecord,
     /// Its subscriptions, by filter.
     pub subscriptions: Vec<(TopicFilterBuf, Subscription)>,
-    /// Its queue, by ascending sequence.
-    pub deliveries: Vec<(u64, DeliveryRecord)>,
+    /// What its queue adds up to.
+    pub queue: QueueSummary,
     /// Received and unreleased QoS 2 packet identifiers, ascending.
     pub received: Vec<PacketId>,
+}
+
+/// What a session's queue on disk adds up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueSummary {
+    /// Position of the first entry; 0 if there is none.
+    pub first: u64,
+    /// A position above that of every entry; 0 if there is none.
+    pub next: u64,
+    /// Entries.
+    pub count: usize,
+    /// Bytes of their messages, each as [`Message::weight`]; those of released entries are 0.
+    pub weight: usize,
+    /// Entries that came of shared subscriptions.
+    pub shared: usize,
+    /// When the first of them expires.
+    pub first_expiry: Option<Timestamp>,
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use mqtt::ReasonCode;
 
+use crate::durable::Read;
 use crate::{Limit, Outbox};
 
 /// Names a connection; the shell chooses it and never uses one twice.
@@ -20,8 +21,23 @@ pub enum Effect {
         /// The last bytes for it, a DISCONNECT at their end where the version has one.
         last: Outbox,
     },
+    /// Read what waits on disk for a session, and give it to
+    /// [`Broker::page_read`](crate::Broker::page_read).
+    Read {
+        /// Who reads.
+        reader: Reader,
+        /// What.
+        read: Read,
+    },
     /// Something that an operator may want to know.
     Event(Event),
+}
+
+/// Names a session that reads from its queue on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    pub(crate) session: u32,
+    pub(crate) uid: u64,
 }
 
 /// Why a conversation ends: what the client hears, and what the operator reads.
@@ -66,12 +82,16 @@ pub enum Action {
 pub enum DropCause {
     /// The session's queue is full (messages or bytes, or all queues together).
     QueueFull,
+    /// A later message on the same topic took its place.
+    Replaced,
     /// The packet is larger than the client accepts.
     TooLarge,
     /// Its expiry interval ran out.
     Expired,
     /// The client may not receive it any more.
     Denied,
+    /// It was on disk and cannot be read any more.
+    Damaged,
 }
 
 /// An operator's view of what happened.

@@ -150,7 +150,7 @@ pub(crate) fn publish(
 pub(crate) fn acknowledgement(
     acknowledgement: Acknowledgement,
     version: Version,
-    reader: Reader,
+    audience: Audience,
     outbox: &mut Outbox,
 ) {
     let Acknowledgement { kind, packet_id, code } = acknowledgement;
@@ -165,20 +165,20 @@ pub(crate) fn acknowledgement(
         outbox.packet_mut().extend_from_slice(&[(kind as u8) << 4, 2, high, low]);
         return;
     }
-    reader.write(explanation(code), outbox, |reason, out| {
+    audience.write(explanation(code), outbox, |reason, out| {
         Ack { reason, ..Ack::new(packet_id, code) }.encode(kind, version, out)
     });
 }
 
 /// A client that may want to read reasons (MQTT 5, 3.1.2.11.7).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reader {
+pub(crate) struct Audience {
     pub(crate) wants_reasons: bool,
     /// Bytes of the largest packet that it accepts.
     pub(crate) max_packet_size: usize,
 }
 
-impl Reader {
+impl Audience {
     /// Has a packet written with `reason`, or without where the client does not want it or it
     /// makes the packet too large for it (MQTT-3.4.2-2 and its like). False, with nothing
     /// written, when the packet is too large even so (MQTT-3.1.2-24).

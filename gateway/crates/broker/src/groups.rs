@@ -28,6 +28,17 @@ pub(crate) struct Group {
     turns: usize,
 }
 
+/// A number by which a queue entry on disk names the group that it came of, above every subscription
+/// identifier. Should two groups of one session have the same, one may get what was the other's.
+pub(crate) fn mark(filter: &TopicFilterBuf) -> u32 {
+    // FNV-1a, which is the same in every version of the gateway.
+    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    filter.as_str().as_bytes().iter().fold(0x811C_9DC5, step) | ABOVE_IDENTIFIERS
+}
+
+/// Subscription identifiers have 28 bits (MQTT 5, 3.8.2.1.2).
+const ABOVE_IDENTIFIERS: u32 = 1 << 28;
+
 /// What became of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {

@@ -1,27 +1,28 @@
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
-use foldhash::fast::FixedState;
-use session::Message;
-
-use crate::durable::{Commit, DeliveryRecord, Lsn, MessageKey, Op, SessionKey};
+use crate::durable::{Commit, Lsn, MessageKey, Op, SessionKey, Urgency};
 
 /// What is to be made durable, in order, and what waits for it.
 ///
 /// At most one commit is under way; whatever comes meanwhile joins the next one.
 /// That is the whole of group commit: the slower the disk, the larger the groups.
+///
+/// A commit that something waits for is synced at once, any other when the disk finds it
+/// convenient; what waits for one that was not synced has it synced.
 #[derive(Debug)]
 pub(crate) struct Journal<W> {
     last: Lsn,
+    /// Everything up to here survives a power cut.
     durable: Lsn,
+    /// The commit that is under way: its end and its weight.
     committing: Option<(Lsn, usize)>,
     pending: Vec<Op>,
     pending_weight: usize,
+    /// Whether one of the pending ops is to be synced soon.
+    soon: bool,
     waiting: VecDeque<(Lsn, usize, W)>,
     /// Bytes that `waiting` keeps.
     waiting_weight: usize,
-    /// How many queue entries on disk name a message that is on disk.
-    references: HashMap<MessageKey, u32, FixedState>,
     next_message: u64,
     next_session: u32,
 }
@@ -30,26 +31,32 @@ pub(crate) struct Journal<W> {
 pub(crate) const OP_WEIGHT: usize = 64;
 
 impl<W> Journal<W> {
-    pub(crate) fn new(seed: u64, next_message: u64, next_session: u32) -> Self {
+    pub(crate) fn new(next_session: u32) -> Self {
         Self {
             last: Lsn(0),
             durable: Lsn(0),
             committing: None,
             pending: Vec::new(),
             pending_weight: 0,
+            soon: false,
             waiting: VecDeque::new(),
             waiting_weight: 0,
-            references: HashMap::with_hasher(FixedState::with_seed(seed)),
-            next_message,
+            next_message: 1,
             next_session,
         }
     }
 
     /// Appends one op and says at which position it will be durable.
     pub(crate) fn append(&mut self, op: Op) -> Lsn {
+        self.soon = true;
+        self.append_unhurried(op)
+    }
+
+    /// The same for an op whose loss in a power cut somebody has accepted.
+    pub(crate) fn append_unhurried(&mut self, op: Op) -> Lsn {
         self.pending_weight += OP_WEIGHT
             + match &op {
-                Op::PutMessage { body, .. } | Op::PutRetained { body } => body.weight(),
+                Op::PutDelivery { body, .. } | Op::PutRetained { body } => body.weight(),
                 _ => 0,
             };
         self.pending.push(op);
@@ -65,56 +72,6 @@ impl<W> Journal<W> {
     pub(crate) fn new_session_key(&mut self) -> SessionKey {
         self.next_session += 1;
         SessionKey(self.next_session - 1)
-    }
-
-    /// Stores one queue entry, and its message unless another entry has stored it.
-    pub(crate) fn put_delivery(
-        &mut self,
-        session: SessionKey,
-        sequence: u64,
-        delivery: DeliveryRecord,
-        body: &Arc<Message>,
-    ) -> Lsn {
-        let message = delivery.message;
-        let references = self.references.entry(message).or_insert(0);
-        *references += 1;
-        if *references == 1 {
-            self.append(Op::PutMessage { message, body: Arc::clone(body) });
-        }
-        self.append(Op::PutDelivery { session, sequence, delivery })
-    }
-
-    /// Removes one queue entry, and its message when no other entry names it.
-    pub(crate) fn remove_delivery(
-        &mut self,
-        session: SessionKey,
-        sequence: u64,
-        message: MessageKey,
-    ) {
-        self.append(Op::RemoveDelivery { session, sequence });
-        self.release(message);
-    }
-
-    /// One queue entry that named `message` is gone from disk by other means.
-    pub(crate) fn release(&mut self, message: MessageKey) {
-        let Some(references) = self.references.get_mut(&message) else { return };
-        *references -= 1;
-        if *references == 0 {
-            self.references.remove(&message);
-            self.append(Op::RemoveMessage { message });
-        }
-    }
-
-    /// A queue entry found on disk at start-up names `message`.
-    pub(crate) fn restore_reference(&mut self, message: MessageKey) {
-        *self.references.entry(message).or_insert(0) += 1;
-    }
-
-    /// Removes a message that was found on disk and that no queue entry names.
-    pub(crate) fn remove_unless_referenced(&mut self, message: MessageKey) {
-        if !self.references.contains_key(&message) {
-            self.append(Op::RemoveMessage { message });
-        }
     }
 
     /// The position of the last op.
@@ -142,22 +99,35 @@ impl<W> Journal<W> {
         self.waiting.push_back((lsn, weight, waiter));
     }
 
-    /// The next group to commit, unless one is under way.
+    /// The next group to commit, unless one is under way. It has no ops when something waits for
+    /// what was written and not synced.
     pub(crate) fn take_commit(&mut self) -> Option<Commit> {
-        if self.committing.is_some() || self.pending.is_empty() {
+        let awaited = self.waiting.back().is_some_and(|(lsn, ..)| *lsn > self.durable);
+        if self.committing.is_some() || (self.pending.is_empty() && !awaited) {
             return None;
         }
+        let urgency = match (awaited, std::mem::take(&mut self.soon)) {
+            (true, _) => Urgency::Now,
+            (false, true) => Urgency::Soon,
+            (false, false) => Urgency::Whenever,
+        };
         let weight = std::mem::take(&mut self.pending_weight);
-        self.committing = Some((self.last, weight));
-        Some(Commit { ops: std::mem::take(&mut self.pending), upto: self.last, weight })
+        let upto = self.last;
+        self.committing = Some((upto, weight));
+        Some(Commit { ops: std::mem::take(&mut self.pending), upto, weight, urgency })
     }
 
-    /// Everything up to `upto` is on disk.
-    pub(crate) fn committed(&mut self, upto: Lsn) {
-        self.durable = self.durable.max(upto);
-        if self.committing.is_some_and(|(last, _)| last <= upto) {
-            self.committing = None;
+    /// Everything up to `upto` is on disk; `synced` tells whether it survives a power cut.
+    pub(crate) fn committed(&mut self, upto: Lsn, synced: bool) {
+        if synced {
+            self.durable = self.durable.max(upto);
         }
+        self.committing.take_if(|(end, _)| *end <= upto);
+    }
+
+    /// Whether nothing is pending, and no commit is under way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.committing.is_none()
     }
 
     /// The next waiter whose position is durable.
@@ -172,72 +142,65 @@ impl<W> Journal<W> {
 
     /// Bytes between the broker and the disk, those included that wait for it.
     pub(crate) fn backlog(&self) -> usize {
-        self.waiting_weight + self.pending_weight + self.committing.map_or(0, |(_, weight)| weight)
+        let committing = self.committing.map_or(0, |(_, weight)| weight);
+        self.waiting_weight + self.pending_weight + committing
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mqtt::{QoS, TopicName};
 
-    fn body() -> Arc<Message> {
-        Arc::new(Message {
-            topic: TopicName::new("t").expect("valid").to_owned(),
-            payload: Box::default(),
-            qos: QoS::AtLeastOnce,
-            retain: false,
-            properties: Box::default(),
-            expires: None,
-        })
-    }
-
-    fn entry(message: MessageKey) -> DeliveryRecord {
-        DeliveryRecord {
-            message,
-            qos: QoS::AtLeastOnce,
-            retain: false,
-            released: false,
-            shared: false,
-            ids: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_message_is_stored_once_and_removed_with_its_last_entry() {
-        let mut journal: Journal<()> = Journal::new(1, 1, 1);
-        let key = journal.new_message_key();
-        journal.put_delivery(SessionKey(1), 0, entry(key), &body());
-        journal.put_delivery(SessionKey(2), 0, entry(key), &body());
-        journal.remove_delivery(SessionKey(1), 0, key);
-        journal.remove_delivery(SessionKey(2), 0, key);
-        let ops = journal.take_commit().expect("pending").ops;
-        let kinds: Vec<_> = ops
-            .iter()
-            .map(|op| match op {
-                Op::PutMessage { .. } => "message",
-                Op::PutDelivery { .. } => "entry",
-                Op::RemoveDelivery { .. } => "-entry",
-                Op::RemoveMessage { .. } => "-message",
-                _ => "other",
-            })
-            .collect();
-        assert_eq!(kinds, ["message", "entry", "entry", "-entry", "-entry", "-message"]);
+    fn end(session: u32) -> Op {
+        Op::RemoveSession { session: SessionKey(session) }
     }
 
     #[test]
     fn one_commit_at_a_time_and_waiters_only_after_it() {
-        let mut journal: Journal<&str> = Journal::new(1, 1, 1);
-        let first = journal.append(Op::RemoveSession { session: SessionKey(1) });
+        let mut journal: Journal<&str> = Journal::new(1);
+        let first = journal.append(end(1));
         journal.wait(first, "first");
         let commit = journal.take_commit().expect("one op");
-        let second = journal.append(Op::RemoveSession { session: SessionKey(2) });
+        assert_eq!(commit.urgency, Urgency::Now);
+        let second = journal.append(end(2));
         journal.wait(second, "second");
         assert!(journal.take_commit().is_none(), "one is under way");
         assert_eq!(journal.next_served(), None);
-        journal.committed(commit.upto);
+        journal.committed(commit.upto, true);
         assert_eq!(journal.next_served(), Some("first"));
         assert_eq!(journal.next_served(), None);
         assert!(journal.take_commit().is_some() && journal.backlog() > 0);
+    }
+
+    #[test]
+    fn what_nothing_waits_for_is_not_hurried_until_something_does() {
+        let mut journal: Journal<&str> = Journal::new(1);
+        let lsn = journal.append(end(1));
+        let commit = journal.take_commit().expect("one op");
+        assert_eq!(commit.urgency, Urgency::Soon);
+        journal.committed(commit.upto, false);
+        assert!(!journal.is_durable(lsn));
+        assert!(journal.take_commit().is_none());
+        journal.wait(lsn, "late");
+        let sync = journal.take_commit().expect("a sync");
+        assert_eq!((sync.ops.len(), sync.urgency), (0, Urgency::Now));
+        assert_eq!(journal.next_served(), None);
+        journal.committed(sync.upto, true);
+        assert_eq!(journal.next_served(), Some("late"));
+        assert!(journal.take_commit().is_none());
+    }
+
+    #[test]
+    fn a_waiter_that_comes_while_its_commit_is_written_has_it_synced() {
+        let mut journal: Journal<&str> = Journal::new(1);
+        let lsn = journal.append(end(1));
+        let commit = journal.take_commit().expect("one op");
+        journal.wait(lsn, "late");
+        journal.committed(commit.upto, false);
+        assert_eq!(journal.next_served(), None);
+        let sync = journal.take_commit().expect("a sync");
+        journal.committed(sync.upto, true);
+        assert_eq!(journal.next_served(), Some("late"));
+        assert!(journal.take_commit().is_none(), "once is enough");
     }
 }

@@ -27,6 +27,8 @@ pub enum Limit {
     RetainedMessages,
     /// `max_retained_bytes`
     RetainedBytes,
+    /// The disk is full.
+    DiskFull,
 }
 
 impl Broker {
@@ -54,6 +56,7 @@ impl Stats {
             Limit::QueuedBytesTotal => &mut self.limit_queued_bytes_total,
             Limit::RetainedMessages => &mut self.limit_retained_messages,
             Limit::RetainedBytes => &mut self.limit_retained_bytes,
+            Limit::DiskFull => &mut self.limit_disk_full,
         };
         *count += 1;
     }

@@ -10,7 +10,9 @@ use crate::deliver::Publication;
 use crate::durable::{Op, Subscription};
 use crate::routes::{Route, Share, Target};
 use crate::subscriptions::Match;
-use crate::{Action, Answer, Broker, Closing, Event, Flow, Limit, Question, Verdict};
+use crate::{
+    Action, Answer, Broker, Closing, Durability, Event, Flow, Limit, Overflow, Question, Verdict,
+};
 
 impl Broker {
     /// A PUBLISH of a client (MQTT 5, 3.3 and 4.3).
@@ -73,8 +75,44 @@ impl Broker {
             self.answer(session, publish, ReasonCode::PayloadFormatInvalid);
             return Ok(Flow::Continue);
         }
+        if self.disk_is_full && self.takes_disk(session, publish, &route) {
+            return self.refuse_for_disk(session, publish);
+        }
         self.stats.count_publish(publish);
         self.accept(now, session, publish, topic, &route);
+        Ok(Flow::Continue)
+    }
+
+    /// Whether a publish would be written for certain: it is to be retained, is QoS 2 and for a
+    /// durable session, or one that it is for is away or slow.
+    fn takes_disk(&self, session: u32, publish: &Publish<'_>, route: &Route) -> bool {
+        let qos_1 = publish.qos == QoS::AtLeastOnce;
+        let written = |target: &Target| {
+            let own = target.session == session;
+            let grant = if own { target.own.as_ref() } else { Some(&target.grant) };
+            let confirmed = grant.is_some_and(|grant| grant.qos.min(publish.qos) > QoS::AtMostOnce);
+            let client = self.clients.get(target.session as usize).filter(|c| c.is_durable());
+            confirmed
+                && client.is_some_and(|client| {
+                    !qos_1 || client.online.is_none() || !client.outbound.has_room()
+                })
+        };
+        let retained = publish.retain && !publish.payload.is_empty();
+        retained
+            || route.targets.iter().any(written)
+            || route.shares.iter().any(|share| share.members.iter().all(written))
+    }
+
+    /// The disk is full. Nothing may be acknowledged that is not kept, and 3.1.1 cannot refuse.
+    fn refuse_for_disk(&mut self, session: u32, publish: &Publish<'_>) -> Result<Flow, Closing> {
+        self.stats.count_limit(Limit::DiskFull);
+        let v5 = self.clients.get(session as usize).is_some_and(|client| client.version.is_v5());
+        if !v5 && publish.qos != QoS::AtMostOnce {
+            let why =
+                "the disk is full; free some space, or let absent clients fetch their messages";
+            return Err(Closing::new(ReasonCode::QuotaExceeded, why));
+        }
+        self.answer(session, publish, ReasonCode::QuotaExceeded);
         Ok(Flow::Continue)
     }
 
@@ -125,18 +163,14 @@ impl Broker {
     ) {
         let mut publication = Publication::new(publish, topic, now);
         publication.from = Some(session);
-        if publish.qos != QoS::AtMostOnce {
-            publication.promise = self.clients.get(session as usize).map(|client| Promise {
-                session,
-                uid: client.uid,
-                ticket: client.inbound.next_ticket(),
-            });
-        }
+        self.treat(session, &mut publication, route);
         if publish.retain && !self.retain(&mut publication) {
             self.answer(session, publish, ReasonCode::QuotaExceeded);
             return;
         }
-        self.fan_out(now, &mut publication, route);
+        if !self.refuse_whole(session, &mut publication, route) {
+            self.fan_out(now, &mut publication, route);
+        }
         let Some(packet_id) = publish.packet_id else { return };
         let kind = match publish.qos {
             QoS::ExactlyOnce => AckKind::PubRec,
@@ -162,6 +196,44 @@ impl Broker {
         if publication.waits == 0 {
             self.send_acknowledgements(session);
         }
+    }
+
+    /// Decides what the acknowledgement of a publication waits for, and what is dropped for it.
+    fn treat(&self, session: u32, publication: &mut Publication<'_>, route: &Route) {
+        let Some(client) = self.clients.get(session as usize) else { return };
+        publication.overflow = route.treatment.overflow;
+        let stated = route.treatment.durability;
+        let qos = publication.publish.qos;
+        if qos != QoS::ExactlyOnce {
+            let of_listener = || client.online.as_ref().map(|online| online.durability);
+            publication.durability = stated.or_else(of_listener).unwrap_or_default();
+        }
+        if qos != QoS::AtMostOnce && publication.durability == Durability::Strict {
+            let ticket = client.inbound.next_ticket();
+            publication.promise = Some(Promise { session, uid: client.uid, ticket });
+        }
+    }
+
+    /// Whether a QoS 2 publication goes to nobody because one session has no room for it: its
+    /// publisher will send it again, and nobody may get it twice. 3.1.1 cannot hear of it, so that
+    /// there those who have room get it.
+    fn refuse_whole(
+        &mut self,
+        session: u32,
+        publication: &mut Publication<'_>,
+        route: &Route,
+    ) -> bool {
+        let publisher = self.clients.get(session as usize);
+        let hears = publisher.is_some_and(|client| client.version.is_v5());
+        let exact = publication.publish.qos == QoS::ExactlyOnce;
+        if !exact || !hears || publication.overflow != Overflow::Reject {
+            return false;
+        }
+        let refusals = self.refusals(publication, route);
+        for (session, limit) in &refusals {
+            self.may_overflow(*session, publication, *limit);
+        }
+        !refusals.is_empty()
     }
 
     /// Keeps or clears the retained message; false when there is no room for it.
@@ -334,7 +406,9 @@ impl Broker {
             (!members.is_empty()).then_some(Share { group, members })
         });
         let shares = shares.collect();
-        self.routes.insert(Route { topic: topic.into(), generation, targets, shares })
+        let treatment = TopicName::new(topic).map(|topic| self.settings.treatment(topic));
+        let treatment = treatment.unwrap_or_default();
+        self.routes.insert(Route { topic: topic.into(), generation, targets, shares, treatment })
     }
 }
 

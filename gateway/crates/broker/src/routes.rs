@@ -5,6 +5,7 @@ use foldhash::fast::FixedState;
 use mqtt::{QoS, SubscriptionIds, SubscriptionIdsBuf, TopicFilterBuf};
 
 use crate::durable::Subscription;
+use crate::treatment::Treatment;
 
 /// Who gets the messages of one topic, worked out once and kept until a subscription
 /// or a permission changes anywhere.
@@ -17,6 +18,8 @@ pub(crate) struct Route {
     pub(crate) targets: Vec<Target>,
     /// One entry per group that shares a subscription.
     pub(crate) shares: Vec<Share>,
+    /// How its messages are kept.
+    pub(crate) treatment: Treatment,
 }
 
 /// One session that gets a copy: one, however many of its subscriptions match.
@@ -98,7 +101,13 @@ impl Routes {
 impl Route {
     /// A route to one session.
     pub(crate) fn to(topic: &str, target: Target) -> Self {
-        Self { topic: topic.into(), generation: 0, targets: vec![target], shares: Vec::new() }
+        Self {
+            topic: topic.into(),
+            generation: 0,
+            targets: vec![target],
+            shares: Vec::new(),
+            treatment: Treatment::default(),
+        }
     }
 
     /// Whether nobody gets the topic.
@@ -150,6 +159,11 @@ impl Grant {
             grant.origin = Some(Arc::new(Origin { ids, group }));
         }
         grant
+    }
+
+    /// Whether it is that of a member of a group.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.group.is_some())
     }
 
     /// The subscription identifiers that go with the message.

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use mqtt::QoS;
 
+use crate::{Overflow, TopicRule};
+
 /// The broker's limits. Every queue has one, with a unit and an answer when it is full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -18,13 +20,23 @@ pub struct Settings {
     /// Longest Keep Alive, in seconds; 0 allows any, and none. What a client asks is
     /// lowered to it (Server Keep Alive, 3.2.2.3.14).
     pub max_keep_alive: u16,
-    /// Messages that may wait for one session. More: the new one is dropped, counted, and
-    /// answered with 0x97 (5.0).
+    /// Messages that may wait for one session. More: [`overflow`](Self::overflow).
     pub max_queued_messages: usize,
     /// Bytes that may wait for one session; as above.
     pub max_queued_bytes: usize,
     /// Bytes that may wait for all sessions together; as above.
     pub max_queued_bytes_total: usize,
+    /// What happens to a message for which a queue has no room.
+    pub overflow: Overflow,
+    /// How the messages of some topics are kept, where that is special.
+    pub topic_rules: Vec<TopicRule>,
+    /// Messages of one session's queue that are kept in memory, besides those in flight. More
+    /// wait on disk and are read when their turn comes, if the session outlives its connection.
+    pub max_waiting_messages: usize,
+    /// Bytes of one session's queue that are kept in memory; as above.
+    pub max_waiting_bytes: usize,
+    /// Bytes of all queues together that are kept in memory; as above.
+    pub max_waiting_bytes_total: usize,
     /// Bytes that may wait to be written to one connection. More: QoS 0 messages to it are
     /// dropped and counted, the others wait in its queue.
     pub max_outbox_bytes: usize,
@@ -72,9 +84,14 @@ impl Default for Settings {
             max_packet_size: 1024 * 1024,
             max_session_expiry: 7 * 24 * 3600,
             max_keep_alive: 0,
-            max_queued_messages: 100_000,
-            max_queued_bytes: 64 * 1024 * 1024,
-            max_queued_bytes_total: 256 * 1024 * 1024,
+            max_queued_messages: 1_000_000,
+            max_queued_bytes: 512 * 1024 * 1024,
+            max_queued_bytes_total: 1024 * 1024 * 1024,
+            overflow: Overflow::Reject,
+            topic_rules: Vec::new(),
+            max_waiting_messages: 1000,
+            max_waiting_bytes: 1024 * 1024,
+            max_waiting_bytes_total: 64 * 1024 * 1024,
             max_outbox_bytes: 1024 * 1024,
             max_subscriptions: 1000,
             max_topic_levels: 200,

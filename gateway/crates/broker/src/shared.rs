@@ -1,18 +1,22 @@
 use std::sync::Arc;
 
-use mqtt::{Publish, QoS, TopicFilterBuf, TopicName};
+use mqtt::{QoS, TopicFilterBuf};
 use session::{Delivery, Message, Timestamp};
 
 use crate::Broker;
 use crate::client::Tag;
 use crate::deliver::Publication;
+use crate::durable::Op;
+use crate::queue::Way;
 use crate::routes::{Route, Share, Target};
 
 /// How well a member of a group can take a message now; the best comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Readiness {
-    /// Its queue is full, or it takes no packets that large.
+    /// It would get nothing: it takes no packets that large, or takes messages at QoS 0 and is away.
     Unable,
+    /// Its queue is full.
+    Full,
     /// It is away, and the message would wait.
     Away,
     /// It is there, and the message would wait for others before it.
@@ -27,11 +31,10 @@ impl Broker {
     pub(crate) fn choose<'r>(
         &mut self,
         share: &'r Share,
-        publish: &Publish<'_>,
-        topic: TopicName<'_>,
+        publication: &Publication<'_>,
     ) -> Option<&'r Target> {
         let members = self.in_turn(share);
-        self.readiest(members, packet_len(publish, topic)).map(|(_, target)| target)
+        self.readiest(members, publication).map(|(_, target)| target)
     }
 
     /// The members of a group, beginning with another one each time.
@@ -45,11 +48,11 @@ impl Broker {
     fn readiest<'r>(
         &self,
         members: impl Iterator<Item = &'r Target>,
-        packet_len: usize,
+        publication: &Publication<'_>,
     ) -> Option<(Readiness, &'r Target)> {
         let mut best: Option<(Readiness, &Target)> = None;
         for target in members {
-            let readiness = self.readiness(target.session, packet_len);
+            let readiness = self.readiness(target, publication);
             if best.is_none_or(|(known, _)| readiness > known) {
                 best = Some((readiness, target));
             }
@@ -60,20 +63,41 @@ impl Broker {
         best
     }
 
-    fn readiness(&self, session: u32, packet_len: usize) -> Readiness {
-        let settings = &self.settings;
-        let Some(client) = self.clients.get(session as usize) else { return Readiness::Unable };
-        let full = client.outbound.len() >= settings.max_queued_messages
-            || client.outbound.weight() >= settings.max_queued_bytes;
-        match &client.online {
-            _ if full => Readiness::Unable,
-            Some(online) if packet_len > online.max_packet_size => Readiness::Unable,
-            None => Readiness::Away,
-            Some(online) => {
-                let room = online.outbox.len() < settings.max_outbox_bytes;
-                if room && client.outbound.has_room() { Readiness::Ready } else { Readiness::Busy }
-            }
+    fn readiness(&self, target: &Target, publication: &Publication<'_>) -> Readiness {
+        let client = self.clients.get(target.session as usize);
+        let Some(client) = client else { return Readiness::Unable };
+        let online = client.online.as_ref();
+        if online.is_some_and(|online| packet_len(publication) > online.max_packet_size) {
+            return Readiness::Unable;
         }
+        let room = online.is_some_and(|o| o.outbox.len() < self.settings.max_outbox_bytes);
+        let qos = publication.publish.qos.min(target.grant.qos);
+        if qos == QoS::AtMostOnce {
+            return if room { Readiness::Ready } else { Readiness::Unable };
+        }
+        match self.way(client, &target.grant, publication, qos) {
+            Way::Send => Readiness::Ready,
+            Way::Full(_) => Readiness::Full,
+            Way::Queue if room && client.outbound.has_room() => Readiness::Ready,
+            Way::Queue | Way::Behind if online.is_some() => Readiness::Busy,
+            Way::Queue | Way::Behind => Readiness::Away,
+        }
+    }
+
+    /// The members of a group that may get a publication at all.
+    pub(crate) fn able<'r>(
+        &self,
+        share: &'r Share,
+        publication: &Publication<'_>,
+    ) -> impl Iterator<Item = &'r Target> {
+        let able = |target: &&Target| self.readiness(target, publication) > Readiness::Unable;
+        share.members.iter().filter(able)
+    }
+
+    /// Whether a member has what it gets on disk.
+    fn keeps(&self, target: &Target) -> bool {
+        let client = self.clients.get(target.session as usize);
+        target.grant.qos > QoS::AtMostOnce && client.is_some_and(|client| client.is_durable())
     }
 
     /// A session has lost its connection: what it was to get as a member of a group goes to
@@ -91,23 +115,23 @@ impl Broker {
             let (route, share) = self.share(&message, &group);
             let Some(share) = share.and_then(|at| route.shares.get(at)) else { continue };
             let publish = crate::frames::as_publish(&message, now);
-            let len = packet_len(&publish, message.topic.as_topic());
-            let others = self.in_turn(share).filter(|target| {
-                let other = self.clients.get(target.session as usize);
-                target.session != session && (!stored || other.is_some_and(|c| c.is_durable()))
-            });
-            let Some((Readiness::Ready | Readiness::Busy, target)) = self.readiest(others, len)
+            let publication = Publication::again(&publish, &message, None, now);
+            let members = self.in_turn(share).filter(|target| target.session != session);
+            let others = members.filter(|target| !stored || self.keeps(target));
+            let Some((Readiness::Ready | Readiness::Busy, target)) =
+                self.readiest(others, &publication)
             else {
                 continue;
             };
-            let Some(client) = self.clients.get_mut(session as usize) else { return };
-            let (key, before) = (client.key, client.outbound.weight());
-            let settled = client.outbound.discard(sequence);
-            self.queued_bytes -= before - client.outbound.weight();
-            let Some(settled) = settled else { continue };
+            let key = self.clients.get(session as usize).and_then(|client| client.key);
+            let settled = self.with_queue(session, |queue| queue.discard(sequence));
+            let Some(settled) = settled.flatten() else { continue };
+            if let Some(client) = self.clients.get_mut(session as usize) {
+                client.values.forget(sequence);
+            }
             self.give(now, target, &message, &settled.tag);
-            if let (Some(key), Some(number), true) = (key, settled.tag.message, stored) {
-                self.journal.remove_delivery(key, sequence, number);
+            if let Some(key) = key.filter(|_| stored) {
+                self.journal.append(Op::RemoveDelivery { session: key, sequence });
             }
         }
     }
@@ -115,20 +139,41 @@ impl Broker {
     /// A session is over: what it was to get as a member of a group goes to another member,
     /// there or not. What nobody else may get is over too.
     pub(crate) fn bequeath(&mut self, now: Timestamp, delivery: &Delivery<Tag>) {
-        if let Some((message, group)) = Some(delivery).filter(|d| may_move(d, now)).and_then(moving)
+        let moving = Some(delivery).filter(|d| may_move(d, now)).and_then(moving);
+        if moving.is_some_and(|(message, group)| self.pass_on(now, &message, &group, &delivery.tag))
         {
-            let (route, share) = self.share(&message, &group);
-            let share = share.and_then(|at| route.shares.get(at));
-            let publish = crate::frames::as_publish(&message, now);
-            let topic = message.topic.as_topic();
-            if let Some(target) = share.and_then(|share| self.choose(share, &publish, topic)) {
-                self.give(now, target, &message, &delivery.tag);
-                return;
-            }
+            return;
         }
         if let Some(promise) = delivery.tag.promise {
             self.keep_promise(promise);
         }
+    }
+
+    /// Gives a message of a group to one of its members, there or not; false when it has none.
+    /// What is on disk goes to one that keeps it there, if any has room.
+    pub(crate) fn pass_on(
+        &mut self,
+        now: Timestamp,
+        message: &Arc<Message>,
+        group: &TopicFilterBuf,
+        before: &Tag,
+    ) -> bool {
+        let (route, share) = self.share(message, group);
+        let share = share.and_then(|at| route.shares.get(at));
+        let publish = crate::frames::as_publish(message, now);
+        let publication = Publication::again(&publish, message, None, now);
+        let members: Vec<&Target> = share.into_iter().flat_map(|s| self.in_turn(s)).collect();
+        let keepers = members.iter().copied();
+        let keepers = keepers.filter(|target| before.stored.is_some() && self.keeps(target));
+        let target = self
+            .readiest(keepers, &publication)
+            .filter(|(readiness, _)| *readiness > Readiness::Full)
+            .or_else(|| self.readiest(members.into_iter(), &publication))
+            .map(|(_, target)| target);
+        if let Some(target) = target {
+            self.give(now, target, message, before);
+        }
+        target.is_some()
     }
 
     /// The route of a message, and where in it the group of `filter` is.
@@ -154,9 +199,10 @@ impl Broker {
 }
 
 /// Bytes that a message takes as a packet at most, subscription identifier and alias included.
-fn packet_len(publish: &Publish<'_>, topic: TopicName<'_>) -> usize {
+fn packet_len(publication: &Publication<'_>) -> usize {
     const HEADS: usize = 32;
-    HEADS + topic.len() + publish.properties.wire_len() + publish.payload.len()
+    let publish = publication.publish;
+    HEADS + publication.topic.len() + publish.properties.wire_len() + publish.payload.len()
 }
 
 /// Whether a delivery may go to another member of its group. QoS 2 that was sent may not: the

@@ -32,6 +32,10 @@ pub struct Stats {
     pub dropped_too_large: u64,
     /// Dropped because they expired.
     pub dropped_expired: u64,
+    /// Dropped because a later message on the same topic took their place.
+    pub dropped_replaced: u64,
+    /// Dropped because they could not be read from disk any more.
+    pub dropped_damaged: u64,
     /// Deliveries written to disk.
     pub deliveries_stored: u64,
     /// Deliveries to durable sessions confirmed before they had to be written.
@@ -60,6 +64,8 @@ pub struct Stats {
     pub limit_retained_messages: u64,
     /// Messages not retained because of `max_retained_bytes`.
     pub limit_retained_bytes: u64,
+    /// Publishes refused because the disk was full.
+    pub limit_disk_full: u64,
     /// Sessions that ended because their client did not come back in time.
     pub sessions_expired: u64,
     /// The most clients that were connected at one time.
@@ -82,6 +88,8 @@ pub struct Stats {
     pub queued: u64,
     /// Bytes that wait in queues now.
     pub queued_bytes: u64,
+    /// Those of them that are kept in memory.
+    pub waiting_bytes: u64,
     /// Messages sent and not confirmed now.
     pub in_flight: u64,
 }
@@ -94,6 +102,8 @@ impl Stats {
             + self.dropped_outbox_full
             + self.dropped_too_large
             + self.dropped_expired
+            + self.dropped_damaged
+            + self.dropped_replaced
     }
 
     pub(crate) fn count_publish(&mut self, publish: &Publish<'_>) {
@@ -131,12 +141,17 @@ impl Broker {
             retained: self.retained.len() as u64,
             retained_bytes: self.retained.weight() as u64,
             queued_bytes: self.queued_bytes as u64,
+            waiting_bytes: self.waiting_bytes as u64,
             ..self.stats
         };
+        let (mut queued, mut waiting) = (0, 0);
         for (_, client) in &self.clients {
+            queued += client.outbound.weight();
+            waiting += client.outbound.weight_in_memory();
             stats.queued += client.outbound.len() as u64;
             stats.in_flight += client.outbound.in_flight() as u64;
         }
+        debug_assert_eq!((queued, waiting), (self.queued_bytes, self.waiting_bytes));
         stats
     }
 }

@@ -233,13 +233,13 @@ impl Broker {
         let Some(client) = self.clients.get_mut(session as usize) else { return Ok(()) };
         let (version, durable, uid) = (client.version, client.key.is_some(), client.uid);
         let Some(online) = client.online.as_mut() else { return Ok(()) };
-        let (reader, link) = (online.reader(), online.link);
+        let (audience, link) = (online.audience(), online.link);
         let write = |reason: Option<&str>, out: &mut Vec<u8>| write(version, reason, out);
         let lsn = self.journal.last();
         let leaves = !durable || self.journal.is_durable(lsn);
         if leaves || holds_back {
-            if !reader.write(reason, &mut online.outbox, write) {
-                return Err(too_large(reader.max_packet_size));
+            if !audience.write(reason, &mut online.outbox, write) {
+                return Err(too_large(audience.max_packet_size));
             }
             if leaves {
                 self.wake(session);
@@ -252,8 +252,8 @@ impl Broker {
             return Ok(());
         }
         let mut bytes = crate::Outbox::default();
-        if !reader.write(reason, &mut bytes, write) {
-            return Err(too_large(reader.max_packet_size));
+        if !audience.write(reason, &mut bytes, write) {
+            return Err(too_large(audience.max_packet_size));
         }
         let bytes = bytes.into_bytes();
         let weight = OP_WEIGHT + bytes.len();

@@ -55,12 +55,13 @@ impl Timers {
         [alarm, write].into_iter().flatten().min()
     }
 
-    pub(crate) fn due(&mut self, now: Timestamp) -> Option<Alarm> {
+    /// The next alarm, and when it was to ring.
+    pub(crate) fn due(&mut self, now: Timestamp) -> Option<(Timestamp, Alarm)> {
         let (at, _) = self.alarms.first()?;
         if *at > now {
             return None;
         }
-        self.alarms.pop_first().map(|(_, alarm)| alarm)
+        self.alarms.pop_first()
     }
 
     pub(crate) fn due_write(&mut self, now: Timestamp) -> Option<Write> {
@@ -81,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::durable::Snapshot;
-    use crate::{Admission, Admitted, Broker, Closing, LinkId, Settings};
+    use crate::{Admission, Admitted, Broker, Closing, Durability, LinkId, Settings};
 
     #[test]
     fn a_client_that_comes_and_goes_leaves_no_trail_of_alarms() {
@@ -114,6 +115,7 @@ mod tests {
                     attributes: Vec::new(),
                     permissions: Arc::clone(&permissions),
                     authentication_data: None,
+                    durability: Durability::Strict,
                     valid_for_ms: None,
                     limits: auth::Limits::default(),
                     will_verdict: None,

@@ -10,6 +10,8 @@ use crate::section::Section;
 pub struct Broker {
     /// Bytes of messages that wait for all sessions together.
     pub max_queued_bytes_total: u64,
+    /// Bytes of those of them that are kept in memory.
+    pub queue_memory_total: u64,
     /// Retained messages.
     pub max_retained_messages: u32,
     /// Bytes of retained messages.
@@ -20,8 +22,11 @@ pub struct Broker {
     pub sys_interval: Option<Duration>,
 }
 
-/// A quarter of the memory of a box with 1 GiB.
-const DEFAULT_MAX_QUEUED_BYTES_TOTAL: u64 = 256 << 20;
+/// An eighth of a small SD card.
+const DEFAULT_MAX_QUEUED_BYTES_TOTAL: u64 = 1 << 30;
+
+/// A sixteenth of the memory of a box with 1 GiB.
+const DEFAULT_QUEUE_MEMORY_TOTAL: u64 = 64 << 20;
 
 const DEFAULT_MAX_RETAINED_MESSAGES: u32 = 100_000;
 
@@ -46,6 +51,11 @@ pub(crate) fn read(root: &Section<'_>) -> Broker {
             "max-queued-bytes-total",
             DEFAULT_MAX_QUEUED_BYTES_TOTAL,
             1 << 10..=1 << 40,
+        ),
+        queue_memory_total: section.size(
+            "queue-memory-total",
+            DEFAULT_QUEUE_MEMORY_TOTAL,
+            0..=1 << 36,
         ),
         max_retained_messages: section.number(
             "max-retained-messages",

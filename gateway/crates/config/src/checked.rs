@@ -8,8 +8,8 @@ use toml::de::DeTable;
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::{
-    Broker, Extension, FileProbe, Listener, Log, Mqtt, Report, Sessions, Store, broker, extension,
-    listener, log, mqtt, relations, sessions, store,
+    Broker, Extension, FileProbe, Listener, Log, Mqtt, Report, Sessions, Store, TopicRule, broker,
+    extension, listener, log, mqtt, relations, sessions, store, topics,
 };
 
 /// A configuration without faults. Relative paths are resolved against the file's directory.
@@ -25,6 +25,8 @@ pub struct Checked {
     pub extensions: Vec<Extension>,
     /// What of MQTT clients may use.
     pub mqtt: Mqtt,
+    /// How the messages of some topics are kept, sorted by name.
+    pub topics: Vec<TopicRule>,
     /// What one client may use.
     pub sessions: Sessions,
     /// What all clients together may use.
@@ -73,6 +75,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
         listeners: listener::read(&root, &names),
         extensions,
         mqtt: mqtt::read(&root),
+        topics: topics::read(&root),
         sessions: sessions::read(&root),
         broker: broker::read(&root),
         store: store::read(&root, &data),
@@ -99,7 +102,7 @@ mod tests {
             let line = line.strip_prefix('#').unwrap_or(line);
             if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
                 let mut parts: Vec<&str> = name.split('.').collect();
-                if let ["listeners" | "extensions", name, ..] = parts.as_mut_slice() {
+                if let ["listeners" | "extensions" | "topics", name, ..] = parts.as_mut_slice() {
                     *name = "*";
                 }
                 table = parts.join(".");

@@ -23,6 +23,7 @@ mod section;
 mod sessions;
 mod size;
 mod store;
+mod topics;
 mod value;
 
 use std::path::Path;
@@ -37,6 +38,7 @@ pub use probe::{Disk, FileProbe, Found};
 pub use report::{Fault, Report};
 pub use sessions::Sessions;
 pub use store::{Engine, Store};
+pub use topics::{Durability, Overflow, TopicRule};
 
 /// Reads and checks a configuration file.
 ///

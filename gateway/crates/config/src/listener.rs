@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::address::is_loopback;
 use crate::nearest::suggestion;
 use crate::section::Section;
+use crate::topics::{DURABILITIES, Durability};
 
 /// One listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Listener {
     pub connect_timeout: Duration,
     /// Whether clients may speak MQTT 3.1 as well as 3.1.1 and 5.
     pub mqtt_3_1: bool,
+    /// What the acknowledgements of QoS 1 publishes wait for, where topics say nothing else.
+    pub durability: Durability,
 }
 
 /// What is spoken below MQTT.
@@ -106,6 +109,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         Duration::from_secs(1)..=Duration::from_secs(120),
     );
     let mqtt_3_1 = section.flag("mqtt-3-1", false);
+    let durability = section.choice("durability", Durability::Strict, &DURABILITIES);
     section.finish();
     Some(Listener {
         name,
@@ -115,6 +119,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         max_connections,
         connect_timeout,
         mqtt_3_1,
+        durability,
     })
 }
 

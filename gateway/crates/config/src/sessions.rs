@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::duration::Span;
 use crate::section::Section;
+use crate::topics::{OVERFLOWS, Overflow};
 
 /// Limits of one session. An authenticator can lower them for a client, not raise them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub struct Sessions {
     pub max_queued_messages: u32,
     /// Their bytes.
     pub max_queued_bytes: u64,
+    /// What happens to a message for which there is no room, where topics say nothing else.
+    pub overflow: Overflow,
+    /// Bytes of the messages that wait for a client and are kept in memory.
+    pub queue_memory: u64,
     /// How long a session outlives its connection; what clients ask for is lowered to it.
     pub max_expiry: Duration,
     /// Longest keep alive, in whole seconds; zero allows any, and none.
@@ -41,11 +46,14 @@ const MOST_PACKET_SIZE: u64 = 268_435_460;
 /// Keeps a fast link with 100 ms of delay busy at 10,000 messages a second.
 const DEFAULT_WINDOW: u16 = 1000;
 
-/// A message a second for a day.
-const DEFAULT_MAX_QUEUED_MESSAGES: u32 = 100_000;
+/// A message a second for eleven days. They are on disk.
+const DEFAULT_MAX_QUEUED_MESSAGES: u32 = 1_000_000;
 
-/// One client cannot take more than a quarter of what all may have by default.
-const DEFAULT_MAX_QUEUED_BYTES: u64 = 64 << 20;
+/// One client cannot take more than half of what all may have by default.
+const DEFAULT_MAX_QUEUED_BYTES: u64 = 512 << 20;
+
+/// What a client takes while the next part is read from an SD card.
+const DEFAULT_QUEUE_MEMORY: u64 = 1 << 20;
 
 /// A device that is away for a long weekend and a day finds its messages.
 const DEFAULT_MAX_EXPIRY: Duration = Duration::from_secs(7 * 86_400);
@@ -86,6 +94,8 @@ pub(crate) fn read(root: &Section<'_>) -> Sessions {
             DEFAULT_MAX_QUEUED_BYTES,
             1 << 10..=1 << 40,
         ),
+        overflow: section.choice("overflow", Overflow::Reject, &OVERFLOWS),
+        queue_memory: section.size("queue-memory", DEFAULT_QUEUE_MEMORY, 0..=1 << 30),
         max_expiry: section.duration(
             "max-expiry",
             DEFAULT_MAX_EXPIRY,

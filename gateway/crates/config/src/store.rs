@@ -10,7 +10,7 @@ use crate::section::Section;
 pub struct Store {
     /// Where they are kept.
     pub engine: Engine,
-    /// How long the first write of a group waits for others.
+    /// From the beginning of a write that is synced to that of the next, at least.
     pub group_commit_delay: Duration,
     /// How long an online subscriber may take to acknowledge a message before it is written.
     pub persist_delay: Duration,

@@ -15,6 +15,8 @@ pub struct Inbound {
     pubacks: usize,
     /// Number of the acknowledgement at the front of `owed`.
     first: u64,
+    /// What the acknowledgement that begins next waits for and has come true already.
+    early: u32,
 }
 
 /// Which packet acknowledges.
@@ -93,6 +95,7 @@ impl Inbound {
     /// Begins an acknowledgement that may leave after `waits` calls of [`settle`](Self::settle).
     pub fn begin(&mut self, acknowledgement: Acknowledgement, waits: u32) -> Ticket {
         self.pubacks += usize::from(acknowledgement.kind == AckKind::PubAck);
+        let waits = waits.saturating_sub(std::mem::take(&mut self.early));
         self.owed.push_back(Owed { acknowledgement, waits });
         Ticket(self.first + self.owed.len() as u64 - 1)
     }
@@ -103,9 +106,10 @@ impl Inbound {
         Ticket(self.first + self.owed.len() as u64)
     }
 
-    /// One thing that the acknowledgement waited for has come true. A ticket of an
-    /// earlier connection is ignored.
+    /// One thing that the acknowledgement waited for has come true, perhaps before that began. A
+    /// ticket of an earlier connection is ignored.
     pub fn settle(&mut self, ticket: Ticket) {
+        self.early += u32::from(ticket == self.next_ticket());
         let index = ticket.0.checked_sub(self.first).and_then(|i| usize::try_from(i).ok());
         if let Some(owed) = index.and_then(|i| self.owed.get_mut(i)) {
             owed.waits = owed.waits.saturating_sub(1);
@@ -127,6 +131,7 @@ impl Inbound {
     pub fn disconnect(&mut self) {
         self.first += self.owed.len() as u64;
         self.owed.clear();
+        self.early = 0;
         self.pubacks = 0;
     }
 }
@@ -152,6 +157,19 @@ mod tests {
         inbound.settle(first);
         let left: Vec<_> = std::iter::from_fn(|| inbound.next_ready()).collect();
         assert_eq!(left, [ack(1), ack(2), ack(3)]);
+    }
+
+    #[test]
+    fn what_has_come_true_before_an_acknowledgement_begins_counts() {
+        let mut inbound = Inbound::default();
+        let ticket = inbound.next_ticket();
+        inbound.settle(ticket);
+        inbound.begin(ack(1), 2);
+        assert_eq!(inbound.next_ready(), None, "one more is awaited");
+        inbound.settle(ticket);
+        assert_eq!(inbound.next_ready(), Some(ack(1)));
+        inbound.begin(ack(2), 1);
+        assert_eq!(inbound.next_ready(), None, "what came early was not for this one");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::Timestamp;
 pub struct KeepAlive {
     limit: Option<Duration>,
     last: Timestamp,
+    suspended: bool,
 }
 
 impl KeepAlive {
@@ -15,7 +16,7 @@ impl KeepAlive {
     #[must_use]
     pub fn new(seconds: u16, now: Timestamp) -> Self {
         let limit = (seconds > 0).then(|| Duration::from_millis(u64::from(seconds) * 1500));
-        Self { limit, last: now }
+        Self { limit, last: now, suspended: false }
     }
 
     /// The client was heard.
@@ -23,10 +24,27 @@ impl KeepAlive {
         self.last = now;
     }
 
+    /// Watches nothing until [`KeepAlive::resume`].
+    pub fn suspend(&mut self) {
+        self.suspended = true;
+    }
+
+    /// Watches again, as if the client had been heard now.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.last = now;
+        self.suspended = false;
+    }
+
+    /// Whether nothing is watched for the time being.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
     /// When the connection is to be closed unless the client is heard again.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.limit.map(|limit| self.last.after(limit))
+        self.limit.filter(|_| !self.suspended).map(|limit| self.last.after(limit))
     }
 }
 
@@ -40,6 +58,16 @@ mod tests {
         assert_eq!(watch.deadline(), Some(Timestamp::from_unix_ms(16_000)));
         watch.heard(Timestamp::from_unix_ms(5_000));
         assert_eq!(watch.deadline(), Some(Timestamp::from_unix_ms(20_000)));
+    }
+
+    #[test]
+    fn what_is_suspended_is_watched_again_once_it_is_resumed() {
+        let mut watch = KeepAlive::new(10, Timestamp::from_unix_ms(1_000));
+        watch.suspend();
+        watch.heard(Timestamp::from_unix_ms(2_000));
+        assert_eq!(watch.deadline(), None);
+        watch.resume(Timestamp::from_unix_ms(50_000));
+        assert_eq!(watch.deadline(), Some(Timestamp::from_unix_ms(65_000)));
     }
 
     #[test]

@@ -34,8 +34,14 @@ impl Message {
     /// Bytes that this message occupies in memory, near enough for budgets.
     #[must_use]
     pub fn weight(&self) -> usize {
+        Self::weight_of(self.topic.as_str().len(), self.properties.len(), self.payload.len())
+    }
+
+    /// The [`weight`](Self::weight) of a message of which these have so many bytes.
+    #[must_use]
+    pub fn weight_of(topic: usize, properties: usize, payload: usize) -> usize {
         const OVERHEAD: usize = 96;
-        OVERHEAD + self.topic.as_str().len() + self.payload.len() + self.properties.len()
+        OVERHEAD + topic + properties + payload
     }
 
     /// Seconds left of its expiry interval at `now`; `None` when it does not expire,

@@ -14,11 +14,13 @@ const IDENTIFIERS: u64 = 65_535;
 /// Deliveries are numbered by a sequence that only grows, and the packet identifier
 /// *is* that sequence modulo 65,535: a store that remembers the sequence remembers the
 /// identifier, as MQTT-4.4.0-1 demands for resending after a restart. The deliveries
-/// stand in one row: those in flight, then those that wait.
+/// stand in one row: those in flight, then those that wait. What lies behind them may be
+/// elsewhere, on disk: of this [`Rest`] only the sums are known here, and everything that is
+/// added goes behind it.
 ///
 /// ```text
 ///   front                    cursor                 back
-///     | sent, not confirmed    | queued               |
+///     | sent, not confirmed    | queued               | rest .........
 /// ```
 ///
 /// `T` is whatever the owner wants to find again when a delivery is settled.
@@ -37,8 +39,44 @@ pub struct Outbound<T> {
     live: usize,
     /// Bytes of the messages that the row keeps alive.
     weight: usize,
+    /// What lies behind the row.
+    rest: Rest,
     next_sequence: u64,
+    /// Deliveries before this number may have been sent.
+    sent_below: u64,
     window: usize,
+}
+
+/// What a session is owed behind its row in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// The first number that may be there; every delivery in memory comes before it.
+    pub first: u64,
+    /// Deliveries.
+    pub count: usize,
+    /// Bytes of their messages.
+    pub weight: usize,
+    /// Deliveries that came of shared subscriptions.
+    pub shared: usize,
+}
+
+/// A delivery that comes back from behind the row.
+#[derive(Debug)]
+pub struct Returning<T> {
+    /// Its place in the session's sequence.
+    pub sequence: u64,
+    /// The message; `None` if the client has it and only PUBREL is owed.
+    pub message: Option<Arc<Message>>,
+    /// 1 or 2.
+    pub qos: QoS,
+    /// The RETAIN flag to send.
+    pub retain: bool,
+    /// What it counted for there, in bytes.
+    pub weight: usize,
+    /// Whether it counted there as one of a shared subscription.
+    pub shared: bool,
+    /// The owner's note.
+    pub tag: T,
 }
 
 /// One delivery of one message to one session.
@@ -118,9 +156,18 @@ impl<T: Default> Outbound<T> {
             in_flight: 0,
             live: 0,
             weight: 0,
+            rest: Rest::default(),
             next_sequence,
+            sent_below: 0,
             window: 0,
         }
+    }
+
+    /// A row of which nothing is in memory: `rest` comes before number `next_sequence`, and what
+    /// comes before `sent_below` may have been sent on an earlier connection.
+    #[must_use]
+    pub fn restored(rest: Rest, next_sequence: u64, sent_below: u64) -> Self {
+        Self { rest, sent_below, ..Self::new(next_sequence) }
     }
 
     /// Begins a connection: everything unconfirmed is to be sent again, in order
@@ -136,6 +183,7 @@ impl<T: Default> Outbound<T> {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.cursor == self.deliveries.len()
+            && self.rest.count == 0
             && self.in_flight < self.window
             && !self.wrapped(self.next_sequence)
     }
@@ -146,10 +194,27 @@ impl<T: Default> Outbound<T> {
         packet_id(self.next_sequence)
     }
 
-    /// Adds a delivery at the end of the row and gives it the next number.
+    /// Adds a delivery at the end of the row and gives it the next number. Only valid when there
+    /// is no [`rest`](Self::rest).
     pub fn push(&mut self, message: Arc<Message>, qos: QoS, retain: bool, tag: T) -> u64 {
+        debug_assert!(self.rest.count == 0, "what lies behind the row comes first");
         let sequence = self.next_sequence;
         self.append(sequence, Some(message), qos, retain, tag);
+        self.next_sequence = sequence + 1;
+        sequence
+    }
+
+    /// Adds a delivery of `weight` bytes behind the row, of which the owner takes care, and gives
+    /// it the next number.
+    pub fn push_behind(&mut self, weight: usize, shared: bool) -> u64 {
+        let sequence = self.next_sequence;
+        if self.rest.count == 0 {
+            self.rest.first = sequence;
+        }
+        self.rest.count += 1;
+        self.rest.weight += weight;
+        self.rest.shared += usize::from(shared);
+        self.next_sequence = sequence + 1;
         sequence
     }
 
@@ -166,33 +231,58 @@ impl<T: Default> Outbound<T> {
         debug_assert!(self.has_room(), "push_sent needs a free place in the window");
         let sequence = self.next_sequence;
         self.append(sequence, message, qos, retain, tag);
+        self.next_sequence = sequence + 1;
         if let Some(delivery) = self.deliveries.back_mut() {
             delivery.sent = true;
         }
+        self.sent_below = self.next_sequence;
         self.cursor = self.deliveries.len();
         self.in_flight += 1;
         (sequence, packet_id(sequence))
     }
 
-    /// Puts back a delivery that was durable when the gateway stopped. Sequences must
-    /// ascend. It counts as sent, since nobody knows whether it was.
-    pub fn restore(
-        &mut self,
-        sequence: u64,
-        message: Arc<Message>,
-        qos: QoS,
-        retain: bool,
-        released: bool,
-        tag: T,
-    ) {
-        debug_assert!(sequence >= self.next_sequence, "restored sequences ascend");
-        self.append(sequence, Some(message), qos, retain, tag);
+    /// Brings the next delivery of the rest to the end of the row. Numbers must ascend.
+    pub fn bring(&mut self, returning: Returning<T>) {
+        let Returning { sequence, message, qos, retain, weight, shared, tag } = returning;
+        debug_assert!(sequence >= self.rest.first, "what is brought stood behind the row");
+        let released = message.is_none();
+        self.take_from_rest(weight, shared);
+        self.rest.first = sequence + 1;
+        self.append(sequence, message, qos, retain, tag);
+        let sent = sequence < self.sent_below;
         if let Some(delivery) = self.deliveries.back_mut() {
-            delivery.sent = true;
+            delivery.sent = sent || released;
             if released {
                 delivery.progress = Progress::Released;
             }
         }
+    }
+
+    /// A delivery of the rest, of `weight` bytes, is given up.
+    pub fn take_from_rest(&mut self, weight: usize, shared: bool) {
+        self.rest.count = self.rest.count.saturating_sub(1);
+        self.rest.weight = self.rest.weight.saturating_sub(weight);
+        self.rest.shared = self.rest.shared.saturating_sub(usize::from(shared));
+    }
+
+    /// There is nothing more behind the row, whatever was thought; answers what was.
+    pub fn forget_rest(&mut self) -> Rest {
+        std::mem::replace(&mut self.rest, Rest { first: self.next_sequence, ..Rest::default() })
+    }
+
+    /// Puts the whole row behind itself, where its owner has it too; `shared` tells which came of
+    /// shared subscriptions. Only for a session whose client is away.
+    pub fn put_away(&mut self, shared: impl Fn(&T) -> bool) {
+        let row = std::mem::take(&mut self.deliveries);
+        let mut row = row.into_iter().filter(|d| d.progress != Progress::Done).peekable();
+        let Some(first) = row.peek() else { return };
+        self.rest.first = first.sequence;
+        for delivery in row {
+            self.rest.count += 1;
+            self.rest.weight += delivery.message.as_ref().map_or(0, |m| m.weight());
+            self.rest.shared += usize::from(shared(&delivery.tag));
+        }
+        (self.cursor, self.in_flight, self.live, self.weight) = (0, 0, 0, 0);
     }
 
     /// The next thing to send, if the window allows one and `ready` agrees.
@@ -218,6 +308,7 @@ impl<T: Default> Outbound<T> {
             return Some(Transmission::Release { packet_id });
         }
         let dup = std::mem::replace(&mut delivery.sent, true);
+        self.sent_below = self.sent_below.max(sequence + 1);
         Some(Transmission::Publish { packet_id, dup, delivery })
     }
 
@@ -227,14 +318,16 @@ impl<T: Default> Outbound<T> {
         self.settle(index)
     }
 
-    /// PUBREC with a success code: the client has a QoS 2 message. Answers the delivery,
-    /// for which PUBREL is now owed; repeated PUBRECs are answered the same way.
+    /// PUBREC with a success code: the client has a QoS 2 message, so that it is not kept here.
+    /// Answers the delivery, for which PUBREL is now owed; repeated PUBRECs are answered the same
+    /// way.
     pub fn pubrec(&mut self, packet_id: PacketId) -> Option<&mut Delivery<T>> {
         let index = self
             .awaiting(packet_id, QoS::ExactlyOnce, Progress::Published)
             .or_else(|| self.awaiting(packet_id, QoS::ExactlyOnce, Progress::Released))?;
         let delivery = self.deliveries.get_mut(index)?;
         delivery.progress = Progress::Released;
+        self.weight -= delivery.message.take().map_or(0, |m| m.weight());
         Some(delivery)
     }
 
@@ -266,7 +359,7 @@ impl<T: Default> Outbound<T> {
         self.deliveries.get_mut(index).filter(|d| d.progress != Progress::Done)
     }
 
-    /// Takes every unconfirmed delivery out, oldest first, and leaves the row empty.
+    /// Takes every unconfirmed delivery in memory out, oldest first, and leaves the row empty.
     pub fn drain(&mut self) -> Vec<Delivery<T>> {
         self.cursor = 0;
         self.in_flight = 0;
@@ -275,21 +368,63 @@ impl<T: Default> Outbound<T> {
         self.deliveries.drain(..).filter(|d| d.progress != Progress::Done).collect()
     }
 
-    /// Unconfirmed deliveries, oldest first.
+    /// The oldest delivery in memory that was never sent.
+    #[must_use]
+    pub fn first_unsent(&self) -> Option<&Delivery<T>> {
+        let mut row = self.deliveries.iter().skip(self.cursor);
+        row.find(|delivery| !delivery.sent && delivery.progress != Progress::Done)
+    }
+
+    /// Unconfirmed deliveries in memory, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Delivery<T>> {
+        self.deliveries.iter().filter(|d| d.progress != Progress::Done)
+    }
+
+    /// The same, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Delivery<T>> {
         self.deliveries.iter_mut().filter(|d| d.progress != Progress::Done)
     }
 
-    /// Number of unconfirmed deliveries, sent or not.
+    /// Number of unconfirmed deliveries, sent or not, in memory or not.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.live
+        self.live + self.rest.count
     }
 
     /// Whether nothing is owed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.live == 0
+        self.len() == 0
+    }
+
+    /// What lies behind the row.
+    #[must_use]
+    pub fn rest(&self) -> Rest {
+        self.rest
+    }
+
+    /// The number below which deliveries may have been sent.
+    #[must_use]
+    pub fn sent_below(&self) -> u64 {
+        self.sent_below
+    }
+
+    /// Number of unconfirmed deliveries in memory.
+    #[must_use]
+    pub fn unsettled_in_memory(&self) -> usize {
+        self.live
+    }
+
+    /// The number that the next delivery gets.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Number of deliveries in memory that are not sent on this connection.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.deliveries.len() - self.cursor
     }
 
     /// Number of deliveries that are sent and not confirmed.
@@ -304,10 +439,16 @@ impl<T: Default> Outbound<T> {
         self.cursor < self.deliveries.len()
     }
 
-    /// Bytes of the messages that the row keeps alive; a message that several sessions
+    /// Bytes of the messages that are owed, in memory or not; a message that several sessions
     /// wait for counts in each.
     #[must_use]
     pub fn weight(&self) -> usize {
+        self.weight + self.rest.weight
+    }
+
+    /// Bytes of the messages that the row keeps in memory.
+    #[must_use]
+    pub fn weight_in_memory(&self) -> usize {
         self.weight
     }
 
@@ -321,7 +462,6 @@ impl<T: Default> Outbound<T> {
     ) {
         self.weight += message.as_ref().map_or(0, |m| m.weight());
         self.live += 1;
-        self.next_sequence = sequence + 1;
         self.deliveries.push_back(Delivery {
             sequence,
             message,
@@ -349,7 +489,7 @@ impl<T: Default> Outbound<T> {
             .then_some(index)
     }
 
-    /// Rows are contiguous unless restored with gaps, so the first guess is nearly always right.
+    /// Rows are contiguous unless brought with gaps, so the first guess is nearly always right.
     fn index_of(&self, sequence: u64) -> Option<usize> {
         let front = self.deliveries.front()?.sequence;
         let guess = usize::try_from(sequence.checked_sub(front)?).ok()?;

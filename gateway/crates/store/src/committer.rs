@@ -1,37 +1,46 @@
-//! A thread that turns commits into durable commits, several at a time.
+//! A thread that turns commits into durable commits, several at a time, and reads what waits.
 
 mod counters;
+mod queue;
+mod worker;
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use broker::durable::{Commit, Lsn, Op};
+use broker::durable::{Commit, Lsn, Page, Read};
 pub use counters::CommitterStats;
 use counters::Counters;
+use queue::Queue;
+use worker::Worker;
 
-use crate::{CommitStats, Store, StoreError};
+use crate::{CommitStats, Incident, Store, StoreError};
 
-/// Makes submitted commits durable in order and says when they are.
+/// Writes submitted commits in order, says when they are written and when they are durable, and
+/// reads between them.
 ///
-/// [`Committer::submit`] never waits. Whoever submits bounds the memory that waits
-/// here, by the [`weight`](Commit::weight) of what has not been reported yet.
-pub struct Committer {
-    shared: Arc<Shared>,
+/// Neither [`Committer::submit`] nor [`Committer::read`] waits. Whoever submits bounds the memory
+/// that waits here, by the [`weight`](Commit::weight) of what has not been reported yet.
+///
+/// `T` is what a reader is told from others by.
+pub struct Committer<T = broker::Reader> {
+    shared: Arc<Shared<T>>,
     thread: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 /// How commits are grouped and retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitterSettings {
-    /// How long the first commit of a group waits for others. Each group costs the
-    /// disk at least one sync.
+    /// From the beginning of a group that is to be durable at once, which costs the disk a sync, to
+    /// that of the next. A commit that comes later than that after the last group waits for
+    /// nothing: whoever submits has at most one under way, so there is nothing to wait for.
     pub group_delay: Duration,
-    /// Bytes of waiting ops at which a group is closed at once.
+    /// Bytes of waiting ops at which a group is begun at once.
     pub group_bytes: usize,
+    /// How long what is to be durable [soon](broker::durable::Urgency::Soon) may take.
+    pub soon_delay: Duration,
     /// First pause after a failure; it doubles up to [`Self::retry_max`].
     pub retry_min: Duration,
     /// Longest pause after a failure.
@@ -41,11 +50,13 @@ pub struct CommitterSettings {
 }
 
 impl Default for CommitterSettings {
-    /// 5 ms or 1 MiB a group; retries after 50 ms to 5 s; 5 s of patience at the end.
+    /// A group every 5 ms or 1 MiB; 1 s is soon; retries after 50 ms to 5 s; 5 s of patience at the
+    /// end.
     fn default() -> Self {
         Self {
             group_delay: Duration::from_millis(5),
             group_bytes: 1 << 20,
+            soon_delay: Duration::from_secs(1),
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),
             shutdown_patience: Duration::from_secs(5),
@@ -55,17 +66,48 @@ impl Default for CommitterSettings {
 
 /// What the committer reports, from its own thread.
 #[derive(Debug)]
-pub enum Event {
-    /// Everything up to here survives a power cut.
+pub enum Event<T = broker::Reader> {
+    /// Everything up to here survives the end of the process.
     Committed {
         /// The last op that does.
         upto: Lsn,
+        /// Whether it survives a power cut as well.
+        synced: bool,
         /// What was written for it.
         stats: CommitStats,
     },
-    /// A group did not become durable. It is kept and tried again; nothing after it
-    /// is tried before it.
+    /// A group was not written, or not synced. It is kept and tried again; nothing after it
+    /// is tried before it. Reads go on.
     Failed {
+        /// Why.
+        error: StoreError,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// What a reader asked for.
+    Read {
+        /// Who.
+        reader: T,
+        /// What was found.
+        page: Page,
+    },
+    /// A part of a queue could not be read. It is tried again until it can, like others that
+    /// fail meanwhile.
+    ReadFailed {
+        /// Why.
+        error: StoreError,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// The disk is full: what would need more of it is better refused.
+    Full,
+    /// The disk has space again.
+    Space,
+    /// Something happened to the store as a whole.
+    Incident(Incident),
+    /// What is done now and then could not be done. Nothing is lost, but the store occupies more
+    /// than it need, and the next start takes longer.
+    MaintenanceFailed {
         /// Why.
         error: StoreError,
         /// When it is tried again.
@@ -74,24 +116,15 @@ pub enum Event {
 }
 
 /// Where events go; called on the committing thread, which waits for it.
-pub type EventSink = Box<dyn Fn(Event) + Send>;
+pub type EventSink<T = broker::Reader> = Box<dyn Fn(Event<T>) + Send>;
 
-struct Shared {
-    queue: Mutex<Queue>,
+struct Shared<T> {
+    queue: Mutex<Queue<T>>,
     changed: Condvar,
     counters: Counters,
 }
 
-#[derive(Default)]
-struct Queue {
-    commits: VecDeque<Commit>,
-    weight: usize,
-    /// When the oldest of `commits` arrived.
-    since: Option<Instant>,
-    closing: bool,
-}
-
-impl Committer {
+impl<T: Send + 'static> Committer<T> {
     /// Starts the thread.
     ///
     /// # Errors
@@ -99,28 +132,33 @@ impl Committer {
     pub fn spawn(
         store: Box<dyn Store>,
         settings: CommitterSettings,
-        on_event: EventSink,
+        on_event: EventSink<T>,
     ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
             counters: Counters::default(),
         });
-        let worker = Worker { store, settings, on_event, shared: Arc::clone(&shared) };
+        let worker = Worker::new(store, settings, on_event, Arc::clone(&shared));
         let thread = thread::Builder::new()
             .name("store-committer".to_owned())
             .spawn(move || worker.run())
             .map_err(StoreError::io("start a thread for", "store-committer"))?;
         Ok(Self { shared, thread: Some(thread) })
     }
+}
 
-    /// Hands over a commit. Its position must be above that of all before it.
+impl<T> Committer<T> {
+    /// Hands over a commit. Its position must be above that of all before it, or the same if it
+    /// has no ops.
     pub fn submit(&self, commit: Commit) {
-        let mut queue = self.shared.queue();
-        queue.weight = queue.weight.saturating_add(commit.weight);
-        queue.since.get_or_insert_with(Instant::now);
-        queue.commits.push_back(commit);
-        drop(queue);
+        self.shared.queue().push(commit);
+        self.shared.changed.notify_one();
+    }
+
+    /// Asks for a part of a queue.
+    pub fn read(&self, reader: T, read: Read) {
+        self.shared.queue().reads.push_back((reader, read));
         self.shared.changed.notify_one();
     }
 
@@ -143,13 +181,13 @@ impl Committer {
         self.shared.changed.notify_one();
         let Some(thread) = self.thread.take() else { return Ok(()) };
         thread.join().unwrap_or_else(|_| {
-            let abandoned = self.shared.queue().commits.len();
+            let abandoned = self.shared.queue().len();
             Err(StoreError::Stopped { abandoned, detail: "its thread panicked".to_owned() })
         })
     }
 }
 
-impl Drop for Committer {
+impl<T> Drop for Committer<T> {
     /// As [`Committer::shutdown`], with nobody to hear the answer.
     fn drop(&mut self) {
         if self.thread.is_some()
@@ -160,109 +198,9 @@ impl Drop for Committer {
     }
 }
 
-impl Shared {
+impl<T> Shared<T> {
     /// A panic elsewhere leaves the queue whole: nothing runs while it is locked.
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The thread's side.
-struct Worker {
-    store: Box<dyn Store>,
-    settings: CommitterSettings,
-    on_event: EventSink,
-    shared: Arc<Shared>,
-}
-
-/// Commits that become durable together.
-struct Group {
-    ops: Vec<Op>,
-    upto: Lsn,
-    commits: usize,
-}
-
-impl Worker {
-    fn run(mut self) -> Result<(), StoreError> {
-        while let Some(group) = self.next_group() {
-            let stats = self.commit(&group)?;
-            (self.on_event)(Event::Committed { upto: group.upto, stats });
-        }
-        Ok(())
-    }
-
-    /// Waits until a group is due; `None` when there is none left to come.
-    fn next_group(&self) -> Option<Group> {
-        let mut queue = self.shared.queue();
-        loop {
-            let Some(since) = queue.since else {
-                if queue.closing {
-                    return None;
-                }
-                queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = self.settings.group_delay.saturating_sub(since.elapsed());
-            if left.is_zero() || queue.closing || queue.weight >= self.settings.group_bytes {
-                return Some(queue.take_group());
-            }
-            let waited = self.shared.changed.wait_timeout(queue, left);
-            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Tries until it is done, or until patience ends after the committer was closed.
-    fn commit(&mut self, group: &Group) -> Result<CommitStats, StoreError> {
-        let mut pause = self.settings.retry_min;
-        let mut closing_since = None;
-        loop {
-            let began = Instant::now();
-            let error = match self.store.commit(&group.ops) {
-                Ok(stats) => {
-                    self.shared.counters.committed(stats, began.elapsed());
-                    return Ok(stats);
-                }
-                Err(error) => error,
-            };
-            self.shared.counters.failed();
-            if self.shared.queue().closing {
-                let since = *closing_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= self.settings.shutdown_patience {
-                    let abandoned = group.commits + self.shared.queue().commits.len();
-                    return Err(StoreError::Stopped { abandoned, detail: error.to_string() });
-                }
-                pause = self.settings.retry_min;
-            }
-            (self.on_event)(Event::Failed { error, retry_in: pause });
-            self.pause(pause);
-            pause = pause.saturating_mul(2).min(self.settings.retry_max);
-        }
-    }
-
-    /// Waits for `time`, less when the committer is closed meanwhile.
-    fn pause(&self, time: Duration) {
-        let queue = self.shared.queue();
-        if queue.closing {
-            drop(queue);
-            thread::sleep(time);
-        } else {
-            let waited =
-                self.shared.changed.wait_timeout_while(queue, time, |queue| !queue.closing);
-            drop(waited);
-        }
-    }
-}
-
-impl Queue {
-    fn take_group(&mut self) -> Group {
-        let mut group = Group { ops: Vec::new(), upto: Lsn::default(), commits: 0 };
-        for commit in self.commits.drain(..) {
-            group.ops.extend(commit.ops);
-            group.upto = commit.upto;
-            group.commits += 1;
-        }
-        self.weight = 0;
-        self.since = None;
-        group
     }
 }

@@ -17,6 +17,11 @@ pub enum StoreError {
         /// The latest version that this release reads.
         supported: u64,
     },
+    /// There is no store where one was named.
+    Absent {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The file system has no room left, or the quota is used up.
     NoSpace {
         /// What was being done.
@@ -88,6 +93,23 @@ pub(crate) const fn no_space(kind: io::ErrorKind) -> bool {
     matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
 }
 
+/// What helps, where something does.
+fn advice(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+    match error.kind() {
+        ReadOnlyFilesystem => {
+            "; what is promised must be written: mount the read-only file system for writing, or \
+             name another directory in store.path"
+        }
+        PermissionDenied => {
+            "; the user that the gateway runs as must own the directory and what is in it: change \
+             the owner, or name another directory in store.path"
+        }
+        NotADirectory => "; name a directory in store.path",
+        _ => "",
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -101,13 +123,18 @@ impl fmt::Display for StoreError {
                 "store has format {found}, this release reads up to {supported}; \
                  install the release that wrote it, or move the store aside to begin an empty one"
             ),
+            Self::Absent { dir } => write!(
+                f,
+                "there is no store in {}; name the directory that store.path of the configuration names",
+                dir.display()
+            ),
             Self::NoSpace { action, detail } => write!(
                 f,
                 "store could not {action}: no space left ({detail}); free disk space, \
                  the store goes on by itself"
             ),
             Self::Io { action, path, source } => {
-                write!(f, "store could not {action} {}: {source}", path.display())
+                write!(f, "store could not {action} {}: {source}{}", path.display(), advice(source))
             }
             Self::Damaged { action, detail } => {
                 write!(f, "store could not {action}: damaged on disk ({detail})")

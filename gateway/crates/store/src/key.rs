@@ -6,7 +6,7 @@
 
 use std::{borrow::Borrow, fmt};
 
-use broker::durable::{MessageKey, SessionKey};
+use broker::durable::SessionKey;
 use mqtt::PacketId;
 use sha2::{Digest, Sha256};
 
@@ -20,10 +20,12 @@ pub enum Kind {
     Session = 0x10,
     /// A subscription of a session.
     Subscription = 0x20,
-    /// A message that queues name.
+    /// A message that queues name, in a store of format 1.
     Message = 0x30,
-    /// An entry of a session's queue.
+    /// An entry of a session's queue, in a store of format 1.
     Delivery = 0x40,
+    /// A page of a session's queue.
+    Queue = 0x48,
     /// A received QoS 2 packet identifier.
     Received = 0x50,
     /// A retained message.
@@ -33,12 +35,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Meta,
         Self::Session,
         Self::Subscription,
         Self::Message,
         Self::Delivery,
+        Self::Queue,
         Self::Received,
         Self::Retained,
         Self::Quarantine,
@@ -55,7 +58,7 @@ impl Kind {
             Self::Session => 1 + 4,
             Self::Subscription => 1 + 4 + DIGEST,
             Self::Message => 1 + 8,
-            Self::Delivery => 1 + 4 + 8,
+            Self::Delivery | Self::Queue => 1 + 4 + 8,
             Self::Received => 1 + 4 + 2,
             Self::Retained => 1 + DIGEST,
             Self::Quarantine => 1,
@@ -71,6 +74,7 @@ impl fmt::Display for Kind {
             Self::Subscription => "subscription",
             Self::Message => "message",
             Self::Delivery => "delivery",
+            Self::Queue => "queue",
             Self::Received => "received",
             Self::Retained => "retained",
             Self::Quarantine => "quarantine",
@@ -107,12 +111,9 @@ impl Key {
         Self::owned_by(Kind::Subscription, session).push(&digest(filter))
     }
 
-    pub(crate) fn message(message: MessageKey) -> Self {
-        Self::of_kind(Kind::Message).push(&message.0.to_be_bytes())
-    }
-
-    pub(crate) fn delivery(session: SessionKey, sequence: u64) -> Self {
-        Self::owned_by(Kind::Delivery, session).push(&sequence.to_be_bytes())
+    /// The `number`-th page of a queue.
+    pub(crate) fn page(session: SessionKey, number: u64) -> Self {
+        Self::owned_by(Kind::Queue, session).push(&number.to_be_bytes())
     }
 
     pub(crate) fn received(session: SessionKey, packet_id: PacketId) -> Self {
@@ -153,6 +154,11 @@ impl Key {
         Some((key, Place { kind, base: Self::from_slice(base)? }))
     }
 
+    /// Whose record it is, of those that have an owner.
+    pub(crate) fn owner(&self) -> Option<SessionKey> {
+        self.field(1).map(|bytes| SessionKey(u32::from_be_bytes(bytes)))
+    }
+
     pub(crate) fn kind(&self) -> Option<Kind> {
         self.as_bytes().first().and_then(|tag| Kind::of(*tag))
     }
@@ -170,7 +176,8 @@ impl Key {
         self.as_bytes().get(at..at + N)?.try_into().ok()
     }
 
-    fn of_kind(kind: Kind) -> Self {
+    /// The prefix of everything of `kind`.
+    pub(crate) fn of_kind(kind: Kind) -> Self {
         Self { len: 0, bytes: [0; Self::MAX] }.push(&[kind as u8])
     }
 
@@ -259,8 +266,7 @@ mod tests {
             (Key::meta(b'f'), Kind::Meta),
             (Key::session(session), Kind::Session),
             (Key::subscription(session, "a/+"), Kind::Subscription),
-            (Key::message(MessageKey(9)), Kind::Message),
-            (Key::delivery(session, 11), Kind::Delivery),
+            (Key::page(session, 11), Kind::Queue),
             (Key::received(session, PacketId::new(13).unwrap()), Kind::Received),
             (Key::retained("a/b"), Kind::Retained),
         ];

@@ -7,8 +7,7 @@ use crate::{Damage, Kind, StoreError};
 /// What a store held, and what had to be done to read it.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// The state to start the broker from. Every queue entry's message and session
-    /// are in it.
+    /// The state to start the broker from. The queues are read later.
     pub snapshot: Snapshot,
     /// Damaged records found now, the first [`Loaded::MAX_REPORTED`] of them.
     pub quarantined: Vec<Quarantined>,
@@ -53,8 +52,6 @@ pub struct Quarantined {
 /// Intact records that were dropped because what they belong to is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Messages that no queue names.
-    pub messages: u64,
     /// Queue entries without their session.
     pub deliveries_without_session: u64,
     /// Queue entries without their message: losses, where the message was damaged.
@@ -79,12 +76,36 @@ pub enum Incident {
         /// Records copied into the new database.
         salvaged: u64,
     },
-    /// The newest commits are gone: the end of the engine's log was damaged.
+    /// A store of an earlier format was rewritten.
+    Upgraded {
+        /// Which it was.
+        from: u8,
+        /// Queue entries that were in it.
+        queued: u64,
+        /// Records that could not be read.
+        damaged: u64,
+    },
+    /// A part of the message log cannot be read any more.
+    LogDamaged {
+        /// Number of its file.
+        segment: u32,
+        /// How many groups of changes and messages are lost, at least.
+        groups: u64,
+        /// How many bytes they took, as far as they are still there.
+        bytes: u64,
+    },
+    /// Pages of queues were damaged while the store was in use; what was in them is lost.
+    PagesUnreadable {
+        /// How many.
+        pages: u64,
+    },
+    /// The database came up as it was some checkpoints ago, and the log does not tell all that
+    /// happened since.
     RolledBack {
         /// How many, at least.
         commits: u64,
     },
-    /// Fewer records are there than were committed: the engine lost some without a word.
+    /// Fewer records are there than were written: the engine lost some without a word.
     RecordsMissing {
         /// How many.
         records: u64,
@@ -116,8 +137,21 @@ impl fmt::Display for Incident {
                 "store was damaged ({reason}) and is kept at {}; {salvaged} records were saved from it",
                 path.display()
             ),
+            Self::Upgraded { from, queued, damaged } => write!(
+                f,
+                "store of format {from} was rewritten, {queued} queued messages with it; \
+                 {damaged} records could not be read"
+            ),
+            Self::LogDamaged { segment, groups, bytes } => write!(
+                f,
+                "store lost {groups} groups of changes or more to damage of {bytes} bytes of its \
+                 log file {segment:08}"
+            ),
+            Self::PagesUnreadable { pages } => {
+                write!(f, "store lost {pages} pages of queues to damage while it was in use")
+            }
             Self::RolledBack { commits } => {
-                write!(f, "store lost its last {commits} commits or more to damage of its log")
+                write!(f, "store lost its last {commits} checkpoints or more to damage")
             }
             Self::RecordsMissing { records } => {
                 write!(f, "store lost {records} records to damage")

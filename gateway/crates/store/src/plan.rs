@@ -1,244 +1,272 @@
-//! From ops to the fewest writes that have the same effect.
+//! From ops to the fewest changes that have the same effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use broker::durable::{Op, SessionKey};
+use broker::Message;
+use broker::durable::{DeliveryRecord, MessageKey, Op, SessionKey};
 
 use crate::{
     CommitStats, StoreError,
-    engine::{Engine, Writes},
+    change::{self, CHANGES, Change, MESSAGE, Reference},
+    engine::{self, Engine},
     key::{Key, Kind},
+    log::{GroupBuilder, Position, Slot},
+    queue::{Entry, QueuePage, place},
+    recent::Recent,
     record,
+    state::State,
 };
 
-/// Message numbers reserved by one write of the high-water mark.
-const MESSAGE_RESERVE: u64 = 1 << 16;
-
-/// What is remembered of the stored records, to plan changes without reading them.
-#[derive(Debug, Default)]
-pub(crate) struct Index {
-    /// How many pieces each long record has; absent means one.
-    pub(crate) long: BTreeMap<Key, u32>,
-    /// Stored high-water mark: above the number of every message ever stored.
-    pub(crate) next_message: u64,
-    /// Stored high-water mark: above the number of every session ever stored.
-    pub(crate) next_session: u32,
-    /// Commits made so far.
-    pub(crate) commits: u64,
-    /// Entries in the engine, but for numbers and the quarantine.
-    pub(crate) entries: u64,
-}
-
-impl Index {
-    /// Takes over what a commit changed, once that is durable.
-    pub(crate) fn absorb(&mut self, changes: Changes) {
-        self.next_message = changes.next_message;
-        self.next_session = changes.next_session;
-        self.commits = changes.commits;
-        self.entries = changes.entries;
-        for (key, count) in changes.long {
-            if count > 1 {
-                self.long.insert(key, count);
-            } else {
-                self.long.remove(&key);
-            }
-        }
-    }
-}
-
-/// What a commit changes of the [`Index`].
-pub(crate) struct Changes {
-    long: BTreeMap<Key, u32>,
-    next_message: u64,
-    next_session: u32,
-    commits: u64,
-    entries: u64,
-}
-
-/// Names of the numbers about the whole store.
-pub(crate) mod meta {
-    pub(crate) const COMMITS: u8 = b'c';
-    pub(crate) const ENTRIES: u8 = b'n';
-    pub(crate) const FORMAT: u8 = b'f';
-    pub(crate) const NEXT_MESSAGE: u8 = b'm';
-    pub(crate) const NEXT_SESSION: u8 = b's';
-}
-
-/// Puts a number about the whole store.
-pub(crate) fn put_number(writes: &mut Writes, name: u8, value: u64) {
-    let body = record::encode_number(value);
-    record::split(Kind::Meta, Key::meta(name), &body, |key, value| {
-        writes.insert(key, Some(value));
-    });
-}
-
-/// The writes of one commit.
+/// The net effect of some ops.
+#[derive(Default)]
 pub(crate) struct Plan<'a> {
-    engine: &'a mut dyn Engine,
-    index: &'a Index,
-    pub(crate) writes: Writes,
-    pub(crate) changes: Changes,
+    ended: BTreeSet<SessionKey>,
+    records: BTreeMap<Key, Option<Vec<u8>>>,
+    entries: BTreeMap<(SessionKey, u64), Net<'a>>,
+}
+
+/// What becomes of a queue entry.
+#[derive(Clone, Copy)]
+enum Net<'a> {
+    Put { delivery: &'a DeliveryRecord, released: bool, message: MessageKey, body: &'a Message },
+    Release,
+    Remove,
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn new(engine: &'a mut dyn Engine, index: &'a Index) -> Self {
-        let Index { next_message, next_session, commits, entries, .. } = *index;
-        let long = BTreeMap::new();
-        let changes = Changes { long, next_message, next_session, commits, entries };
-        Self { engine, index, writes: Writes::new(), changes }
+    pub(crate) fn of(ops: &'a [Op]) -> Self {
+        let mut plan = Self::default();
+        ops.iter().for_each(|op| plan.add(op));
+        plan
     }
 
     /// Adds one op. Later ops on the same record replace earlier ones.
-    pub(crate) fn add(&mut self, op: &Op) -> Result<(), StoreError> {
+    fn add(&mut self, op: &'a Op) {
         match op {
             Op::PutSession { session, record } => {
-                self.reserve_session(*session);
-                self.put(Kind::Session, Key::session(*session), &record::encode_session(record))
+                self.put(Key::session(*session), record::encode_session(record));
             }
-            Op::RemoveSession { session } => self.remove_session(*session),
+            Op::RemoveSession { session } => self.end(*session),
             Op::PutSubscription { session, filter, subscription } => {
                 let filter = filter.as_str();
                 let body = record::encode_subscription(filter, *subscription);
-                self.put(Kind::Subscription, Key::subscription(*session, filter), &body)
+                self.put(Key::subscription(*session, filter), body);
             }
             Op::RemoveSubscription { session, filter } => {
-                self.remove(Key::subscription(*session, filter.as_str()))
+                self.records.insert(Key::subscription(*session, filter.as_str()), None);
             }
-            Op::PutMessage { message, body } => {
-                self.reserve_message(message.0);
-                self.put(Kind::Message, Key::message(*message), &record::encode_message(body))
+            Op::PutDelivery { session, sequence, delivery, message, body } => {
+                let (released, message) = (delivery.released, *message);
+                let net = Net::Put { delivery, released, message, body };
+                self.entries.insert((*session, *sequence), net);
             }
-            Op::RemoveMessage { message } => self.remove(Key::message(*message)),
-            Op::PutDelivery { session, sequence, delivery } => {
-                let key = Key::delivery(*session, *sequence);
-                self.put(Kind::Delivery, key, &record::encode_delivery(delivery))
+            Op::ReleaseDelivery { session, sequence } => {
+                let net = self.entries.entry((*session, *sequence)).or_insert(Net::Release);
+                if let Net::Put { released, .. } = net {
+                    *released = true;
+                }
             }
             Op::RemoveDelivery { session, sequence } => {
-                self.remove(Key::delivery(*session, *sequence))
+                self.entries.insert((*session, *sequence), Net::Remove);
             }
             Op::PutReceived { session, packet_id } => {
-                self.put(Kind::Received, Key::received(*session, *packet_id), &[])
+                self.put(Key::received(*session, *packet_id), Vec::new());
             }
             Op::RemoveReceived { session, packet_id } => {
-                self.remove(Key::received(*session, *packet_id))
+                self.records.insert(Key::received(*session, *packet_id), None);
             }
             Op::PutRetained { body } => {
                 let key = Key::retained(body.topic.as_str());
-                self.put(Kind::Retained, key, &record::encode_message(body))
+                self.put(key, record::encode_message(body));
             }
-            Op::RemoveRetained { topic } => self.remove(Key::retained(topic.as_str())),
-        }
-    }
-
-    /// Ends the plan: a commit that writes anything also writes which it is and how many
-    /// entries there are then, so that an engine which loses some is found out.
-    pub(crate) fn count(&mut self) -> Result<(), StoreError> {
-        if self.writes.is_empty() {
-            return Ok(());
-        }
-        for (key, value) in &self.writes {
-            if key.kind() == Some(Kind::Meta) {
-                continue;
-            }
-            let entries = &mut self.changes.entries;
-            match (self.engine.contains(key)?, value) {
-                (false, Some(_)) => *entries += 1,
-                (true, None) => *entries = entries.saturating_sub(1),
-                _ => {}
+            Op::RemoveRetained { topic } => {
+                self.records.insert(Key::retained(topic.as_str()), None);
             }
         }
-        self.changes.commits += 1;
-        put_number(&mut self.writes, meta::COMMITS, self.changes.commits);
-        put_number(&mut self.writes, meta::ENTRIES, self.changes.entries);
-        Ok(())
     }
 
-    pub(crate) fn stats(&self) -> CommitStats {
-        let mut stats = CommitStats::default();
-        for (key, value) in &self.writes {
-            match value {
-                Some(value) => {
-                    stats.records_written += 1;
-                    stats.bytes += value.len() as u64;
-                }
-                None => stats.records_removed += 1,
-            }
-            stats.bytes += key.as_bytes().len() as u64;
-        }
-        stats
+    fn put(&mut self, key: Key, body: Vec<u8>) {
+        self.records.insert(key, Some(body));
     }
 
-    fn put(&mut self, kind: Kind, base: Key, body: &[u8]) -> Result<(), StoreError> {
-        let before = self.pieces(base);
-        let writes = &mut self.writes;
-        let count = record::split(kind, base, body, |key, value| {
-            writes.insert(key, Some(value));
-        });
-        for index in count..before {
-            self.erase(base.fragment(index))?;
-        }
-        self.note_pieces(base, before, count);
-        Ok(())
-    }
-
-    fn remove(&mut self, base: Key) -> Result<(), StoreError> {
-        let before = self.pieces(base);
-        for index in 0..before {
-            self.erase(base.fragment(index))?;
-        }
-        self.note_pieces(base, before, 1);
-        Ok(())
-    }
-
-    /// Removes one stored piece. A piece that this very commit was to put, and that
-    /// the engine has never seen, is simply not written: that is what spares the disk
-    /// when a subscriber confirms before its message was committed.
-    fn erase(&mut self, key: Key) -> Result<(), StoreError> {
-        if matches!(self.writes.get(&key), Some(Some(_))) && !self.engine.contains(&key)? {
-            self.writes.remove(&key);
-        } else {
-            self.writes.insert(key, None);
-        }
-        Ok(())
-    }
-
-    fn remove_session(&mut self, session: SessionKey) -> Result<(), StoreError> {
-        self.remove(Key::session(session))?;
-        for kind in [Kind::Subscription, Kind::Delivery, Kind::Received] {
+    fn end(&mut self, session: SessionKey) {
+        for kind in crate::changed::OWNED {
             let prefix = Key::owned_by(kind, session);
-            let mut doomed = self.engine.keys(&prefix)?;
-            let from_here = self.writes.range(prefix..).map(|(key, _)| *key);
-            doomed.extend(from_here.take_while(|key| key.starts_with(&prefix)));
-            for key in doomed {
-                self.erase(key)?;
-                self.note_pieces(key, self.pieces(key), 1);
+            let from_here = self.records.range(prefix..).map(|(key, _)| *key);
+            let keys: Vec<Key> = from_here.take_while(|key| key.starts_with(&prefix)).collect();
+            for key in keys {
+                self.records.remove(&key);
             }
         }
-        Ok(())
+        let all = (session, 0)..=(session, u64::MAX);
+        let entries: Vec<_> = self.entries.range(all).map(|(place, _)| *place).collect();
+        for place in entries {
+            self.entries.remove(&place);
+        }
+        self.ended.insert(session);
     }
 
-    fn pieces(&self, base: Key) -> u32 {
-        let changed = self.changes.long.get(&base);
-        changed.or_else(|| self.index.long.get(&base)).copied().unwrap_or(1)
+    /// Writes what is not yet so to `group`. What is undone by a later op of the same plan
+    /// leaves no trace: that is what spares the disk when a subscriber confirms before its
+    /// message was committed.
+    pub(crate) fn write(
+        self,
+        state: &mut State,
+        engine: &mut dyn Engine,
+        recent: &Recent<MessageKey>,
+        group: &mut GroupBuilder,
+    ) -> Result<Written, StoreError> {
+        let mut changes = Vec::new();
+        let ended = self.ended;
+        for session in &ended {
+            if exists(state, engine, *session)? {
+                changes.push(Change::EndSession { session: *session });
+            }
+        }
+        for (key, body) in self.records {
+            let gone = key.kind() != Some(Kind::Retained)
+                && key.owner().is_some_and(|owner| ended.contains(&owner));
+            if body.is_some() || (!gone && known(state, engine, &key)?) {
+                changes.push(Change::Record { key, body });
+            }
+        }
+        let mut queues =
+            Queues { recent, group, sharers: BTreeMap::new(), placed: BTreeMap::new() };
+        queues.count(self.entries.values());
+        for ((session, sequence), net) in self.entries {
+            let (number, slot) = place(sequence);
+            let page = state.pages.touch(engine, &state.changed, (session, number))?;
+            let there = (!ended.contains(&session)).then(|| QueuePage::get(page, slot)).flatten();
+            changes.extend(queues.change(session, sequence, net, there.as_ref()));
+        }
+        let messages = queues.placed.into_iter().collect();
+        changes.iter().try_for_each(|change| state.prepare(engine, change))?;
+        if !changes.is_empty() {
+            group.push(CHANGES, |out| change::encode(&changes, out));
+        }
+        Ok(Written { changes, messages })
     }
+}
 
-    fn note_pieces(&mut self, base: Key, before: u32, now: u32) {
-        if before != now {
-            self.changes.long.insert(base, now);
+/// What a plan wrote to its group.
+pub(crate) struct Written {
+    pub(crate) changes: Vec<Change>,
+    /// The messages that are in the group.
+    pub(crate) messages: Vec<(MessageKey, Slot)>,
+}
+
+impl Written {
+    pub(crate) fn stats(&self) -> CommitStats {
+        let removes = |change: &&Change| {
+            matches!(
+                change,
+                Change::Record { body: None, .. }
+                    | Change::EndSession { .. }
+                    | Change::Remove { .. }
+            )
+        };
+        let removed = self.changes.iter().filter(removes).count();
+        CommitStats {
+            records_written: (self.changes.len() - removed + self.messages.len()) as u64,
+            records_removed: removed as u64,
+            ..CommitStats::default()
+        }
+    }
+}
+
+/// Where the messages of a group's queue entries go.
+struct Queues<'a> {
+    recent: &'a Recent<MessageKey>,
+    group: &'a mut GroupBuilder,
+    /// How many entries of the group have each message.
+    sharers: BTreeMap<MessageKey, u16>,
+    placed: BTreeMap<MessageKey, Slot>,
+}
+
+impl Queues<'_> {
+    fn count<'a>(&mut self, entries: impl Iterator<Item = &'a Net<'a>>) {
+        for net in entries {
+            if let Net::Put { released: false, message, .. } = net {
+                let sharers = self.sharers.entry(*message).or_default();
+                *sharers = sharers.saturating_add(1);
+            }
         }
     }
 
-    fn reserve_message(&mut self, number: u64) {
-        if number >= self.changes.next_message {
-            self.changes.next_message = number.saturating_add(MESSAGE_RESERVE);
-            put_number(&mut self.writes, meta::NEXT_MESSAGE, self.changes.next_message);
+    /// What is to be done so that `there` becomes what `net` says.
+    fn change(
+        &mut self,
+        session: SessionKey,
+        sequence: u64,
+        net: Net<'_>,
+        there: Option<&Entry>,
+    ) -> Option<Change> {
+        match (net, there) {
+            (Net::Remove, Some(_)) => Some(Change::Remove { session, sequence }),
+            (Net::Release, Some(Entry { released: false, .. })) => {
+                Some(Change::Release { session, sequence })
+            }
+            (Net::Remove | Net::Release, _) => None,
+            (Net::Put { delivery, released: true, body, .. }, _) => {
+                let entry = Entry::new(delivery, body).release();
+                (there != Some(&entry)).then_some(Change::Put {
+                    session,
+                    sequence,
+                    entry,
+                    message: None,
+                })
+            }
+            (Net::Put { delivery, message, body, .. }, _) => {
+                let mut entry = Entry::new(delivery, body);
+                if let Some(position) = self.recent.get(&message) {
+                    if there.is_some_and(|there| same(there, &entry, position)) {
+                        return None;
+                    }
+                    let message = Some(Reference::At(position));
+                    return Some(Change::Put { session, sequence, entry, message });
+                }
+                entry.sharers = self.sharers.get(&message).copied().unwrap_or(1);
+                let group = &mut *self.group;
+                let slot = *self.placed.entry(message).or_insert_with(|| {
+                    group.push(MESSAGE, |out| record::encode_message_into(body, out))
+                });
+                let message = Some(Reference::Here(slot));
+                Some(Change::Put { session, sequence, entry, message })
+            }
         }
     }
+}
 
-    fn reserve_session(&mut self, session: SessionKey) {
-        if session.0 >= self.changes.next_session {
-            self.changes.next_session = session.0.saturating_add(1);
-            put_number(&mut self.writes, meta::NEXT_SESSION, u64::from(self.changes.next_session));
+/// Whether `there` is `entry` with its message at `position` already: the commit was tried before.
+fn same(there: &Entry, entry: &Entry, position: Position) -> bool {
+    let entry =
+        Entry { message: Some(position), sharers: there.sharers, ids: entry.ids.clone(), ..*entry };
+    *there == entry
+}
+
+/// Whether there is such a record.
+fn known(state: &State, engine: &mut dyn Engine, key: &Key) -> Result<bool, StoreError> {
+    match state.changed.get(key) {
+        Some(body) => Ok(body.is_some()),
+        None => Ok(engine.get(key)?.is_some()),
+    }
+}
+
+/// Whether there is anything of a session.
+fn exists(state: &State, engine: &mut dyn Engine, session: SessionKey) -> Result<bool, StoreError> {
+    let queue = (session, 0)..=(session, u64::MAX);
+    if state.changed.has_any(session)
+        || !state.pages.ids(engine, &state.changed, queue, 1)?.is_empty()
+    {
+        return Ok(true);
+    }
+    if state.changed.is_ended(session) {
+        return Ok(false);
+    }
+    for kind in crate::changed::OWNED {
+        if engine::has_any(engine, &Key::owned_by(kind, session))? {
+            return Ok(true);
         }
     }
+    Ok(false)
 }

@@ -6,17 +6,22 @@
 //! of a kind that may be long starts with the number of pieces and, where there are
 //! several, a checksum over the whole body.
 
+mod assemble;
 mod body;
 
+pub(crate) use assemble::{Assembled, Assembler};
+
 pub(crate) use body::{
-    decode_delivery, decode_message, decode_number, decode_session, decode_subscription,
-    encode_delivery, encode_message, encode_number, encode_session, encode_subscription,
+    decode_message, decode_number, decode_session, decode_subscription, encode_message,
+    encode_message_into, encode_number, encode_session, encode_subscription, old,
 };
 
 use crate::key::{Key, Kind};
 
 /// Format version of the records; the first byte of every stored value.
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
+/// The format before, in which everything was in the engine.
+pub(crate) const OLD_FORMAT: u8 = 1;
 
 /// Longest value given to an engine, in bytes: larger ones would leave sled's log
 /// for separate files that it never flushes.
@@ -62,8 +67,11 @@ impl std::fmt::Display for Damage {
 }
 
 /// Whether records of this kind may be longer than one piece.
-const fn may_be_long(kind: Kind) -> bool {
-    matches!(kind, Kind::Session | Kind::Subscription | Kind::Message | Kind::Retained)
+pub(crate) const fn may_be_long(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Session | Kind::Subscription | Kind::Message | Kind::Queue | Kind::Retained
+    )
 }
 
 /// Cuts `body` into pieces and hands each with its key to `put`; returns how many.
@@ -94,6 +102,7 @@ pub(crate) fn split(kind: Kind, base: Key, body: &[u8], mut put: impl FnMut(Key,
 /// whatever was found first. Returns the body and how many pieces belong to it;
 /// pieces beyond that are left over from a longer record under the same key.
 pub(crate) fn join(
+    format: u8,
     kind: Kind,
     base: Key,
     pieces: &[(Key, Vec<u8>)],
@@ -102,7 +111,7 @@ pub(crate) fn join(
     if *first_key != base {
         return Err(Damage::Incomplete);
     }
-    let content = open(*first_key, first)?;
+    let content = open(format, *first_key, first)?;
     if !may_be_long(kind) {
         return Ok((content.to_vec(), 1));
     }
@@ -117,7 +126,7 @@ pub(crate) fn join(
         let found = usize::try_from(index).ok().and_then(|at| pieces.get(at));
         match found {
             Some((key, value)) if *key == base.fragment(index) => {
-                body.extend_from_slice(open(*key, value)?);
+                body.extend_from_slice(open(format, *key, value)?);
             }
             _ => return Err(Damage::Incomplete),
         }
@@ -140,13 +149,13 @@ fn seal(key: Key, parts: &[&[u8]]) -> Vec<u8> {
     value
 }
 
-fn open(key: Key, value: &[u8]) -> Result<&[u8], Damage> {
+fn open(format: u8, key: Key, value: &[u8]) -> Result<&[u8], Damage> {
     let (sealed, &sum) = value.split_last_chunk::<4>().ok_or(Damage::Truncated)?;
     let (&version, content) = sealed.split_first().ok_or(Damage::Truncated)?;
     if checksum(key, sealed) != u32::from_be_bytes(sum) {
         return Err(Damage::Checksum);
     }
-    if version != FORMAT {
+    if version != format {
         return Err(Damage::Version(version));
     }
     Ok(content)
@@ -161,7 +170,7 @@ fn checksum(key: Key, sealed: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use broker::durable::MessageKey;
+    use broker::durable::SessionKey;
     use proptest::prelude::*;
 
     use super::*;
@@ -175,36 +184,36 @@ mod tests {
 
     #[test]
     fn bodies_of_every_length_around_a_piece_come_back() {
-        let key = Key::message(MessageKey(1));
+        let key = Key::page(SessionKey(1), 1);
         for len in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1, 100_000] {
             let body: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
-            let pieces = pieces(Kind::Message, key, &body);
+            let pieces = pieces(Kind::Queue, key, &body);
             assert!(pieces.iter().all(|(_, value)| value.len() <= MAX_VALUE));
-            let (joined, count) = join(Kind::Message, key, &pieces).unwrap();
+            let (joined, count) = join(FORMAT, Kind::Queue, key, &pieces).unwrap();
             assert_eq!((joined, usize::try_from(count).unwrap()), (body, pieces.len()));
         }
     }
 
     #[test]
     fn a_missing_or_misplaced_piece_is_damage() {
-        let key = Key::message(MessageKey(1));
-        let all = pieces(Kind::Message, key, &vec![7; 3 * CHUNK]);
+        let key = Key::page(SessionKey(1), 1);
+        let all = pieces(Kind::Queue, key, &vec![7; 3 * CHUNK]);
         for gone in 0..all.len() {
             let mut some = all.clone();
             some.remove(gone);
-            assert_eq!(join(Kind::Message, key, &some), Err(Damage::Incomplete));
+            assert_eq!(join(FORMAT, Kind::Queue, key, &some), Err(Damage::Incomplete));
         }
-        let other = Key::message(MessageKey(2));
+        let other = Key::page(SessionKey(1), 2);
         let moved = vec![(other, all[0].1.clone())];
-        assert_eq!(join(Kind::Message, other, &moved), Err(Damage::Checksum));
+        assert_eq!(join(FORMAT, Kind::Queue, other, &moved), Err(Damage::Checksum));
     }
 
     #[test]
     fn pieces_of_two_records_do_not_mix() {
-        let key = Key::message(MessageKey(1));
-        let mut mixed = pieces(Kind::Message, key, &vec![7; 3 * CHUNK]);
-        mixed[1] = pieces(Kind::Message, key, &vec![8; 3 * CHUNK])[1].clone();
-        assert_eq!(join(Kind::Message, key, &mixed), Err(Damage::Checksum));
+        let key = Key::page(SessionKey(1), 1);
+        let mut mixed = pieces(Kind::Queue, key, &vec![7; 3 * CHUNK]);
+        mixed[1] = pieces(Kind::Queue, key, &vec![8; 3 * CHUNK])[1].clone();
+        assert_eq!(join(FORMAT, Kind::Queue, key, &mixed), Err(Damage::Checksum));
     }
 
     #[test]
@@ -213,7 +222,7 @@ mod tests {
         let mut value = vec![FORMAT + 1, 0];
         let sum = checksum(key, &value);
         value.extend_from_slice(&sum.to_be_bytes());
-        assert_eq!(open(key, &value), Err(Damage::Version(FORMAT + 1)));
+        assert_eq!(open(FORMAT, key, &value), Err(Damage::Version(FORMAT + 1)));
     }
 
     proptest! {
@@ -226,7 +235,7 @@ mod tests {
                 let pieces: Vec<_> = (0..).zip(&values)
                     .map(|(i, value)| (key.fragment(i), value.clone()))
                     .collect();
-                let _ = join(kind, key, &pieces);
+                let _ = join(FORMAT, kind, key, &pieces);
             }
         }
     }

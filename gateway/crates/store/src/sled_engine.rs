@@ -3,7 +3,7 @@
 //! What it does by itself is not enough: its flush ends in `sync_file_range`, which
 //! promises nothing across a power cut; it never syncs what it creates; any failed
 //! write makes it refuse everything until it is opened again; damage shows as a panic
-//! as often as an error. So every commit ends in `fdatasync` of an own handle, new
+//! as often as an error. So every batch ends in `fdatasync` of an own handle, new
 //! files and their directories are synced once, a failure closes the database and the
 //! next use opens it again, and panics are caught.
 //!
@@ -15,6 +15,7 @@ mod copy;
 mod database;
 mod files;
 mod mark;
+mod serve;
 
 use std::{
     fs::{self, File},
@@ -22,80 +23,30 @@ use std::{
     time::SystemTime,
 };
 
-use broker::durable::Op;
 use copy::Copied;
 use database::{Database, OpenError};
 use files::{remove_dir, rename, sync, take_lock};
 use mark::Mark;
 
 use crate::{
-    CommitStats, Incident, Loaded, Store, StoreError, Usage,
-    engine::{Engine, Writes},
-    key::Key,
-    records::{Records, first_writes},
+    Incident, StoreError,
+    engine::{Marks, Writes},
+    numbers::Numbers,
 };
 
-/// A store on disk.
-pub struct SledStore {
-    records: Records<SledEngine>,
-}
-
-/// How the database is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Page cache in bytes. The process grows by two to ten times as much.
-    pub cache_bytes: u64,
-}
-
-impl Default for Settings {
-    /// 8 MiB: what a small ARM box can spare.
-    fn default() -> Self {
-        Self { cache_bytes: 8 << 20 }
-    }
-}
-
-impl SledStore {
-    /// Opens the store in `dir`, creating it if need be. A database that cannot be
-    /// opened is renamed aside and another is begun; [`Store::load`] reports it.
-    ///
-    /// # Errors
-    /// When another process has it open, or the operating system denies access to
-    /// `dir` or has no space for it. Damage is no error.
-    pub fn open(dir: impl Into<PathBuf>, settings: Settings) -> Result<Self, StoreError> {
-        Ok(Self { records: Records::new(SledEngine::open(dir.into(), settings)?) })
-    }
-}
-
-impl Store for SledStore {
-    fn load(&mut self) -> Result<Loaded, StoreError> {
-        self.records.load()
-    }
-
-    fn commit(&mut self, ops: &[Op]) -> Result<CommitStats, StoreError> {
-        self.records.commit(ops)
-    }
-
-    fn usage(&self) -> Usage {
-        self.records.usage()
-    }
-}
-
 const LIVE: &str = "sled";
-const ASIDE: &str = "damaged-";
+/// What the name of a damaged database begins with.
+pub(crate) const ASIDE: &str = "damaged-";
 /// Damaged databases kept at a time.
 const KEPT_ASIDE: usize = 3;
 const BEGUN: &str = "sled.begin";
 const COPY: &str = "sled.new";
 const OUTGOING: &str = "sled.old";
 
-/// The file may hold this many times what is live, and [`SLACK_BYTES`] besides, before
-/// loading copies it.
-const SLACK_FACTOR: u64 = 2;
-const SLACK_BYTES: u64 = 64 << 20;
-
-struct SledEngine {
+pub(crate) struct SledEngine {
     dir: PathBuf,
-    settings: Settings,
+    /// Page cache in bytes.
+    cache_bytes: u64,
     /// `None` after a failure, until the next use.
     database: Option<Database>,
     /// Whether a sync failed, after which the kernel may have forgotten pages that it
@@ -107,7 +58,13 @@ struct SledEngine {
 }
 
 impl SledEngine {
-    fn open(dir: PathBuf, settings: Settings) -> Result<Self, StoreError> {
+    /// Opens the database in `dir`, creating both if need be. A database that cannot be opened is
+    /// renamed aside and another is begun.
+    ///
+    /// # Errors
+    /// When another process has it open, or the operating system denies access to `dir` or has no
+    /// space for it. Damage is no error.
+    pub(crate) fn open(dir: PathBuf, cache_bytes: u64) -> Result<Self, StoreError> {
         fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync(parent)?;
@@ -116,7 +73,7 @@ impl SledEngine {
         let mark = Mark::open(&dir.join("mark"))?;
         let mut engine = Self {
             dir,
-            settings,
+            cache_bytes,
             database: None,
             distrusted: false,
             incidents: Vec::new(),
@@ -128,7 +85,7 @@ impl SledEngine {
             engine.begin()?;
             return Ok(engine);
         }
-        match Database::open(&engine.live(), settings) {
+        match Database::open(&engine.live(), cache_bytes) {
             Ok(database) => engine.database = Some(database),
             Err(OpenError::Environment(error)) => return Err(error),
             Err(OpenError::Unusable(reason)) => engine.begin_again(&reason)?,
@@ -146,10 +103,12 @@ impl SledEngine {
         let path = self.dir.join(BEGUN);
         remove_dir(&path)?;
         let fresh = self.open_new(&path)?;
-        fresh.apply(&first_writes())?;
+        let mut first = Writes::new();
+        Numbers::default().put(&mut first);
+        fresh.apply(&first)?;
         fresh.make_durable()?;
         drop(fresh);
-        self.mark.set(0);
+        self.mark.set(Marks::default());
         self.take_over(&path)
     }
 
@@ -159,7 +118,7 @@ impl SledEngine {
     fn begin_again(&mut self, reason: &str) -> Result<(), StoreError> {
         let conf = self.live().join("conf");
         if fs::remove_file(&conf).is_ok()
-            && let Ok(database) = Database::open(&self.live(), self.settings)
+            && let Ok(database) = Database::open(&self.live(), self.cache_bytes)
         {
             database.make_durable()?;
             self.database = Some(database);
@@ -198,7 +157,7 @@ impl SledEngine {
     }
 
     fn open_new(&self, path: &Path) -> Result<Database, StoreError> {
-        Database::open(path, self.settings).map_err(|error| match error {
+        Database::open(path, self.cache_bytes).map_err(|error| match error {
             OpenError::Environment(error) => error,
             OpenError::Unusable(detail) => StoreError::Engine { action: "create", detail },
         })
@@ -206,7 +165,7 @@ impl SledEngine {
 
     /// Opens the live database, for which there is no other way left.
     fn open_live(&self) -> Result<Database, StoreError> {
-        Database::open(&self.live(), self.settings).map_err(|error| match error {
+        Database::open(&self.live(), self.cache_bytes).map_err(|error| match error {
             OpenError::Environment(error) => error,
             OpenError::Unusable(detail) => StoreError::Damaged { action: "open", detail },
         })
@@ -260,6 +219,11 @@ impl SledEngine {
         if let Some(damage) = self.copy()?.damage {
             return Err(damage);
         }
+        self.swap()
+    }
+
+    /// Puts the closed, complete copy in the place of the live database.
+    fn swap(&mut self) -> Result<(), StoreError> {
         self.database = None;
         let outgoing = self.dir.join(OUTGOING);
         remove_dir(&outgoing)?;
@@ -317,85 +281,5 @@ impl SledEngine {
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(ASIDE))
             .map(|entry| entry.path())
             .collect()
-    }
-}
-
-impl Engine for SledEngine {
-    fn scan(&mut self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        // A damaged database stays open: what is readable is copied out of it.
-        let mut entries = 0_u64;
-        self.database()?.scan(&mut |key, value| {
-            entries += 1;
-            visit(key, value);
-        })?;
-        if entries == 0 {
-            let detail = "nothing is in it, not even its format".to_owned();
-            return Err(StoreError::Damaged { action: "read", detail });
-        }
-        Ok(())
-    }
-
-    fn keys(&mut self, prefix: &Key) -> Result<Vec<Key>, StoreError> {
-        self.with(|database| database.keys(prefix))
-    }
-
-    fn contains(&mut self, key: &Key) -> Result<bool, StoreError> {
-        self.with(|database| database.contains(key))
-    }
-
-    fn apply(&mut self, writes: &Writes) -> Result<(), StoreError> {
-        self.with(|database| database.apply(writes))?;
-        self.with(Database::flush)?;
-        let synced = self.with(Database::sync);
-        self.distrusted |= synced.is_err();
-        synced
-    }
-
-    fn salvage(&mut self, reason: &str) -> Result<(), StoreError> {
-        let salvaged = match self.copy() {
-            Ok(copied) => copied.records,
-            // The damaged database is all there is: it stays until there is space.
-            Err(error) if error.is_no_space() => return Err(error),
-            Err(_) => 0,
-        };
-        let path = self.set_aside()?;
-        if salvaged == 0 {
-            self.begin()?;
-        } else {
-            self.take_over(&self.dir.join(COPY))?;
-        }
-        self.incidents.push(Incident::SetAside { path, reason: reason.to_owned(), salvaged });
-        Ok(())
-    }
-
-    fn settle(&mut self, live_bytes: u64) {
-        let before = self.usage().file_bytes;
-        if before <= live_bytes.saturating_mul(SLACK_FACTOR).saturating_add(SLACK_BYTES) {
-            return;
-        }
-        let incident = match self.replace_by_copy() {
-            Ok(()) => Incident::Compacted { before, after: self.usage().file_bytes },
-            Err(error) => Incident::CompactionFailed { reason: error.to_string() },
-        };
-        self.incidents.push(incident);
-    }
-
-    fn incidents(&mut self) -> Vec<Incident> {
-        std::mem::take(&mut self.incidents)
-    }
-
-    fn mark(&mut self, commits: u64) {
-        self.mark.set(commits);
-    }
-
-    fn marked(&mut self) -> Option<u64> {
-        self.mark.get()
-    }
-
-    fn usage(&self) -> Usage {
-        let live = self.live();
-        let file_bytes = fs::metadata(live.join("db")).map_or(0, |meta| meta.len());
-        let stray = fs::read_dir(live.join("blobs")).map_or(0, Iterator::count);
-        Usage { file_bytes, stray_files: stray as u64 }
     }
 }

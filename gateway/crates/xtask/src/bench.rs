@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: what the crates cost by themselves, and the gateway beside Mosquitto.
 
 mod brokers;
+mod offline;
+mod options;
+mod process;
 mod report;
 mod versus;
 
@@ -12,14 +15,16 @@ use crate::root::Root;
 
 const CRATES: &str = "gateway/crates";
 
-/// Criterion, or with `--versus-mosquitto` the comparison.
+/// Criterion, or what the first word names.
 pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     match words {
         [] => criterion(root),
-        ["--versus-mosquitto", rest @ ..] => versus::run(root, &versus::Options::parse(rest)?),
+        ["--versus-mosquitto", rest @ ..] => versus::run(root, rest),
+        ["--offline", rest @ ..] => offline::run(root, rest),
+        ["--rounds", ..] => offline::rounds::run(root, words),
         _ => Err(Failure::Usage(
-            "usage: cargo xtask bench [--versus-mosquitto --mqload PATH [--repeats N] [--seconds N] [--only CASE]]"
-                .to_owned(),
+            ["usage: cargo xtask bench", versus::USAGE, offline::USAGE, offline::rounds::USAGE]
+                .join("\n"),
         )),
     }
 }

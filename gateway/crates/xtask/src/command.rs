@@ -17,6 +17,11 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(Failure::Program { command: line, status }) }
 }
 
+/// Runs `command`, which has nothing to say.
+pub(crate) fn quietly(command: &mut Command) -> Result<(), Failure> {
+    output(command).map(drop)
+}
+
 /// What `command` writes to its standard output, without the last line end.
 pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
     let line = line_of(command);

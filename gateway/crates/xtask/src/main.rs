@@ -42,7 +42,12 @@ usage: cargo xtask COMMAND
   fuzz [TARGET] [--seconds N]     fuzz codec, session and broker, each target for N seconds (60)
   bench                           criterion benchmarks of the crates
   bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
-                                  the same load on Mosquitto and on the gateway, in turns";
+                                  the same load on Mosquitto and on the gateway, in turns
+  bench --offline --mqload PATH [--count N] [--repeats N]
+                                  queues for absent clients filled and drained, in turns on the gateway, which syncs before it
+                                  acknowledges, and on a Mosquitto that saves each second: rates, latency, memory, bytes written
+  bench --rounds N --mqload PATH [--count N]
+                                  a queue of 100,000 filled and drained N times on one store: space and memory are given back";
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();

@@ -42,11 +42,13 @@ impl Reference {
         session.durable |= expiry > 0;
         session.expiry = expiry;
         session.will = connect.will.as_ref().map(|will| will_of(will, at));
+        session.will_promised = false;
         session.online = Some(link);
         (session.ends_at, session.will_at) = (None, None);
         (session.max_packet, session.version) = (max_packet, connect.version);
         let connection = Connection::new(client, session.epoch, &connect, present);
         self.connections.insert(link, connection);
+        self.arrive(client);
     }
 
     /// A connection is over, unless that is known.
@@ -76,8 +78,10 @@ impl Reference {
             let offline = self.sessions.iter().filter(|(_, session)| session.online.is_none());
             let next = offline
                 .flat_map(|(client, session)| {
-                    let end = session.ends_at.map(|when| (when, true, Arc::clone(client)));
-                    let will = session.will_at.map(|when| (when, false, Arc::clone(client)));
+                    // After a crash several count as disconnected in one moment.
+                    let key = session.key;
+                    let end = session.ends_at.map(|when| (when, key, true, Arc::clone(client)));
+                    let will = session.will_at.map(|when| (when, key, false, Arc::clone(client)));
                     [end, will]
                 })
                 .flatten()
@@ -85,8 +89,8 @@ impl Reference {
                 .min();
             match next {
                 None => return,
-                Some((_, true, client)) => self.end(&client, at),
-                Some((_, false, client)) => self.fire(&client, at),
+                Some((_, _, true, client)) => self.end(&client, at),
+                Some((_, _, false, client)) => self.fire(&client, at),
             }
         }
     }
@@ -98,6 +102,8 @@ impl Reference {
         if let Some(key) = session.key {
             self.ended.insert(Arc::clone(client), key);
         }
+        self.bequeath(client, session.epoch);
+        session.subscriptions.keys().for_each(|filter| self.check_members(filter));
     }
 
     /// Publishes a will.
@@ -139,6 +145,7 @@ impl Session {
             dropped: Vec::new(),
             received: BTreeMap::new(),
             will: None,
+            will_promised: false,
             online: None,
             ends_at: None,
             will_at: None,

@@ -1,13 +1,9 @@
-use std::rc::Rc;
 use std::sync::Arc;
 
 use broker::{LinkId, Timestamp};
-use mqtt::{
-    Ack, ConnAck, Decoded, Decoder, Packet, PacketId, PacketKind, Publish, QoS, ReasonCode,
-};
+use mqtt::{Decoded, Decoder, Packet, PacketKind, Publish, QoS};
 
-use super::state::Answered;
-use super::{Connection, Due, Reference};
+use super::{Connection, Due, Message, Reference};
 use crate::disk::Disk;
 
 /// What leaves the broker, held against what must leave it and against the disk.
@@ -82,31 +78,6 @@ impl Reference {
         }
     }
 
-    /// CONNACK promises a session, and that the one before it is gone.
-    fn greeted(&mut self, link: LinkId, client: &Arc<str>, connack: &ConnAck<'_>, disk: &Disk) {
-        let connection = self.connections.get_mut(&link).expect("a connection");
-        assert!(!connection.greeted, "{client} got CONNACK twice");
-        assert_eq!(connack.code, ReasonCode::Success, "{client}");
-        assert_eq!(connack.session_present, connection.present, "{client}: session present");
-        connection.greeted = true;
-        let session = self.sessions.get_mut(client).expect("a session");
-        let stored = disk.of(client);
-        let key = stored.map(|(key, _)| key);
-        let before = self.ended.get(client).copied();
-        assert!(
-            key.is_none() || key != before,
-            "{client}: CONNACK left before the end of the earlier session was on disk"
-        );
-        if session.durable {
-            let (key, stored) = stored.unwrap_or_else(|| {
-                panic!("{client}: CONNACK left before the session was on disk");
-            });
-            assert!(session.key.is_none_or(|known| known == key), "{client}: another session");
-            session.key = Some(key);
-            assert_eq!(stored.record.expiry_seconds, session.expiry, "{client}: expiry on disk");
-        }
-    }
-
     /// A QoS 0 message: the next one, but for those that may be missing.
     fn delivered_once(
         &mut self,
@@ -121,10 +92,18 @@ impl Reference {
         ids.sort_unstable();
         let like = |due: &Due| due.is(publish, topic) && due.retain == publish.retain;
         let exact = connection.loose.iter().position(|due| like(due) && due.ids == ids);
+        if exact.is_none() && self.shared_first(link, publish, topic, at) {
+            return;
+        }
+        let connection = self.connections.get_mut(&link).expect("a connection");
         let at_index =
             exact.or_else(|| connection.loose.iter().position(|due| due.is(publish, topic)));
         let index = at_index.unwrap_or_else(|| {
-            panic!("{client} got {publish:?} on {topic}, due: {:?}", connection.loose.front());
+            panic!(
+                "{client} got {publish:?} on {topic}, due: {:?} or {:#?}",
+                connection.loose.front(),
+                self.shares.last()
+            );
         });
         let skipped: Vec<Due> = connection.loose.drain(..index).collect();
         let due = connection.loose.pop_front().expect("just found");
@@ -133,8 +112,51 @@ impl Reference {
             let excused = self.skippable(connection, skipped, at);
             assert!(excused, "{client} got {due:?} before {skipped:?}");
         }
-        self.resolve(&due, client);
         self.compare(link, publish, &due, at);
+    }
+
+    /// The delivery that a PUBLISH is by all that it says, and the one that it may be otherwise.
+    fn candidates(
+        &self,
+        link: LinkId,
+        publish: &Publish<'_>,
+        topic: &str,
+        at: Timestamp,
+    ) -> (Option<u64>, Option<u64>) {
+        let connection = &self.connections[&link];
+        let (cursor, version) = (connection.cursor, connection.version);
+        let session = &self.sessions[&connection.client];
+        let candidates = session
+            .row
+            .iter()
+            .filter(|due| due.is(publish, topic) && !due.released && due.serial >= cursor);
+        // A publisher may have sent it twice, and the first of them may have expired: before it
+        // was sent, or since then, if the second cannot have been its turn yet.
+        let known = candidates.clone().find(|due| due.packet_id == publish.packet_id);
+        let fresh = candidates.clone().filter(|due| due.packet_id.is_none());
+        let mut ids: Vec<u32> = publish.subscription_ids.iter().collect();
+        ids.sort_unstable();
+        let in_turn = |due: &&Due| {
+            let before = session.row.iter().filter(|d| (cursor..due.serial).contains(&d.serial));
+            before.clone().all(|d| d.released || session.may_be_skipped(d, at))
+        };
+        let right = |due: &&Due| {
+            !due.message.is_expired(at) && due.retain == publish.retain && in_turn(due)
+        };
+        let mut properties = Vec::new();
+        publish.properties.write_to(&mut properties);
+        let same = |due: &&Due| {
+            due.ids == ids && (!version.is_v5() || due.message.properties == properties)
+        };
+        let exact = known.or_else(|| fresh.clone().find(|due| right(due) && same(due)));
+        let exact = exact.map(|due| due.serial);
+        let other = fresh
+            .clone()
+            .find(right)
+            .or_else(|| candidates.clone().find(|due| due.retain == publish.retain))
+            .or_else(|| candidates.clone().next())
+            .map(|due| due.serial);
+        (exact, other)
     }
 
     fn delivered(&mut self, link: LinkId, client: &Arc<str>, publish: &Publish<'_>, at: Timestamp) {
@@ -144,86 +166,56 @@ impl Reference {
             self.delivered_once(link, client, publish, &topic, at);
             return;
         }
-        let (cursor, version, max) = (connection.cursor, connection.version, connection.max_packet);
-        let session = self.sessions.get_mut(client).expect("a session");
-        let candidates = session.row.iter().filter(|due| {
-            let ahead = due.serial >= cursor || due.choice.is_some();
-            due.is(publish, &topic) && !due.released && ahead
-        });
-        // A publisher may have sent it twice, and the first of them may have expired: before it
-        // was sent, or since then, if the second cannot have been its turn yet.
-        let known = candidates.clone().find(|due| due.packet_id == publish.packet_id);
-        let mut fresh = candidates.clone().filter(|due| due.packet_id.is_none());
-        let in_turn = |due: &&Due| {
-            let before = session.row.iter().filter(|d| (cursor..due.serial).contains(&d.serial));
-            before.clone().all(|d| d.released || session.may_be_skipped(d, at))
-        };
-        let found = known
-            .or_else(|| {
-                fresh.find(|due| {
-                    let right = !due.message.is_expired(at) && due.retain == publish.retain;
-                    right && in_turn(due)
-                })
-            })
-            .or_else(|| candidates.clone().find(|due| due.retain == publish.retain))
-            .or_else(|| candidates.clone().next())
-            .map(|due| due.serial);
-        let serial = found.unwrap_or_else(|| {
-            panic!("{client} got {publish:?} on {topic}; it waits for {:#?}", session.row)
-        });
-        for due in session.row.iter_mut().filter(|d| (cursor..serial).contains(&d.serial)) {
-            let excused = due.released
-                || due.may_be_missing
-                || due.choice.is_some()
-                || due.message.is_expired(at)
-                || due.len(version) > max;
-            assert!(excused, "{client} got {publish:?} before {due:?}");
-            // One that the client may hold is not dropped but released.
-            due.released |= due.packet_id.is_some() && due.qos == QoS::ExactlyOnce;
+        if self.shared_again(link, publish, &topic, at) {
+            return;
         }
-        session.row.retain(|due| {
-            let kept =
-                !(cursor..serial).contains(&due.serial) || due.released || due.choice.is_some();
-            session.dropped.extend((!kept).then(|| Rc::clone(&due.message)));
-            kept
+        let connection = &self.connections[&link];
+        let (cursor, version, max) = (connection.cursor, connection.version, connection.max_packet);
+        let (exact, other) = self.candidates(link, publish, &topic, at);
+        if exact.is_none() && self.shared_first(link, publish, &topic, at) {
+            return;
+        }
+        let session = self.sessions.get_mut(client).expect("a session");
+        let found = exact.or(other);
+        // One that had expired when it left may have been taken for its twin.
+        let mut dropped = session
+            .dropped
+            .iter()
+            .filter(|m| publish.qos == QoS::AtLeastOnce && *m.payload == *publish.payload);
+        if found.is_none() && dropped.next().is_some() {
+            return;
+        }
+        let serial = found.unwrap_or_else(|| {
+            panic!(
+                "{client} got {publish:?} on {topic}; it waits for {:#?} or {:#?}",
+                session.row, self.shares
+            )
         });
+        session.pass_by(cursor..serial, max, version, at, publish);
         let index = session.row.iter().position(|d| d.serial == serial).expect("just found");
         let mut due = session.row.remove(index);
         let fresh = due.packet_id.is_none();
-        assert!(fresh || publish.dup, "{client} got {publish:?} again without DUP");
+        assert!(!due.sent || publish.dup, "{client} got {publish:?} again without DUP");
+        due.sent = true;
         let id = publish.packet_id.expect("an identifier");
         assert!(fresh || due.packet_id == Some(id), "{client} got {publish:?} as {due:?}");
         let twin = session.row.iter().find(|d| d.packet_id == Some(id) && d.sent_on == Some(link));
         assert!(twin.is_none(), "{client} got {publish:?}; the identifier is that of {twin:?}");
         // Of two that look the same the missing one may be the other.
         if fresh && std::mem::take(&mut due.may_be_missing) {
-            let other = session.row.iter_mut().find(|d| d.is(publish, &topic));
+            let like = |d: &&mut Due| d.is(publish, &topic) && d.packet_id.is_none();
+            let other = session.row.iter_mut().filter(like).find(|d| !d.may_be_missing);
             other.into_iter().for_each(|other| other.may_be_missing = true);
         }
         (due.packet_id, due.sent_on) = (Some(id), Some(link));
         self.compare(link, publish, &due, at);
-        self.resolve(&due, client);
-        due.choice = None;
         let session = self.sessions.get_mut(client).expect("a session");
         session.row.insert(index, due);
         let connection = self.connections.get_mut(&link).expect("a connection");
         connection.cursor = connection.cursor.max(serial + 1);
     }
 
-    /// A shared message has come to one member, so it comes to no other.
-    fn resolve(&mut self, due: &Due, client: &Arc<str>) {
-        let Some(choice) = due.choice else { return };
-        for (who, session) in &mut self.sessions {
-            if who != client {
-                session.row.retain(|other| other.choice != Some(choice));
-            }
-        }
-        for connection in self.connections.values_mut() {
-            connection.loose.retain(|other| other.choice != Some(choice));
-        }
-    }
-
-    fn compare(&self, link: LinkId, publish: &Publish<'_>, due: &Due, at: Timestamp) {
+    pub(super) fn compare(&self, link: LinkId, publish: &Publish<'_>, due: &Due, at: Timestamp) {
         let Connection { client, version, .. } = &self.connections[&link];
         assert_eq!(publish.retain, due.retain, "{client}: RETAIN of {publish:?}, {due:?}");
         if !version.is_v5() {
@@ -236,151 +228,17 @@ impl Reference {
         ids.sort_unstable();
         assert_eq!(ids, due.ids, "{client}: subscription identifiers of {publish:?}");
         let (left, most) = (due.message.left(at), due.message.expiry);
-        let right = match publish.message_expiry {
+        let right = self.is_expiry_of(publish, &due.message, at);
+        assert!(right, "{client}: expiry of {publish:?}; {left:?} of {most:?} s are left");
+    }
+
+    pub(super) fn is_expiry_of(&self, publish: &Publish<'_>, m: &Message, at: Timestamp) -> bool {
+        let (left, most) = (m.left(at), m.expiry);
+        match publish.message_expiry {
             // One that was sent in the same moment may have been received with nothing left.
             Some(got) if self.prompt => Some(got) == left,
             Some(got) => left <= Some(got) && Some(got) <= most,
             None => most.is_none(),
-        };
-        assert!(right, "{client}: expiry of {publish:?}; {left:?} of {most:?} s are left");
-    }
-
-    /// PUBACK, PUBREC or PUBCOMP: in order, and what it promises is true.
-    fn acknowledged(
-        &mut self,
-        link: LinkId,
-        ack: &Ack<'_>,
-        kind: PacketKind,
-        disk: &Disk,
-        at: Timestamp,
-    ) {
-        let connection = self.connections.get_mut(&link).expect("a connection");
-        let client = &Arc::clone(&connection.client);
-        let owed = connection.owed.pop_front();
-        let owed = owed.unwrap_or_else(|| panic!("{client} got {kind:?} {ack:?} for nothing"));
-        assert_eq!((owed.kind, owed.packet_id), (kind, ack.packet_id), "{client}: {owed:?}");
-        assert!(owed.codes.contains(&ack.code), "{client}: {ack:?} for {owed:?}");
-        let session = self.sessions.get_mut(client).expect("a session");
-        let stored = disk.of(client).map(|(_, stored)| stored);
-        let on_disk = stored.is_some_and(|stored| stored.received.contains(&ack.packet_id));
-        let received = session.received.get_mut(&ack.packet_id);
-        if kind == PacketKind::PubComp {
-            let forgotten = !on_disk || received.is_some();
-            assert!(forgotten, "{client} got {ack:?} while the identifier is on disk");
-            return;
-        }
-        if ack.code.is_error() {
-            return;
-        }
-        if kind == PacketKind::PubRec
-            && let Some(received) = received
-            && received.range.0 < received.range.1
-        {
-            received.confirmed = true;
-            let safe = on_disk || !session.durable;
-            assert!(safe, "{client} got PUBREC {ack:?} before the identifier was on disk");
-        }
-        let (from, to) = owed.range;
-        for (who, session) in self.sessions.iter_mut().filter(|(_, s)| s.durable) {
-            let lost = session.row.iter().find(|due| {
-                (from..to).contains(&due.serial)
-                    && !session.may_be_skipped(due, at)
-                    && !disk.holds(who, due)
-            });
-            assert!(lost.is_none(), "{client} got {ack:?} while {who} has {lost:?} in memory only");
-            let promised = session.row.iter_mut().filter(|d| (from..to).contains(&d.serial));
-            promised.for_each(|due| due.promised = true);
-        }
-        let Some(message) = owed.kept else { return };
-        let now = disk.retained.get(message.topic.as_str());
-        match self.retained.get_mut(&message.topic) {
-            Some(kept) if kept.message == message => {
-                let safe = now.is_some_and(|stored| *stored.payload == *message.payload);
-                assert!(safe, "{client} got {ack:?} while {message:?} is retained in memory only");
-                kept.promised = true;
-            }
-            None if self
-                .cleared
-                .get(&message.topic)
-                .is_some_and(|last| Rc::ptr_eq(last, &message)) =>
-            {
-                assert!(now.is_none(), "{client} got {ack:?} while {now:?} is retained on disk");
-            }
-            _ => {}
-        }
-    }
-
-    /// PUBREL: the message is the client's, and a restart must know that.
-    fn released(
-        &mut self,
-        link: LinkId,
-        client: &Arc<str>,
-        ack: &Ack<'_>,
-        disk: &Disk,
-        at: Timestamp,
-    ) {
-        let connection = self.connections.get_mut(&link).expect("a connection");
-        let session = self.sessions.get_mut(client).expect("a session");
-        let id = ack.packet_id;
-        let known = session
-            .row
-            .iter_mut()
-            .find(|due| due.packet_id == Some(id) && due.qos == QoS::ExactlyOnce);
-        let Some(due) = known else {
-            let asked = connection.unknown.iter().position(|unknown| *unknown == id);
-            connection.unknown.swap_remove(asked.unwrap_or_else(|| {
-                panic!("{client} got {ack:?} for nothing");
-            }));
-            return;
-        };
-        let given_up =
-            due.message.is_expired(at) || due.len(connection.version) > connection.max_packet;
-        assert!(due.released || given_up, "{client} got {ack:?} for {due:?}");
-        due.released = true;
-        due.released_aloud = true;
-        due.sent_on = Some(link);
-        let safe = !session.durable || disk.released(client, id);
-        assert!(safe, "{client} got {ack:?} before the disk knows that it has {due:?}");
-    }
-
-    /// SUBACK or UNSUBACK, when what it promises is on disk.
-    fn answered(
-        &mut self,
-        link: LinkId,
-        client: &Arc<str>,
-        kind: PacketKind,
-        packet_id: PacketId,
-        codes: &[ReasonCode],
-        disk: &Disk,
-    ) {
-        let connection = self.connections.get_mut(&link).expect("a connection");
-        // They may overtake each other.
-        let answers = &mut connection.answers;
-        let index = answers.iter().position(|a| a.kind == kind && a.packet_id == packet_id);
-        let answer = index.and_then(|index| answers.remove(index));
-        let answer = answer.unwrap_or_else(|| panic!("{client} got {kind:?} for nothing"));
-        let Answered { filters, codes: expected, .. } = answer;
-        assert_eq!(codes, expected, "{client}: codes of {kind:?} for {filters:?}");
-        let answers = &connection.answers;
-        let again = |name: &str| answers.iter().flat_map(|a| &a.filters).any(|(f, _)| f == name);
-        let session = self.sessions.get_mut(client).expect("a session");
-        let stored = disk.of(client).map(|(_, stored)| &stored.subscriptions);
-        for (filter, asked) in filters {
-            let there = stored.and_then(|stored| stored.get(filter.as_str()));
-            match (asked, session.subscriptions.get_mut(&filter)) {
-                (Some(asked), Some(now)) if now.made == asked.made => {
-                    let safe = !session.durable || there.is_some_and(|there| asked.is(there));
-                    assert!(safe, "{client} got SUBACK while {filter} is not on disk");
-                    now.confirmed = true;
-                }
-                // One that waited long may be about a removal that is not the last.
-                (None, None) if kind == PacketKind::UnsubAck && !again(&filter) => {
-                    let safe = !session.durable || there.is_none();
-                    assert!(safe, "{client} got UNSUBACK while {filter} is on disk");
-                    session.removed.insert(filter);
-                }
-                _ => {}
-            }
         }
     }
 }

@@ -166,6 +166,7 @@ impl Reference {
             let subscription = Subscription { options, id, made, confirmed: false };
             session.subscriptions.insert(name.clone(), subscription);
             session.removed.remove(&name);
+            self.join(client, &name, subscription);
             codes.push(match options.qos {
                 QoS::AtMostOnce => ReasonCode::GRANTED_QOS_0,
                 QoS::AtLeastOnce => ReasonCode::GrantedQos1,
@@ -208,8 +209,10 @@ impl Reference {
             codes.clear();
         }
         let (kind, packet_id) = (PacketKind::UnsubAck, packet.packet_id);
+        let left = filters.clone();
         let filters = filters.into_iter().map(|filter| (filter, None)).collect();
         connection.answers.push_back(Answered { kind, packet_id, codes, filters });
+        left.iter().for_each(|filter| self.leave(client, filter));
     }
 
     /// PUBACK or PUBCOMP: a delivery is over.
@@ -222,6 +225,8 @@ impl Reference {
             && (qos == QoS::AtLeastOnce || session.row[index].released)
         {
             session.row.remove(index);
+        } else if found.is_none() {
+            self.confirm_shared(link, ack, qos);
         }
     }
 
@@ -235,6 +240,7 @@ impl Reference {
         match found {
             Some(index) if ack.code.is_error() => drop(session.row.remove(index)),
             Some(index) => session.row[index].released = true,
+            None if self.pubrec_shared(link, ack) => {}
             None => {
                 let connection = self.connections.get_mut(&link).expect("a connection");
                 connection.unknown.push(ack.packet_id);

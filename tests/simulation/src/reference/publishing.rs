@@ -44,14 +44,8 @@ impl Reference {
                 self.give(&client, due);
             }
         }
-        for (_, members) in groups {
-            self.choices += 1;
-            for (client, subscription) in members {
-                let mut due = self.new_due(message);
-                due.fit(&[subscription]);
-                due.choice = Some(self.choices);
-                self.give(&client, due);
-            }
+        for (filter, members) in groups {
+            self.share(filter, &members, message);
         }
         matched
     }
@@ -119,6 +113,19 @@ impl Reference {
         }
     }
 
+    /// A QoS 2 message that one session has no room for goes to nobody: it will come again.
+    fn take_back(&mut self) {
+        let step = self.step;
+        self.taken_back = step;
+        for session in self.sessions.values_mut() {
+            session.row.retain(|due| due.serial < step);
+        }
+        for connection in self.connections.values_mut() {
+            connection.loose.retain(|due| due.serial < step);
+        }
+        self.shares.retain(|share| share.serial < step);
+    }
+
     /// The broker refused the publish that is being looked at.
     pub(super) fn refuse_publish(&mut self) {
         let Some(link) = self.publishing else { return };
@@ -126,10 +133,11 @@ impl Reference {
         let Some(owed) = connection.owed.back_mut() else { return };
         if connection.version.is_v5() {
             owed.codes = vec![ReasonCode::QuotaExceeded];
-            if owed.kind == PacketKind::PubRec
-                && let Some(session) = self.sessions.get_mut(&connection.client)
-            {
-                session.received.remove(&owed.packet_id);
+            if owed.kind == PacketKind::PubRec {
+                if let Some(session) = self.sessions.get_mut(&connection.client) {
+                    session.received.remove(&owed.packet_id);
+                }
+                self.take_back();
             }
         }
     }
@@ -137,7 +145,7 @@ impl Reference {
 
 impl Due {
     /// Takes QoS, RETAIN and identifiers from the subscriptions that match (MQTT-3.3.4-2, -3).
-    fn fit(&mut self, subscriptions: &[Subscription]) {
+    pub(super) fn fit(&mut self, subscriptions: &[Subscription]) {
         let granted = subscriptions.iter().map(|s| s.options.qos).max();
         self.qos = self.message.qos.min(granted.unwrap_or(QoS::AtMostOnce));
         let as_published = subscriptions.iter().any(|s| s.options.retain_as_published);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use broker::Timestamp;
 use mqtt::QoS;
 
-use super::state::{Received, Subscription};
+use super::state::{Received, Subscription, Will};
 use super::{Due, Kept, Message, Reference, Session};
-use crate::disk::{Disk, Stored};
+use crate::disk::{Disk, Entry, Stored};
 
 /// A power failure: what was promised is on disk, and what is on disk goes on.
 impl Reference {
@@ -17,13 +17,15 @@ impl Reference {
         for (key, stored) in disk.sessions() {
             let client = Arc::clone(&stored.record.client_id);
             let old = before.remove(&client).filter(|s| s.key.is_none_or(|known| known == key));
-            let mut session = self.recover(old, stored, disk, at);
+            let mut session = self.recover(old, stored, at);
             session.key = Some(key);
             session.version = stored.record.version;
             session.expiry = stored.record.expiry_seconds;
             let since = stored.record.disconnected_at.unwrap_or(at);
             session.ends_at =
                 (session.expiry != u32::MAX).then(|| since.after_seconds(session.expiry));
+            let delay = session.will.as_ref().map(|will| will.delay.min(session.expiry));
+            session.will_at = delay.map(|delay| since.after_seconds(delay));
             self.sessions.insert(client, session);
         }
         for (client, session) in before {
@@ -31,6 +33,7 @@ impl Reference {
             assert!(!promised, "the session of {client} was promised and is lost");
         }
         self.ended.clear();
+        self.recover_shares(disk, at);
     }
 
     /// After an orderly stop everything that waits is on disk.
@@ -40,15 +43,10 @@ impl Reference {
             let lost = waits.find(|due| !disk.holds(client, due));
             assert!(lost.is_none(), "a stop loses {lost:?} of {client}");
         }
+        self.check_shares_stored(disk, at);
     }
 
-    fn recover(
-        &mut self,
-        old: Option<Session>,
-        stored: &Stored,
-        disk: &Disk,
-        at: Timestamp,
-    ) -> Session {
+    fn recover(&mut self, old: Option<Session>, stored: &Stored, at: Timestamp) -> Session {
         let client = &stored.record.client_id;
         self.epoch += 1;
         // One that was to be replaced and is back: of its queue nothing is known any more.
@@ -56,8 +54,10 @@ impl Reference {
         let mut old = old.unwrap_or_else(|| Session::new(self.epoch, 0));
         let mut session = Session::new(old.epoch, 0);
         session.durable = true;
-        for (sequence, record) in &stored.deliveries {
-            let message = &disk.messages[&record.message];
+        for (sequence, Entry { record, body: message }) in &stored.deliveries {
+            if record.shared {
+                continue;
+            }
             let is = |due: &Due| {
                 due.qos == record.qos
                     && due.message.payload == *message.payload
@@ -70,7 +70,10 @@ impl Reference {
             // A publisher may have sent it twice, to a session that subscribed in between.
             let waiting = |due: &Due| is(due) && due.packet_id.is_none() && due.ids == ids;
             let same = |due: &Due| waiting(due) && due.message.expires == message.expires;
+            // Of two that look the same the missing one may be the other.
+            let there = |due: &Due| same(due) && !due.may_be_missing;
             let index = exact
+                .or_else(|| old.row.iter().position(there))
                 .or_else(|| old.row.iter().position(same))
                 .or_else(|| old.row.iter().position(waiting));
             let mut due = match index {
@@ -102,6 +105,7 @@ impl Reference {
         }
         let lost = old.row.iter().find(|due| due.promised && !old.may_be_skipped(due, at));
         assert!(lost.is_none(), "an acknowledged message for {client} is lost: {lost:?}");
+        session.will = recover_will(&old, stored);
         recover_subscriptions(&old, &mut session, stored);
         for id in &stored.received {
             let received = old.received.remove(id);
@@ -130,6 +134,23 @@ impl Reference {
     }
 }
 
+/// A will that CONNACK has promised is there, and goes on.
+fn recover_will(old: &Session, stored: &Stored) -> Option<Will> {
+    let there = stored.record.will.as_ref();
+    if old.will_promised && old.will.is_some() {
+        assert!(
+            there.is_some(),
+            "the will of {} was promised and is lost",
+            stored.record.client_id
+        );
+    }
+    there.map(|will| {
+        let message = Message::stored(&will.message);
+        let expiry = will.expiry_seconds;
+        Will { message: Message { expiry, ..message }, delay: will.delay_seconds }
+    })
+}
+
 fn recover_subscriptions(old: &Session, session: &mut Session, stored: &Stored) {
     let client = &stored.record.client_id;
     let mut found = BTreeMap::new();
@@ -147,7 +168,7 @@ fn recover_subscriptions(old: &Session, session: &mut Session, stored: &Stored) 
 }
 
 impl Message {
-    fn stored(message: &broker::Message) -> Self {
+    pub(super) fn stored(message: &broker::Message) -> Self {
         Self {
             topic: message.topic.as_str().to_owned(),
             payload: message.payload.to_vec(),

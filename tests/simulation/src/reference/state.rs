@@ -35,6 +35,8 @@ pub(crate) struct Due {
     pub(crate) ids: Vec<u32>,
     /// The identifier under which it was sent.
     pub(crate) packet_id: Option<PacketId>,
+    /// It was sent, before a crash or since.
+    pub(crate) sent: bool,
     /// The last connection on which it was sent.
     pub(crate) sent_on: Option<LinkId>,
     /// PUBREC has come.
@@ -45,8 +47,6 @@ pub(crate) struct Due {
     pub(crate) promised: bool,
     /// The broker said that it did not queue one of several, of which this is one.
     pub(crate) may_be_missing: bool,
-    /// One of the deliveries with this number counts, the others do not.
-    pub(crate) choice: Option<u64>,
 }
 
 /// A subscription.
@@ -92,6 +92,8 @@ pub(crate) struct Session {
     pub(crate) dropped: Vec<Rc<Message>>,
     pub(crate) received: BTreeMap<PacketId, Received>,
     pub(crate) will: Option<Will>,
+    /// CONNACK has left since the client left its will.
+    pub(crate) will_promised: bool,
     pub(crate) online: Option<LinkId>,
     pub(crate) ends_at: Option<Timestamp>,
     pub(crate) will_at: Option<Timestamp>,
@@ -205,13 +207,18 @@ impl Due {
             retain: false,
             ids: Vec::new(),
             packet_id: None,
+            sent: false,
             sent_on: None,
             released: false,
             released_aloud: false,
             promised: false,
             may_be_missing: false,
-            choice: None,
         }
+    }
+
+    /// What the limits of queues count: nothing once the client has the message.
+    pub(crate) fn weight(&self) -> usize {
+        if self.released { 0 } else { self.message.weight() }
     }
 
     /// Whether `publish`, on `topic`, may be this one.
@@ -255,14 +262,36 @@ impl Subscription {
 
 impl Session {
     pub(crate) fn weight(&self) -> usize {
-        self.row.iter().map(|due| due.message.weight()).sum()
+        self.row.iter().map(Due::weight).sum()
     }
 
     /// Whether a delivery may be dropped, or may not be there.
     pub(crate) fn may_be_skipped(&self, due: &Due, at: Timestamp) -> bool {
-        due.may_be_missing
-            || due.choice.is_some()
-            || due.message.is_expired(at)
-            || due.len(self.version) > self.max_packet
+        due.may_be_missing || due.message.is_expired(at) || due.len(self.version) > self.max_packet
+    }
+
+    /// A message was sent before those with these numbers: they must have an excuse.
+    pub(crate) fn pass_by(
+        &mut self,
+        skipped: std::ops::Range<u64>,
+        max: usize,
+        version: Version,
+        at: Timestamp,
+        publish: &Publish<'_>,
+    ) {
+        for due in self.row.iter_mut().filter(|d| skipped.contains(&d.serial)) {
+            let excused = due.released
+                || due.may_be_missing
+                || due.message.is_expired(at)
+                || due.len(version) > max;
+            assert!(excused, "{publish:?} came before {due:?}");
+            // One that the client may hold is not dropped but released.
+            due.released |= due.packet_id.is_some() && due.qos == QoS::ExactlyOnce;
+        }
+        self.row.retain(|due| {
+            let kept = !skipped.contains(&due.serial) || due.released;
+            self.dropped.extend((!kept).then(|| Rc::clone(&due.message)));
+            kept
+        });
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! set receive-maximum=2 persist-delay=20      limits of the broker; first lines only
+//! rule FILTER durability=strict|relaxed|off overflow=reject|drop-newest|drop-oldest|last-value
 //! permissions NAME allow|deny publish|subscribe|both FILTER [qos=N] [no-retain]; ...; else allow|deny|ask
 //! a> PACKET        client a sends it (`words` has the vocabulary)
 //! a< PACKET        client a gets it, in this order
@@ -25,8 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
-use mqtt::{Decoded, Decoder, QoS, Version};
-use portcullis_broker::{Answer, Authentication, LinkId, Question, Renewal, Settings, Verdict};
+use mqtt::{Decoded, Decoder, QoS, TopicFilter, Version};
+use portcullis_broker::{
+    Answer, Authentication, Durability, LinkId, Overflow, Question, Renewal, Settings, TopicRule,
+    Verdict,
+};
 use simulation::{Door, Login, World};
 
 use crate::words::{self, Words};
@@ -119,6 +123,7 @@ impl Stage {
         let words = Words::of(line);
         match words.plain(0) {
             "set" => self.set(&words),
+            "rule" => self.rule(&words),
             "permissions" => {
                 let set = permissions(line);
                 self.permissions.insert(words.plain(1).to_owned(), Arc::new(set));
@@ -291,18 +296,39 @@ impl Stage {
         self.world.get_or_insert_with(|| World::new(self.settings.clone(), 1))
     }
 
+    fn rule(&mut self, words: &Words<'_>) {
+        let filter = TopicFilter::new(words.plain(1)).expect("a filter").to_owned();
+        let mut rule = TopicRule { filter, durability: None, overflow: None };
+        for word in words.from(2) {
+            match word.split_once('=').expect("key=value") {
+                ("durability", "strict") => rule.durability = Some(Durability::Strict),
+                ("durability", "relaxed") => rule.durability = Some(Durability::Relaxed),
+                ("durability", "off") => rule.durability = Some(Durability::Off),
+                ("overflow", value) => rule.overflow = Some(overflow(value)),
+                _ => panic!("{word:?} is not known"),
+            }
+        }
+        self.settings.topic_rules.push(rule);
+    }
+
     fn set(&mut self, words: &Words<'_>) {
         assert!(self.world.is_none(), "limits are set before anything happens");
         let settings = &mut self.settings;
         for word in words.from(1) {
             let (key, value) = word.split_once('=').expect("key=value");
+            if key == "overflow" {
+                settings.overflow = overflow(value);
+                continue;
+            }
             let value = words::number(value);
             let size = value as usize;
             match key {
                 "receive-maximum" => settings.receive_maximum = u16::try_from(value).expect("16"),
                 "max-inflight" => settings.max_inflight = u16::try_from(value).expect("16"),
                 "max-keep-alive" => settings.max_keep_alive = u16::try_from(value).expect("16"),
+                "max-pending" => settings.max_journal_bytes = size,
                 "max-session-expiry" => settings.max_session_expiry = value,
+                "max-waiting-messages" => settings.max_waiting_messages = size,
                 "max-queued-messages" => settings.max_queued_messages = size,
                 "max-queued-bytes" => settings.max_queued_bytes = size,
                 "max-queued-bytes-total" => settings.max_queued_bytes_total = size,
@@ -416,4 +442,14 @@ fn permissions(line: &str) -> PermissionSet {
     }
     let stated = Permissions { rules, fallback, source: "script".into() };
     PermissionSet::compile(&stated).expect("permissions that compile")
+}
+
+fn overflow(word: &str) -> Overflow {
+    match word {
+        "reject" => Overflow::Reject,
+        "drop-newest" => Overflow::DropNewest,
+        "drop-oldest" => Overflow::DropOldest,
+        "last-value" => Overflow::LastValue,
+        _ => panic!("{word:?} is not known"),
+    }
 }

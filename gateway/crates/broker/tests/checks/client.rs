@@ -201,8 +201,9 @@ impl Connection {
     }
 
     /// Whether the gateway must have closed it by now.
-    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
-        let silent = self.patience.is_some_and(|patience| self.heard.after(patience) <= now);
+    pub(crate) fn is_over(&self, now: Timestamp, excused: bool) -> bool {
+        let silent =
+            !excused && self.patience.is_some_and(|patience| self.heard.after(patience) <= now);
         silent || self.valid_until.is_some_and(|until| until <= now)
     }
 

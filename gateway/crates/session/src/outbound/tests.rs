@@ -21,6 +21,11 @@ fn row(count: u64, window: u16, qos: QoS) -> Outbound<u64> {
     row
 }
 
+/// A delivery that comes back, with its number as its note.
+fn back(sequence: u64, message: Option<Arc<Message>>, qos: QoS, weight: usize) -> Returning<u64> {
+    Returning { sequence, message, qos, retain: false, weight, shared: false, tag: sequence }
+}
+
 /// Sends what may be sent: (identifier, DUP), or (identifier, "release").
 fn sent(row: &mut Outbound<u64>) -> Vec<String> {
     let mut out = Vec::new();
@@ -93,11 +98,14 @@ fn identifiers_wrap_and_are_never_shared_by_two_deliveries() {
 }
 
 #[test]
-fn restored_deliveries_keep_their_identifiers_across_gaps() {
-    let mut row: Outbound<u64> = Outbound::new(0);
-    row.restore(3, message("a"), QoS::ExactlyOnce, false, true, 3);
-    row.restore(9, message("b"), QoS::AtLeastOnce, false, false, 9);
+fn deliveries_keep_their_identifiers_across_a_restart_and_gaps() {
+    let weight = message("b").weight();
+    let rest = Rest { first: 3, count: 2, weight, shared: 0 };
+    let mut row: Outbound<u64> = Outbound::restored(rest, 10, 10);
     row.connect(10);
+    assert!(!row.has_room(), "what lies behind comes first");
+    row.bring(back(3, None, QoS::ExactlyOnce, 0));
+    row.bring(back(9, Some(message("b")), QoS::AtLeastOnce, weight));
     assert_eq!(row.push(message("c"), QoS::AtLeastOnce, false, 10), 10);
     assert_eq!(sent(&mut row), ["4 release", "10 dup", "11"]);
     assert!(row.puback(id(10)).is_some());
@@ -116,6 +124,26 @@ fn weight_and_length_follow_what_is_unconfirmed() {
     assert_eq!((row.len(), row.weight()), (1, each));
     assert_eq!(row.drain().len(), 1);
     assert_eq!((row.len(), row.weight(), row.in_flight()), (0, 0, 0));
+}
+
+#[test]
+fn what_is_put_away_comes_back_as_it_was() {
+    let mut row = row(4, 2, QoS::ExactlyOnce);
+    let each = message("m").weight();
+    assert_eq!(sent(&mut row), ["1", "2"]);
+    assert!(row.pubrec(id(1)).is_some());
+    row.put_away(|_| false);
+    assert_eq!(row.push_behind(each, false), 4);
+    let rest = Rest { first: 0, count: 5, weight: 4 * each, shared: 0 };
+    assert_eq!((row.rest(), row.weight_in_memory(), row.len()), (rest, 0, 5));
+    row.connect(10);
+    row.bring(back(0, None, QoS::ExactlyOnce, 0));
+    for sequence in 1..5 {
+        let message = Some(message("m"));
+        row.bring(back(sequence, message, QoS::ExactlyOnce, each));
+    }
+    assert_eq!(sent(&mut row), ["1 release", "2 dup", "3", "4", "5"]);
+    assert_eq!(row.rest().count, 0);
 }
 
 #[test]

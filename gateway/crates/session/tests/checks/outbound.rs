@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use mqtt::{PacketId, QoS, TopicName};
-use portcullis_session::{Delivery, Message, Outbound, Settled, Timestamp, Transmission};
+use portcullis_session::{
+    Delivery, Message, Outbound, Rest, Returning, Settled, Timestamp, Transmission,
+};
 
 use super::{Reached, Source};
 
@@ -28,6 +30,12 @@ pub(crate) const ALL: &[&str] = &[
     "drained",
     "restarted",
     "restored with a gap",
+    "queued behind",
+    "put away",
+    "brought",
+    "brought released",
+    "given up behind",
+    "forgotten",
 ];
 
 /// How many identifiers there are.
@@ -49,6 +57,14 @@ struct Entry {
 }
 
 impl Entry {
+    fn weight(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.weight())
+    }
+
+    fn shared(&self) -> bool {
+        self.tag.is_multiple_of(3)
+    }
+
     fn packet_id(&self) -> PacketId {
         let number = self.sequence % IDENTIFIERS + 1;
         PacketId::new(number.try_into().expect("below 65,536")).expect("not 0")
@@ -59,6 +75,8 @@ impl Entry {
 struct Model {
     row: Outbound<u32>,
     entries: Vec<Entry>,
+    /// How many of them, at the end, are the rest.
+    away: usize,
     window: usize,
     next: u64,
     tags: u32,
@@ -69,7 +87,7 @@ struct Model {
 pub(crate) fn check(source: &mut Source<'_>, reached: &mut Reached) {
     let next = u64::from(source.short()) * 2;
     let mut model =
-        Model { row: Outbound::new(next), entries: Vec::new(), window: 0, next, tags: 0 };
+        Model { row: Outbound::new(next), entries: Vec::new(), away: 0, window: 0, next, tags: 0 };
     while !source.is_empty() {
         reached.insert(model.step(source));
         model.compare();
@@ -107,12 +125,18 @@ impl Model {
             14 => self.restart(source),
             _ => match source.below(8) {
                 0 => self.drain(),
+                1 => self.put_away(),
+                2 => self.push_behind(source),
+                3..6 => self.bring(source.below(8)),
                 _ => self.send(true),
             },
         }
     }
 
     fn push(&mut self, source: &mut Source<'_>) -> &'static str {
+        if self.away > 0 {
+            return self.push_behind(source);
+        }
         let entry = self.entry(source, true);
         let message = entry.message.clone().expect("made with one");
         let sequence = self.row.push(message, entry.qos, entry.retain, entry.tag);
@@ -122,12 +146,57 @@ impl Model {
         "queued"
     }
 
+    fn push_behind(&mut self, source: &mut Source<'_>) -> &'static str {
+        let entry = self.entry(source, true);
+        assert_eq!(self.row.push_behind(entry.weight(), entry.shared()), entry.sequence);
+        self.entries.push(entry);
+        self.away += 1;
+        self.next += 1;
+        "queued behind"
+    }
+
+    /// Only what is kept whole can be put away.
+    fn put_away(&mut self) -> &'static str {
+        if self.entries.iter().any(|entry| entry.message.is_none() && !entry.released) {
+            return "nothing to send";
+        }
+        self.row.put_away(|tag| tag.is_multiple_of(3));
+        self.away = self.entries.len();
+        self.entries.iter_mut().for_each(|entry| entry.on_wire = false);
+        "put away"
+    }
+
+    /// The next of the rest comes into memory, or is found to be gone, or all are.
+    fn bring(&mut self, choice: usize) -> &'static str {
+        let here = self.entries.len() - self.away;
+        if choice == 7 {
+            let rest = self.row.forget_rest();
+            assert_eq!(rest.count, self.away);
+            self.entries.truncate(here);
+            self.away = 0;
+            return "forgotten";
+        }
+        let Some(entry) = self.entries.get(here) else { return "nothing to send" };
+        self.away -= 1;
+        let (weight, shared) = (entry.weight(), entry.shared());
+        if choice == 6 {
+            self.row.take_from_rest(weight, shared);
+            self.entries.remove(here);
+            return "given up behind";
+        }
+        let Entry { sequence, message, qos, retain, tag, released, .. } = entry.clone();
+        self.row.bring(Returning { sequence, message, qos, retain, weight, shared, tag });
+        self.entries[here].sent |= released;
+        if released { "brought released" } else { "brought" }
+    }
+
     fn push_sent(&mut self, source: &mut Source<'_>) -> &'static str {
         let with_message = source.flag();
         let mut entry = self.entry(source, with_message);
         if !self.row.has_room() {
             return "no room";
         }
+        assert_eq!(self.away, 0, "what lies behind comes first");
         assert_eq!(self.row.next_packet_id(), entry.packet_id());
         let (message, tag) = (entry.message.clone(), entry.tag);
         let sent = self.row.push_sent(message, entry.qos, entry.retain, tag);
@@ -164,7 +233,8 @@ impl Model {
     fn send(&mut self, ready: bool) -> &'static str {
         let in_flight = self.in_flight();
         let first = self.entries.first().map(|entry| entry.sequence);
-        let due = self.entries.iter_mut().find(|entry| !entry.on_wire);
+        let here = self.entries.len() - self.away;
+        let due = self.entries[..here].iter_mut().find(|entry| !entry.on_wire);
         let may_go = due.as_ref().is_some_and(|entry| {
             in_flight < self.window && first.is_some_and(|f| entry.sequence - f < IDENTIFIERS)
         });
@@ -211,6 +281,7 @@ impl Model {
         assert_eq!(delivery.is_some(), index.is_some(), "PUBREC of {packet_id:?}");
         let (Some(delivery), Some(index)) = (delivery, index) else { return "echo" };
         let entry = &mut self.entries[index];
+        entry.message = None;
         same(entry, delivery);
         if std::mem::replace(&mut entry.released, true) { "pubrec again" } else { "pubrec" }
     }
@@ -221,7 +292,8 @@ impl Model {
             Some(index) if known < 0xE0 => self.entries[index].sequence,
             _ => self.next.saturating_sub(source.short().into()),
         };
-        let index = self.entries.iter().position(|entry| entry.sequence == sequence);
+        let here = self.entries.len() - self.away;
+        let index = self.entries[..here].iter().position(|entry| entry.sequence == sequence);
         assert_eq!(self.row.get_mut(sequence).is_some(), index.is_some());
         let settled = self.row.discard(sequence);
         if index.is_none() {
@@ -233,9 +305,10 @@ impl Model {
 
     fn drain(&mut self) -> &'static str {
         let drained = self.row.drain();
-        assert_eq!(drained.len(), self.entries.len());
+        let here = self.entries.len() - self.away;
+        assert_eq!(drained.len(), here);
         drained.iter().zip(&self.entries).for_each(|(delivery, entry)| same(entry, delivery));
-        self.entries.clear();
+        self.entries.drain(..here);
         "drained"
     }
 
@@ -247,7 +320,8 @@ impl Model {
         let mut number = 0;
         self.entries.retain(|entry| {
             number += 1;
-            entry.message.is_some() && (lost == 0 || !lost.is_multiple_of(number))
+            let kept = entry.message.is_some() || entry.released;
+            kept && (lost == 0 || !lost.is_multiple_of(number))
         });
         self.next = self.entries.last().map_or(0, |entry| entry.sequence + 1);
         if gap > 0 {
@@ -256,12 +330,16 @@ impl Model {
             self.next = entry.sequence + 1;
             self.entries.push(entry);
         }
-        self.row = Outbound::new(0);
+        let rest = Rest {
+            first: self.entries.first().map_or(0, |entry| entry.sequence),
+            count: self.entries.len(),
+            weight: self.entries.iter().map(Entry::weight).sum(),
+            shared: self.entries.iter().filter(|entry| entry.shared()).count(),
+        };
+        self.row = Outbound::restored(rest, self.next, self.next);
+        self.away = self.entries.len();
         self.window = 0;
         for entry in &mut self.entries {
-            let message = entry.message.clone().expect("only those are on disk");
-            let Entry { sequence, qos, retain, released, tag, .. } = *entry;
-            self.row.restore(sequence, message, qos, retain, released, tag);
             (entry.sent, entry.on_wire) = (true, false);
         }
         if gap > 0 { "restored with a gap" } else { "restarted" }
@@ -270,6 +348,10 @@ impl Model {
     /// Everything that is owed goes out, window by window, and is confirmed in the end.
     fn finish(&mut self) {
         self.connect(3);
+        while self.away > 0 {
+            self.bring(0);
+            self.compare();
+        }
         while !self.entries.is_empty() {
             while self.in_flight() < self.window && self.entries.iter().any(|e| !e.on_wire) {
                 if self.send(true) == "identifiers used up" {
@@ -341,18 +423,25 @@ impl Model {
         );
         assert_eq!(self.row.len(), self.entries.len());
         assert_eq!(self.row.is_empty(), self.entries.is_empty());
-        let weight: usize =
-            self.entries.iter().filter_map(|e| e.message.as_ref()).map(|m| m.weight()).sum();
-        assert_eq!(self.row.weight(), weight);
+        let here = self.entries.len() - self.away;
+        let weight = |entries: &[Entry]| entries.iter().map(Entry::weight).sum::<usize>();
+        assert_eq!(self.row.weight(), weight(&self.entries));
+        assert_eq!(self.row.weight_in_memory(), weight(&self.entries[..here]));
+        let shared = self.entries[here..].iter().filter(|entry| entry.shared()).count();
+        let Rest { first, count, shared: counted, .. } = self.row.rest();
+        assert_eq!((count, counted), (self.away, shared));
+        assert!(self.entries[here..].iter().all(|entry| entry.sequence >= first));
+        assert!(self.away == 0 || self.entries[..here].iter().all(|e| e.sequence < first));
+        assert_eq!(self.row.next_sequence(), self.next);
         // Those that were given up where they stood may still count as unsent, but never alone.
-        let unsent = self.entries.len() > in_flight;
+        let unsent = here > in_flight;
         assert!(self.row.has_unsent() || !unsent, "a delivery waits and the row denies it");
         assert!(unsent || in_flight > 0 || !self.row.has_unsent(), "nothing is left to send");
-        let free = !unsent && in_flight < self.window;
+        let free = !unsent && self.away == 0 && in_flight < self.window;
         assert!(free || !self.row.has_room());
         assert!(self.row.has_room() || !free || in_flight > 0, "there is room");
         let row = self.row.iter_mut().map(|delivery| (delivery.sequence, delivery.was_sent()));
-        assert!(row.eq(self.entries.iter().map(|entry| (entry.sequence, entry.sent))));
+        assert!(row.eq(self.entries[..here].iter().map(|entry| (entry.sequence, entry.sent))));
     }
 }
 

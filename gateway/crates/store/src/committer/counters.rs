@@ -1,29 +1,42 @@
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use crate::CommitStats;
+use crate::{CommitStats, Maintained, Usage};
 
 /// What a committer did since it was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommitterStats {
-    /// Groups made durable.
+    /// Groups written.
     pub commits: u64,
     /// Attempts that failed.
     pub failures: u64,
-    /// Records, or pieces of long ones, created or replaced.
+    /// Messages and records created or replaced.
     pub records_written: u64,
-    /// Records, or pieces of long ones, removed.
+    /// Records removed.
     pub records_removed: u64,
-    /// Bytes of keys and values handed to the engine.
+    /// Bytes written to the log.
     pub bytes: u64,
-    /// Times a file was synced.
+    /// Times that a commit waited for the disk.
     pub syncs: u64,
     /// Time of the last commit that succeeded.
     pub last: Duration,
     /// Longest time of a commit that succeeded.
     pub longest: Duration,
+    /// Parts of queues read.
+    pub reads: u64,
+    /// Reads that failed.
+    pub read_failures: u64,
+    /// Checkpoints made.
+    pub checkpoints: u64,
+    /// Bytes of messages that were written again to free space.
+    pub moved_bytes: u64,
+    /// What the store occupied a moment ago.
+    pub usage: Usage,
 }
 
 /// Written by one thread, read by any.
@@ -37,6 +50,11 @@ pub(super) struct Counters {
     syncs: AtomicU64,
     last_ns: AtomicU64,
     longest_ns: AtomicU64,
+    reads: AtomicU64,
+    read_failures: AtomicU64,
+    checkpoints: AtomicU64,
+    moved_bytes: AtomicU64,
+    usage: Mutex<Usage>,
 }
 
 impl Counters {
@@ -55,6 +73,20 @@ impl Counters {
         self.failures.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn read(&self, well: bool) {
+        self.reads.fetch_add(1, Relaxed);
+        self.read_failures.fetch_add(u64::from(!well), Relaxed);
+    }
+
+    pub(super) fn maintained(&self, done: &Maintained) {
+        self.checkpoints.fetch_add(done.checkpoints, Relaxed);
+        self.moved_bytes.fetch_add(done.moved_bytes, Relaxed);
+    }
+
+    pub(super) fn set_usage(&self, usage: Usage) {
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) = usage;
+    }
+
     pub(super) fn snapshot(&self) -> CommitterStats {
         CommitterStats {
             commits: self.commits.load(Relaxed),
@@ -65,6 +97,11 @@ impl Counters {
             syncs: self.syncs.load(Relaxed),
             last: Duration::from_nanos(self.last_ns.load(Relaxed)),
             longest: Duration::from_nanos(self.longest_ns.load(Relaxed)),
+            reads: self.reads.load(Relaxed),
+            read_failures: self.read_failures.load(Relaxed),
+            checkpoints: self.checkpoints.load(Relaxed),
+            moved_bytes: self.moved_bytes.load(Relaxed),
+            usage: *self.usage.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 }

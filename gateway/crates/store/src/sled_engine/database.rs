@@ -7,11 +7,8 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    Settings,
-    files::{LOCK_PATIENCE, LOCK_PAUSE, sync},
-};
-use crate::{StoreError, engine::Writes, error::no_space, key::Key};
+use super::files::{LOCK_PATIENCE, LOCK_PAUSE, sync};
+use crate::{StoreError, engine::VisitSome, error::no_space, key::Key};
 
 /// One open sled database.
 pub(super) struct Database {
@@ -36,10 +33,10 @@ pub(super) const READ: &str = "read";
 impl Database {
     /// Opens or creates the database at `path`. Waits for sled's own lock as for the
     /// store's: whoever holds that one is the only one who may hold this.
-    pub(super) fn open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
         let began = Instant::now();
         loop {
-            let opened = Self::try_open(path, settings);
+            let opened = Self::try_open(path, cache_bytes);
             let locked = matches!(&opened, Err(OpenError::Environment(error)) if is_lock(error));
             if !locked || began.elapsed() > LOCK_PATIENCE {
                 return opened;
@@ -48,11 +45,9 @@ impl Database {
         }
     }
 
-    fn try_open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
-        let config = sled::Config::new()
-            .path(path)
-            .cache_capacity(settings.cache_bytes)
-            .flush_every_ms(None);
+    fn try_open(path: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
+        let config =
+            sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
         let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
             Ok(Ok(db)) => db,
             Ok(Err(error)) => return Err(classify_open(error, path)),
@@ -74,31 +69,45 @@ impl Database {
         })
     }
 
-    pub(super) fn keys(&self, prefix: &Key) -> Result<Vec<Key>, StoreError> {
+    pub(super) fn range(
+        &self,
+        from: &Key,
+        prefix: &Key,
+        visit: &mut VisitSome<'_>,
+    ) -> Result<(), StoreError> {
         self.run(READ, |db| {
-            let mut found = Vec::new();
-            for key in db.scan_prefix(prefix.as_bytes()).keys() {
-                let key = key.map_err(StoreError::read)?;
-                found.extend(Key::parse(&key).map(|(key, _)| key));
+            for entry in db.range(from.as_bytes()..) {
+                let (key, value) = entry.map_err(StoreError::read)?;
+                if !key.starts_with(prefix.as_bytes()) || visit(&key, &value).is_break() {
+                    break;
+                }
             }
-            Ok(found)
+            Ok(())
         })
     }
 
-    pub(super) fn contains(&self, key: &Key) -> Result<bool, StoreError> {
-        self.run(READ, |db| db.contains_key(key.as_bytes()).map_err(StoreError::read))
+    pub(super) fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run(READ, |db| {
+            let value = db.get(key.as_bytes()).map_err(StoreError::read)?;
+            Ok(value.map(|value| value.to_vec()))
+        })
     }
 
     /// Applies `writes` as one batch: sled recovers all of a batch or none of it.
-    pub(super) fn apply(&self, writes: &Writes) -> Result<(), StoreError> {
+    pub(super) fn apply<'w>(
+        &self,
+        writes: impl IntoIterator<Item = (&'w Key, &'w Option<Vec<u8>>)>,
+    ) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
+        let mut any = false;
         for (key, value) in writes {
+            any = true;
             match value {
                 Some(value) => batch.insert(key.as_bytes(), value.as_slice()),
                 None => batch.remove(key.as_bytes()),
             }
         }
-        if writes.is_empty() { Ok(()) } else { self.apply_batch(batch) }
+        if any { self.apply_batch(batch) } else { Ok(()) }
     }
 
     pub(super) fn apply_batch(&self, batch: sled::Batch) -> Result<(), StoreError> {

@@ -8,10 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use broker::durable::{Commit, Lsn};
-use portcullis_store::{Committer, CommitterSettings, Event};
+use broker::durable::Urgency;
+use portcullis_store::{Committer, CommitterSettings, DiskStore, Event, Settings};
 
-use crate::harness::{load, put_delivery, put_message, put_session, sled};
+use crate::harness::{commit_of, load, message, put, put_session};
 
 const DIR: &str = "PORTCULLIS_STORE_TEST_FULL_DIR";
 const LIMIT: u64 = 3 << 20;
@@ -51,9 +51,9 @@ fn a_full_disk_acknowledges_nothing_and_recovers_without_restart() {
     assert!(child.wait().unwrap().success());
     assert!(failures >= 3, "the limit was met: {failures}");
     assert_eq!(reported, COMMITS, "it went on by itself");
-    let loaded = load(dir.path());
+    let (contents, loaded) = load(dir.path());
     assert!(loaded.is_clean(), "{:?} {:?}", loaded.dropped, loaded.incidents);
-    let found = loaded.snapshot.sessions[0].deliveries.iter().map(|(number, _)| *number);
+    let found = contents.queue(1).iter().map(|entry| entry.sequence);
     assert!(found.eq(1..=COMMITS));
 }
 
@@ -72,19 +72,17 @@ fn child() {
     let dir = env::var_os(DIR).expect("the parent names the directory");
     std::io::stdin().read_line(&mut String::new()).unwrap();
     let say = |line: String| std::io::stdout().write_all(line.as_bytes()).unwrap();
-    let report = Box::new(move |event| match event {
+    let report = Box::new(move |event: Event<()>| match event {
         Event::Committed { upto, .. } => say(format!("durable {}\n", upto.0)),
         Event::Failed { error, .. } => say(format!("failed {} {error}\n", error.is_no_space())),
+        _ => {}
     });
-    let store = Box::new(sled(Path::new(&dir)));
+    let settings = Settings { reserve_bytes: 0, ..Settings::default() };
+    let store = Box::new(DiskStore::open(Path::new(&dir), settings).unwrap());
     let committer = Committer::spawn(store, CommitterSettings::default(), report).unwrap();
     for number in 1..=COMMITS {
-        let ops = vec![
-            put_session(1),
-            put_message(number, "t", PAYLOAD),
-            put_delivery(1, number, number, false),
-        ];
-        committer.submit(Commit { ops, upto: Lsn(number), weight: PAYLOAD });
+        let ops = vec![put_session(1), put(1, number, number, &message("t", PAYLOAD))];
+        committer.submit(commit_of(ops, number, PAYLOAD, Urgency::Now));
         if number.is_multiple_of(64) {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }

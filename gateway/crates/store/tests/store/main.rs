@@ -15,3 +15,5 @@ mod damage;
 mod disk_full;
 mod harness;
 mod kill;
+mod survey;
+mod upgrade;

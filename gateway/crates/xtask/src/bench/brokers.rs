@@ -15,13 +15,18 @@ use crate::root::Root;
 /// How long a broker may take until it accepts connections.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// A user of the gateway that exists in this comparison only: password `bench`.
+/// A user of the gateway that exists in this comparison only: password `bench`, hashed as cheaply as can be, for
+/// what is measured is not how publishers come.
 pub(super) const USER: &str = "bench";
 pub(super) const PASSWORD: &str = "bench";
-const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$cG9ydGN1bGxpcy1iZW5jaA$nhdipcTlOsy6sI8sFEmGSdXEGInHtOyzHVCY0yDTK5Q";
+const HASH: &str =
+    "$argon2id$v=19$m=8,t=1,p=1$cG9ydGN1bGxpcy1iZW5jaA$2k/sZT3iqiLlDsPCxbfaFx6Q5VxGJX/onhaf22QUtSA";
 
 /// Rules that are looked at before the one that allows the load.
 const RULES_BEFORE: usize = 19;
+
+/// The gateway's name among brokers.
+pub(super) const GATEWAY: &str = "portcullis";
 
 /// What carries the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,27 @@ impl fmt::Display for Transport {
     }
 }
 
+/// What Mosquitto keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    Nothing,
+    /// All it has in memory, in a file that it writes anew each second: the shortest interval that it knows
+    /// besides one snapshot for each change, with which a queue of any length never gets done.
+    Snapshots,
+}
+
+impl Keeps {
+    fn configuration(self, store: &Path) -> String {
+        match self {
+            Self::Nothing => "persistence false\n".to_owned(),
+            Self::Snapshots => format!(
+                "persistence true\npersistence_location {}/\nautosave_interval 1\nmax_queued_bytes 0\n",
+                store.display()
+            ),
+        }
+    }
+}
+
 /// A running broker.
 #[derive(Debug)]
 pub(super) struct Broker {
@@ -46,6 +72,7 @@ pub(super) struct Broker {
     child: Child,
     ports: Ports,
     authority: PathBuf,
+    home: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,12 +100,14 @@ impl Broker {
         write(&home.join("bench.rules"), &rules())?;
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(home.join("gateway.toml"));
-        Self::start("portcullis", command, ports, home.join("pki/ca.pem"), &home)
+        Self::start(GATEWAY, command, ports, home.join("pki/ca.pem"), &home)
     }
 
     /// Mosquitto as Debian ships it, without authentication or rules, with the gateway's certificate.
-    pub(super) fn mosquitto(root: &Root, authority: &Path) -> Result<Self, Failure> {
+    pub(super) fn mosquitto(root: &Root, authority: &Path, keeps: Keeps) -> Result<Self, Failure> {
         let home = fresh_folder(root, "mosquitto")?;
+        let store = store_in(&home);
+        fs::create_dir_all(&store).map_err(Failure::file("create", &store))?;
         let ports = Ports::free()?;
         let pki = authority.with_file_name("");
         let configuration = home.join("mosquitto.conf");
@@ -86,9 +115,10 @@ impl Broker {
         write(
             &configuration,
             &format!(
-                "user root\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\nmax_queued_messages 0\n\
+                "user root\nallow_anonymous true\n{persistence}set_tcp_nodelay true\nmax_queued_messages 0\n\
                  max_inflight_messages 0\n\
                  listener {tcp} 127.0.0.1\nlistener {tls} 127.0.0.1\ncertfile {pki}server.pem\nkeyfile {pki}server.key\n",
+                persistence = keeps.configuration(&store),
                 tcp = ports.tcp,
                 tls = ports.tls,
                 pki = pki.display(),
@@ -106,7 +136,7 @@ impl Broker {
         authority: PathBuf,
         home: &Path,
     ) -> Result<Self, Failure> {
-        let log = home.join("broker.log");
+        let log = log_in(home);
         let file = File::create(&log).map_err(Failure::file("create", &log))?;
         let again = file.try_clone().map_err(Failure::file("create", &log))?;
         let child = command
@@ -115,7 +145,7 @@ impl Broker {
             .stderr(again)
             .spawn()
             .map_err(|error| Failure::Start { command: name.to_owned(), error })?;
-        let broker = Self { name, child, ports, authority };
+        let broker = Self { name, child, ports, authority, home: home.to_path_buf() };
         let begin = Instant::now();
         while ![ports.tcp, ports.tls]
             .iter()
@@ -150,6 +180,17 @@ impl Broker {
         format!("{transport}://127.0.0.1:{port}")
     }
 
+    /// The folder of what it keeps.
+    pub(super) fn store(&self) -> PathBuf {
+        store_in(&self.home)
+    }
+
+    /// What it has written to its standard output and error.
+    pub(super) fn log(&self) -> Result<String, Failure> {
+        let log = log_in(&self.home);
+        fs::read_to_string(&log).map_err(Failure::file("read", &log))
+    }
+
     /// The certificate of the CA that both brokers' certificate is signed by.
     pub(super) fn authority(&self) -> &Path {
         &self.authority
@@ -182,6 +223,15 @@ impl Ports {
     }
 }
 
+/// Where the gateway has its store if nothing is said, and Mosquitto is told to have its own.
+fn store_in(home: &Path) -> PathBuf {
+    home.join("data/store")
+}
+
+fn log_in(home: &Path) -> PathBuf {
+    home.join("broker.log")
+}
+
 fn fresh_folder(root: &Root, name: &str) -> Result<PathBuf, Failure> {
     let folder = root.target("versus").join(name);
     if folder.exists() {
@@ -207,6 +257,8 @@ fn rules() -> String {
 fn gateway_toml(ports: Ports, components: &Path) -> String {
     format!(
         r#"data = "data"
+[log]
+format = "json"
 [listeners.tcp]
 bind = "127.0.0.1:{tcp}"
 transport = "tcp"

@@ -7,7 +7,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::brokers::{Broker, PASSWORD, Transport, USER};
+use super::brokers::{Broker, Keeps, PASSWORD, Transport, USER};
+use super::options::Options;
 use super::report::{Report, Sample};
 use crate::command::output;
 use crate::failure::Failure;
@@ -15,7 +16,7 @@ use crate::packages::{self, Package};
 use crate::run::build_gateway;
 use crate::{extensions, root::Root};
 
-const USAGE: &str = "usage: cargo xtask bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N] [--only CASE]";
+pub(super) const USAGE: &str = "usage: cargo xtask bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N] [--only CASE]";
 
 /// Who sends to whom.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +50,7 @@ impl Shape {
 
 /// What to run, and how often.
 #[derive(Debug)]
-pub(super) struct Options {
+struct Plan<'a> {
     /// The load generator.
     mqload: PathBuf,
     /// Runs of each case on each broker.
@@ -57,55 +58,42 @@ pub(super) struct Options {
     /// Measured seconds of a run.
     seconds: u32,
     /// What the names of the cases to run begin with, as in `1->100 tls`.
-    only: String,
+    only: &'a str,
 }
 
-impl Options {
+impl<'a> Plan<'a> {
     /// Reads the words after `--versus-mosquitto`.
-    pub(super) fn parse(mut words: &[&str]) -> Result<Self, Failure> {
-        let mut mqload = None;
-        let (mut repeats, mut seconds, mut only) = (3, 5, String::new());
-        while let [name, value, rest @ ..] = words {
-            let number = || {
-                let whole = value.parse().ok().filter(|number| *number > 0);
-                whole.ok_or_else(|| {
-                    Failure::Usage(format!("{name} \"{value}\" is no number above 0"))
-                })
-            };
-            match *name {
-                "--mqload" => mqload = Some(PathBuf::from(value)),
-                "--repeats" => repeats = number()?,
-                "--seconds" => seconds = number()?,
-                "--only" => only = (*value).to_owned(),
-                _ => return Err(Failure::Usage(USAGE.to_owned())),
-            }
-            words = rest;
-        }
-        match (mqload, words) {
-            (Some(mqload), []) => Ok(Self { mqload, repeats, seconds, only }),
-            _ => Err(Failure::Usage(USAGE.to_owned())),
-        }
+    fn parse(words: &[&'a str]) -> Result<Self, Failure> {
+        let names = ["--mqload", "--repeats", "--seconds", "--only"];
+        let options = Options::parse(words, &names, USAGE)?;
+        Ok(Self {
+            mqload: options.mqload()?,
+            repeats: options.number("--repeats")?.unwrap_or(3),
+            seconds: options.number("--seconds")?.unwrap_or(5),
+            only: options.text("--only").unwrap_or_default(),
+        })
     }
 }
 
 /// Starts both brokers, runs every case on both in turns, and prints the ratios of the medians.
-pub(super) fn run(root: &Root, options: &Options) -> Result<(), Failure> {
+pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
+    let plan = Plan::parse(words)?;
     packages::ensure(&[Package { name: "mosquitto", brings: "mosquitto" }], "the comparison")?;
     let components = extensions::build(root)?;
     let program = build_gateway(root, true)?;
     let gateway = Broker::gateway(root, &program, &components)?;
-    let mosquitto = Broker::mosquitto(root, gateway.authority())?;
+    let mosquitto = Broker::mosquitto(root, gateway.authority(), Keeps::Nothing)?;
     let mut report = Report::default();
     for shape in Shape::ALL {
         for transport in [Transport::Tcp, Transport::Tls] {
             for qos in ["0", "1", "2"] {
                 let case = format!("{} {transport} QoS {qos}", shape.name());
-                if !case.starts_with(&options.only) {
+                if !case.starts_with(plan.only) {
                     continue;
                 }
-                for _ in 0..options.repeats {
+                for _ in 0..plan.repeats {
                     for broker in [&mosquitto, &gateway] {
-                        let sample = measure(options, broker, shape, transport, qos)?;
+                        let sample = measure(&plan, broker, shape, transport, qos)?;
                         println!("{case} {}: {sample}", broker.name());
                         report.add(case.clone(), broker.name(), sample);
                     }
@@ -118,15 +106,15 @@ pub(super) fn run(root: &Root, options: &Options) -> Result<(), Failure> {
 }
 
 fn measure(
-    options: &Options,
+    plan: &Plan<'_>,
     broker: &Broker,
     shape: Shape,
     transport: Transport,
     qos: &str,
 ) -> Result<Sample, Failure> {
-    let mut mqload = Command::new(&options.mqload);
+    let mut mqload = Command::new(&plan.mqload);
     mqload.args(shape.arguments()).args(["--size", "64", "--qos", qos, "--warmup", "1"]);
-    mqload.args(["--secs", &options.seconds.to_string()]);
+    mqload.args(["--secs", &plan.seconds.to_string()]);
     mqload.args(["--pid", &broker.pid().to_string(), "--url", &broker.url(transport)]);
     mqload.args(["--username", USER, "--password", PASSWORD]);
     if transport == Transport::Tls {

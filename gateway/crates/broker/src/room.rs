@@ -1,0 +1,91 @@
+use std::collections::BTreeMap;
+
+use mqtt::QoS;
+
+use crate::deliver::Publication;
+use crate::queue::Way;
+use crate::routes::{Route, Target};
+use crate::{Broker, Limit};
+
+/// Whether all who are to get a publication have room for it.
+impl Broker {
+    /// The sessions that have no room for a publication, and the limits that say so. Whom of a group
+    /// it goes to is open, so each of its members must have room for all that it may get.
+    pub(crate) fn refusals(
+        &self,
+        publication: &Publication<'_>,
+        route: &Route,
+    ) -> Vec<(u32, Limit)> {
+        // What those before have taken of the room for all, and of their own.
+        let mut taken = 0;
+        let mut copies: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut refusals = Vec::new();
+        for target in &route.targets {
+            match self.room(target, publication, 0, taken) {
+                Ok(0) => continue,
+                Ok(weight) => taken += weight,
+                Err(limit) => refusals.push((target.session, limit)),
+            }
+            copies.insert(target.session, 1);
+        }
+        for share in &route.shares {
+            let (mut takes, mut refused) = (None, None);
+            let able: Vec<&Target> = self.able(share, publication).collect();
+            // Among those that seem to take no packets that large nobody is preferred.
+            let any = able.is_empty();
+            for member in if any { share.members.iter().collect() } else { able } {
+                let before = copies.get(&member.session).copied().unwrap_or(0);
+                match self.room(member, publication, before, taken) {
+                    Ok(0) => {
+                        takes = takes.max(Some(0));
+                        continue;
+                    }
+                    Ok(weight) => takes = Some(weight),
+                    Err(limit) => refused = Some((member.session, limit)),
+                }
+                copies.insert(member.session, before + 1);
+            }
+            match takes {
+                Some(weight) if !any || refused.is_none() => taken += weight,
+                _ => refusals.extend(refused),
+            }
+        }
+        refusals
+    }
+
+    /// The bytes that a publication takes of the room for all in one session, which gets some
+    /// copies before it, or the limit that forbids it.
+    fn room(
+        &self,
+        target: &Target,
+        publication: &Publication<'_>,
+        copies: usize,
+        taken: usize,
+    ) -> Result<usize, Limit> {
+        let (settings, weight) = (&self.settings, publication.weight());
+        let own = publication.from == Some(target.session);
+        let grant = if own { target.own.as_ref() } else { Some(&target.grant) };
+        let client = self.clients.get(target.session as usize);
+        let Some((grant, client)) = grant.zip(client) else { return Ok(0) };
+        let qos = publication.publish.qos.min(grant.qos);
+        if qos == QoS::AtMostOnce {
+            return Ok(0);
+        }
+        let before = copies * weight;
+        let queue = &client.outbound;
+        match self.way(client, grant, publication, qos) {
+            Way::Full(limit) => Err(limit),
+            Way::Send if !client.is_durable() && !grant.is_shared() => Ok(0),
+            _ if copies > 0 && queue.len() + copies >= settings.max_queued_messages => {
+                Err(Limit::QueuedMessages)
+            }
+            _ if queue.weight() + before + weight > settings.max_queued_bytes => {
+                Err(Limit::QueuedBytes)
+            }
+            _ if self.queued_bytes + taken + weight > settings.max_queued_bytes_total => {
+                Err(Limit::QueuedBytesTotal)
+            }
+            _ => Ok(weight),
+        }
+    }
+}

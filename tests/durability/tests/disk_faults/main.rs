@@ -1,0 +1,16 @@
+//! The real gateway on a disk that is full, slow, broken, read-only or damaged. Each test prints what was seen
+//! (`-- --nocapture`).
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot be set up has failed, and says so"
+)]
+
+mod damaged;
+mod full;
+mod read_only;
+mod refused;
+mod scene;
+mod slow;
