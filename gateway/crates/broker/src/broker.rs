@@ -244,9 +244,11 @@ impl Broker {
                     let client = self.clients.get_mut(session as usize);
                     if let Some(client) = client.filter(|client| client.uid == uid) {
                         client.waits = false;
+                        client.sweep.release(now);
                         self.put_away(session);
                         self.pump(now, session);
                         self.wake(session);
+                        self.set_alarm(session);
                     }
                 }
                 Waiter::Estate { uid, from } => self.read_estate(uid, from),

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use session::{Message, Returning, Timestamp};
 
+use crate::broker::Waiter;
 use crate::client::{Client, Tag};
 use crate::durable::{DeliveryRecord, Lsn, Op, Page, Read, StoredDelivery};
 use crate::effect::Reader;
@@ -40,9 +41,18 @@ pub(crate) struct Sweep {
     from: u64,
     /// When the first that was passed by expires.
     next: Option<Timestamp>,
+    /// It was due, and goes on when a read has ended, or the disk has caught up.
+    held: bool,
 }
 
 impl Sweep {
+    /// What held a search up may be over.
+    pub(crate) fn release(&mut self, now: Timestamp) {
+        if std::mem::take(&mut self.held) {
+            self.due = Some(now);
+        }
+    }
+
     /// A message that expires `at` is on disk.
     pub(crate) fn expect(&mut self, at: Option<Timestamp>) {
         self.due = earlier(self.due, at);
@@ -78,11 +88,7 @@ impl Broker {
         }
         // What was removed from memory a moment ago must not come back from the disk.
         if !self.journal.is_durable(client.behind) {
-            if !std::mem::replace(&mut client.waits, true) {
-                let uid = client.uid;
-                self.journal
-                    .wait(self.journal.last(), crate::broker::Waiter::Connection { session, uid });
-            }
+            self.look_again(session);
             return;
         }
         let read = Read {
@@ -102,11 +108,15 @@ impl Broker {
             client.sweep = Sweep::default();
             return;
         };
-        if client.reading.is_some() || !self.journal.is_durable(client.behind) {
-            client.sweep.due = Some(now.after_seconds(1));
-            return;
-        }
         client.sweep.due = None;
+        let durable = self.journal.is_durable(client.behind);
+        client.sweep.held = client.reading.is_some() || !durable;
+        if !durable {
+            self.look_again(session);
+        }
+        let Some(client) = self.clients.get(session as usize).filter(|c| !c.sweep.held) else {
+            return;
+        };
         let from = client.sweep.from.max(client.outbound.rest().first);
         let (max_entries, max_bytes) = (ENTRIES_MAX, BYTES_MAX);
         let read = Read { session: key, from, max_entries, max_bytes, expired_by: Some(now) };
@@ -141,6 +151,7 @@ impl Broker {
         }
         if let Some(client) = self.clients.get_mut(session as usize) {
             client.values.settle();
+            client.sweep.release(now);
         }
         // The client may have gone meanwhile.
         self.put_away(session);
@@ -215,7 +226,7 @@ impl Broker {
         client.behind = last;
         let next = earlier(client.sweep.next, page.first_expiry);
         client.sweep = match page.next {
-            Some(from) => Sweep { due: Some(now.after_seconds(1)), from, next },
+            Some(from) => Sweep { due: Some(now.after_seconds(1)), from, next, held: false },
             None => {
                 let pause = now.after_seconds(SWEEP_PAUSE);
                 let due = earlier(next, client.sweep.due).map(|at| at.max(pause));
@@ -250,10 +261,15 @@ impl Broker {
         if !client.is_durable() || client.outbound.unsettled_in_memory() == 0 {
             return;
         }
+        self.look_again(session);
+    }
+
+    /// Has a session looked at when the disk has caught up.
+    fn look_again(&mut self, session: u32) {
+        let Some(client) = self.clients.get_mut(session as usize) else { return };
         if !std::mem::replace(&mut client.waits, true) {
-            let uid = client.uid;
-            self.journal
-                .wait(self.journal.last(), crate::broker::Waiter::Connection { session, uid });
+            let waiter = Waiter::Connection { session, uid: client.uid };
+            self.journal.wait(self.journal.last(), waiter);
         }
     }
 
