@@ -60,6 +60,10 @@ fn mosquitto_reads_what_mosquitto_would_say() {
         "load/messages/received/1min",
         "load/sockets/15min",
         "load/connections/5min",
+        "store/files/bytes",
+        "store/log/bytes/written",
+        "store/device/bytes/written",
+        "store/device/bytes/per-message",
     ] {
         assert!(number(name) > 0.0, "{name}:\n{said}");
     }

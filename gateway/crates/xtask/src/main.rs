@@ -43,7 +43,7 @@ usage: cargo xtask COMMAND
   bench                           criterion benchmarks of the crates
   bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
                                   the same load on Mosquitto and on the gateway, in turns
-  bench --offline --mqload PATH [--count N] [--repeats N]
+  bench --offline --mqload PATH [--count N] [--repeats N] [--rate N] [--group-commit-delay TIME]
                                   queues for absent clients filled and drained, in turns on the gateway, which syncs before it
                                   acknowledges, and on a Mosquitto that saves each second: rates, latency, memory, bytes written
   bench --rounds N --mqload PATH [--count N]

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::command::{find, run as run_program};
+use crate::command::{find, quietly};
 use crate::failure::Failure;
 use crate::root::Root;
 
@@ -83,10 +83,16 @@ struct Ports {
 
 impl Broker {
     /// The gateway, with the shipped extensions in its chain and 20 rules for the user of the load.
-    pub(super) fn gateway(root: &Root, program: &Path, components: &Path) -> Result<Self, Failure> {
+    /// It is told how long groups wait, if anything.
+    pub(super) fn gateway(
+        root: &Root,
+        program: &Path,
+        components: &Path,
+        group_commit_delay: Option<&str>,
+    ) -> Result<Self, Failure> {
         let home = fresh_folder(root, "gateway")?;
         // The first start's private CA and certificate serve both brokers.
-        run_program(
+        quietly(
             Command::new(program)
                 .arg("init")
                 .arg("--dir")
@@ -95,7 +101,7 @@ impl Broker {
                 .arg(components),
         )?;
         let ports = Ports::free()?;
-        write(&home.join("gateway.toml"), &gateway_toml(ports, components))?;
+        write(&home.join("gateway.toml"), &gateway_toml(ports, components, group_commit_delay))?;
         write(&home.join("bench.users"), &format!("{USER}:{HASH}\n"))?;
         write(&home.join("bench.rules"), &rules())?;
         let mut command = Command::new(program);
@@ -254,12 +260,13 @@ fn rules() -> String {
     rules
 }
 
-fn gateway_toml(ports: Ports, components: &Path) -> String {
+fn gateway_toml(ports: Ports, components: &Path, group_commit_delay: Option<&str>) -> String {
+    let store = group_commit_delay.map(|it| format!("[store]\ngroup-commit-delay = \"{it}\"\n"));
     format!(
         r#"data = "data"
 [log]
 format = "json"
-[listeners.tcp]
+{store}[listeners.tcp]
 bind = "127.0.0.1:{tcp}"
 transport = "tcp"
 chain = ["password", "acl"]
@@ -279,6 +286,7 @@ grants = ["log", "config"]
 [extensions.acl.files]
 rules = "bench.rules"
 "#,
+        store = store.unwrap_or_default(),
         tcp = ports.tcp,
         tls = ports.tls,
         components = components.display(),

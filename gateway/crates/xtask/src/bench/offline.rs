@@ -24,8 +24,7 @@ use crate::packages::{self, Package};
 use crate::run::build_gateway;
 use crate::{extensions, root::Root};
 
-pub(super) const USAGE: &str =
-    "usage: cargo xtask bench --offline --mqload PATH [--count N] [--repeats N]";
+pub(super) const USAGE: &str = "usage: cargo xtask bench --offline --mqload PATH [--count N] [--repeats N] [--rate N] [--group-commit-delay TIME]";
 
 const PUBLISHERS: [u32; 3] = [1, 10, 100];
 const MESSAGES: u32 = 100_000;
@@ -45,21 +44,23 @@ impl<'a> Tools<'a> {
         Ok(Self { root, mqload, program: build_gateway(root, true)?, components })
     }
 
-    fn gateway(&self) -> Result<Broker, Failure> {
-        Broker::gateway(self.root, &self.program, &self.components)
+    fn gateway(&self, group_commit_delay: Option<&str>) -> Result<Broker, Failure> {
+        Broker::gateway(self.root, &self.program, &self.components, group_commit_delay)
     }
 }
 
 /// Runs every load on both brokers in turns and prints the medians.
 pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
-    let options = Options::parse(words, &["--mqload", "--count", "--repeats"], USAGE)?;
-    let (count, repeats) = (options.number("--count")?, options.number("--repeats")?.unwrap_or(3));
+    let names = ["--mqload", "--count", "--repeats", "--rate", "--group-commit-delay"];
+    let options = Options::parse(words, &names, USAGE)?;
+    let loads = loads(options.number("--count")?, options.number("--rate")?);
+    let repeats = options.number("--repeats")?.unwrap_or(3);
     let tools = Tools::prepare(root, options.mqload()?)?;
     packages::ensure(&[Package { name: "mosquitto", brings: "mosquitto" }], "the comparison")?;
     let mut report = Report::default();
-    for load in loads(count) {
+    for load in loads {
         for _ in 0..repeats {
-            let gateway = tools.gateway()?;
+            let gateway = tools.gateway(options.text("--group-commit-delay"))?;
             let authority = gateway.authority().to_path_buf();
             measure(&tools, load, gateway, &mut report)?;
             let mosquitto = Broker::mosquitto(root, &authority, Keeps::Snapshots)?;
@@ -70,11 +71,11 @@ pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn loads(count: Option<u32>) -> Vec<Load> {
+fn loads(count: Option<u32>, rate: Option<u32>) -> Vec<Load> {
     let messages = count.unwrap_or(MESSAGES);
-    let mut loads = PUBLISHERS.map(|publishers| Load { messages, publishers }).to_vec();
+    let mut loads = PUBLISHERS.map(|publishers| Load { messages, publishers, rate }).to_vec();
     if count.is_none() {
-        loads.push(Load { messages: MANY_MESSAGES, publishers: 100 });
+        loads.push(Load { messages: MANY_MESSAGES, publishers: 100, rate });
     }
     loads
 }
@@ -86,8 +87,7 @@ fn measure(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let sample = fill_and_drain(&tools.mqload, load, &broker)?;
-    let Load { messages, publishers } = load;
-    println!("{messages} messages from {publishers}, {}: {sample}", broker.name());
+    println!("{load}, {}: {sample}", broker.name());
     report.add(load, broker.name(), sample);
     Ok(())
 }

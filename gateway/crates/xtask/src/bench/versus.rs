@@ -81,7 +81,7 @@ pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     packages::ensure(&[Package { name: "mosquitto", brings: "mosquitto" }], "the comparison")?;
     let components = extensions::build(root)?;
     let program = build_gateway(root, true)?;
-    let gateway = Broker::gateway(root, &program, &components)?;
+    let gateway = Broker::gateway(root, &program, &components, None)?;
     let mosquitto = Broker::mosquitto(root, gateway.authority(), Keeps::Nothing)?;
     let mut report = Report::default();
     for shape in Shape::ALL {

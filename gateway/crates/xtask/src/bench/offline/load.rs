@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub(super) const SETTLE: Duration = Duration::from_secs(1);
 pub(crate) struct Load {
     pub(crate) messages: u32,
     pub(crate) publishers: u32,
+    /// Messages per second of all of them; as fast as it goes if nothing is said.
+    pub(crate) rate: Option<u32>,
 }
 
 /// What the load generator saw.
@@ -48,11 +51,21 @@ impl Load {
         command.args(["--count", &self.messages.to_string()]);
         command.args(["--pubs", &self.publishers.to_string()]);
         command.args(["--settle", &SETTLE.as_secs().to_string()]);
+        if let Some(rate) = self.rate {
+            command.args(["--rate", &rate.to_string()]);
+        }
         // Long enough for a broker that writes a million messages down while it does nothing else.
         command.args(["--idle", "30", "--deadline", "1800"]);
         command.args(["--pid", &broker.pid().to_string(), "--url", &broker.url(Transport::Tcp)]);
         command.args(["--username", USER, "--password", PASSWORD]);
         Seen::from_output(&output(&mut command)?)
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} messages from {}", self.messages, self.publishers)?;
+        self.rate.map_or(Ok(()), |rate| write!(f, " at {rate}/s"))
     }
 }
 

@@ -24,8 +24,8 @@ pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     let rounds = options.number("--rounds")?.unwrap_or(20);
     let messages = options.number("--count")?.unwrap_or(100_000);
     let tools = Tools::prepare(root, options.mqload()?)?;
-    let load = Load { messages, publishers: 100 };
-    let gateway = tools.gateway()?;
+    let load = Load { messages, publishers: 100, rate: None };
+    let gateway = tools.gateway(None)?;
     let (process, folder) = (Process(gateway.pid()), gateway.store());
     store::settle(&folder);
     println!(

@@ -8,7 +8,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// A number of a run: its name, how it is told, and the digits behind the point.
 type Column = (&'static str, fn(&Sample) -> f64, usize);
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 15] = [
     ("in/s", |s| s.filled_per_s, 0),
     ("out/s", |s| s.drained_per_s, 0),
     ("PUBACK p50 ms", |s| s.p50_us / 1e3, 1),
@@ -19,6 +19,7 @@ const COLUMNS: [Column; 14] = [
     ("peak", |s| s.rss_peak / MIB, 1),
     ("written B per payload B, filling", |s| s.device_filling / s.payload, 2),
     ("all", |s| s.device / s.payload, 2),
+    ("whole disk", |s| s.disk / s.payload, 2),
     ("own meter", |s| s.meter / s.payload, 2),
     ("written B per message", |s| s.device / s.messages, 0),
     ("store MiB at most", |s| s.store_largest / MIB, 1),
@@ -54,10 +55,9 @@ pub(super) struct Sample {
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value, digits) in COLUMNS {
-            write!(f, "{name} {}, ", number(value(self), digits))?;
-        }
-        write!(f, "whole disk {} B per payload B", number(self.disk / self.payload, 2))?;
+        let told =
+            COLUMNS.map(|(name, value, digits)| format!("{name} {}", number(value(self), digits)));
+        f.write_str(&told.join(", "))?;
         if self.unsaved_s > 0.0 {
             write!(
                 f,
@@ -86,19 +86,13 @@ impl Report {
     /// Each column's median by itself, as a table of Markdown.
     pub(super) fn table(&self) -> String {
         let names = COLUMNS.map(|(name, ..)| name).join(" | ");
-        let mut table = format!("\n| messages | publishers | broker | {names} |\n");
-        let _ = writeln!(table, "|{}", "---|".repeat(COLUMNS.len() + 3));
+        let mut table = format!("\n| load | broker | {names} |\n");
+        let _ = writeln!(table, "|{}", "---|".repeat(COLUMNS.len() + 2));
         for (load, brokers) in &self.0 {
             for (broker, samples) in brokers {
                 let cells =
                     COLUMNS.map(|(_, value, digits)| number(median(samples, value), digits));
-                let _ = writeln!(
-                    table,
-                    "| {} | {} | {broker} | {} |",
-                    load.messages,
-                    load.publishers,
-                    cells.join(" | ")
-                );
+                let _ = writeln!(table, "| {load} | {broker} | {} |", cells.join(" | "));
             }
         }
         table
@@ -140,14 +134,14 @@ mod tests {
     #[test]
     fn the_table_has_medians_and_gaps() {
         let mut report = Report::default();
-        let load = Load { messages: 10, publishers: 1 };
+        let load = Load { messages: 10, publishers: 1, rate: None };
         for rate in [3.0, 9.0, 5.0] {
             report.add(load, "b", sample(rate));
         }
         let table = report.table();
         let row = table.lines().last().unwrap();
-        assert!(row.starts_with("| 10 | 1 | b | 5 | 1 | 1.0 | 2.0 |"), "{table}");
-        assert!(row.contains("| 1.00 | 2.00 | - | 512 |"), "{table}");
+        assert!(row.starts_with("| 10 messages from 1 | b | 5 | 1 | 1.0 | 2.0 |"), "{table}");
+        assert!(row.contains("| 1.00 | 2.00 | 0.00 | - | 512 |"), "{table}");
         let columns = |line: &str| line.matches('|').count();
         let mut lines = table.lines().skip(1).map(columns);
         let first = lines.next();
