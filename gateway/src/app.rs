@@ -138,8 +138,13 @@ fn open_store(checked: &Checked) -> Result<(Box<dyn Store>, Loaded), Failure> {
             );
             Box::new(MemoryStore::new())
         }
-        Engine::Sled { path, cache } => {
-            let settings = store::Settings { cache_bytes: *cache, ..store::Settings::default() };
+        Engine::Sled { path, cache, log_file, checkpoint } => {
+            let settings = store::Settings {
+                cache_bytes: *cache,
+                segment_bytes: *log_file,
+                checkpoint_bytes: *checkpoint,
+                ..store::Settings::default()
+            };
             Box::new(DiskStore::open(path, settings).map_err(Failure::Store)?)
         }
     };

@@ -49,8 +49,13 @@ pub struct Recording {
 impl Recording {
     /// Runs the gateway under load for `load` in three lives: stopped, killed, and at the end drained.
     pub fn make(seed: u64, load: Duration) -> Self {
+        Self::on(&Stage::new(), seed, load)
+    }
+
+    /// As [`Recording::make`], of this gateway.
+    pub fn on(stage: &Stage, seed: u64, load: Duration) -> Self {
         let mut random = Random::new(seed);
-        let (stage, mut cast) = (Stage::new(), Cast::new());
+        let mut cast = Cast::new();
         let shim = shim("trace", &stage.path(""));
         let trace_file = stage.path("trace");
         let trace = OpenOptions::new().create(true).append(true).open(&trace_file);

@@ -29,11 +29,18 @@ pub enum Engine {
         path: PathBuf,
         /// Bytes of its page cache.
         cache: u64,
+        /// Bytes of one file of the log beside it.
+        log_file: u64,
+        /// Bytes of log after which it is brought up to date.
+        checkpoint: u64,
     },
 }
 
 /// Below it every read goes to the SD card; beyond it the process grows by several times as much.
 const DEFAULT_CACHE: u64 = 16 << 20;
+
+/// What a slow SD card reads in half a second when the gateway starts.
+const DEFAULT_LOG: u64 = 8 << 20;
 
 /// At most 200 syncs a second, which SD cards still do, and hardly longer than one of them takes.
 const DEFAULT_GROUP_COMMIT_DELAY: Duration = Duration::from_millis(5);
@@ -51,9 +58,12 @@ pub(crate) fn read(root: &Section<'_>, data: &Path) -> Store {
         Kind::Sled => Engine::Sled {
             path: section.directory("path", data.join("store")),
             cache: section.size("cache", DEFAULT_CACHE, 1 << 20..=1 << 30),
+            log_file: section.size("log-file-size", DEFAULT_LOG, 64 << 10..=1 << 30),
+            checkpoint: section.size("checkpoint-after", DEFAULT_LOG, 64 << 10..=1 << 30),
         },
         Kind::Memory => {
-            section.meaningless(&["path", "cache"], "with engine = \"memory\"; remove it");
+            let keys = ["path", "cache", "log-file-size", "checkpoint-after"];
+            section.meaningless(&keys, "with engine = \"memory\"; remove it");
             Engine::Memory
         }
     };

@@ -43,7 +43,7 @@ fn the_reference_is_valid() {
     assert!(password.grants.iter().eq(&[Grant::Log, Grant::Config, Grant::Credentials]));
     assert_eq!(password.config["deny-unknown"], "true");
     assert_eq!(password.files["users"], Path::new("/etc/portcullis/users.txt"));
-    let Engine::Sled { path, cache } = &checked.store.engine else { panic!() };
+    let Engine::Sled { path, cache, .. } = &checked.store.engine else { panic!() };
     assert_eq!(path, Path::new("/var/lib/portcullis/store"));
     assert_eq!(*cache, 16 << 20);
 }
