@@ -287,7 +287,9 @@ impl Broker {
         for (session, uid) in std::mem::take(&mut self.excused) {
             let client = self.clients.get_mut(session as usize);
             let client = client.filter(|client| client.uid == uid);
-            if let Some(online) = client.and_then(|client| client.online.as_mut()) {
+            // It may have come back meanwhile, on a connection of which nothing was excused.
+            let online = client.and_then(|client| client.online.as_mut());
+            if let Some(online) = online.filter(|online| online.keep_alive.is_suspended()) {
                 online.keep_alive.resume(now);
                 self.set_alarm(session);
             }
