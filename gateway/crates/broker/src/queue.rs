@@ -211,7 +211,7 @@ impl Broker {
         let shared = delivery.shared;
         let first = client.outbound.rest().count == 0;
         let sequence = client.outbound.push_behind(weight, shared);
-        client.sweep.expect(body.expires);
+        client.sweep.note_expiry(body.expires);
         self.queued_bytes += weight;
         self.stats.deliveries_stored += 1;
         let put = Op::PutDelivery { session: key, sequence, delivery, message, body };

@@ -54,7 +54,7 @@ impl Sweep {
     }
 
     /// A message that expires `at` is on disk.
-    pub(crate) fn expect(&mut self, at: Option<Timestamp>) {
+    pub(crate) fn note_expiry(&mut self, at: Option<Timestamp>) {
         self.due = earlier(self.due, at);
     }
 }
@@ -298,7 +298,7 @@ impl Broker {
         self.waiting_bytes -= client.outbound.weight_in_memory();
         client.outbound.put_away(Tag::is_shared);
         client.behind = last;
-        client.sweep.expect(first_expiry);
+        client.sweep.note_expiry(first_expiry);
         self.set_alarm(session);
     }
 }

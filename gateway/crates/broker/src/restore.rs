@@ -48,7 +48,7 @@ impl Broker {
         let will = record.will.map(|will| Will::from_record(*will));
         let will_due = will.as_ref().map(|will| since.after_seconds(will.delay.min(expiry)));
         let mut sweep = Sweep::default();
-        sweep.expect(queue.first_expiry);
+        sweep.note_expiry(queue.first_expiry);
         let client_id = Arc::clone(&record.client_id);
         let client = Client {
             uid,

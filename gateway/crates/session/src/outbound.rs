@@ -4,6 +4,10 @@ use std::sync::Arc;
 use mqtt::{PacketId, QoS};
 
 use crate::Message;
+use delivery::Progress;
+pub use delivery::{Delivery, Rest, Returning, Settled, Transmission};
+
+mod delivery;
 
 /// Packet identifiers are 1..=65535, so this many deliveries can be told apart.
 const IDENTIFIERS: u64 = 65_535;
@@ -25,8 +29,8 @@ const IDENTIFIERS: u64 = 65_535;
 ///
 /// `T` is whatever the owner wants to find again when a delivery is settled.
 ///
-/// Inputs: [`push`](Self::push), [`restore`](Self::restore), [`connect`](Self::connect),
-/// the four acknowledgements. Output: [`next_to_send`](Self::next_to_send), which the
+/// Inputs: [`push`](Self::push), [`push_behind`](Self::push_behind), [`bring`](Self::bring),
+/// [`connect`](Self::connect), the four acknowledgements. Output: [`next_to_send`](Self::next_to_send), which the
 /// owner calls until it answers `None`.
 #[derive(Debug)]
 pub struct Outbound<T> {
@@ -45,105 +49,6 @@ pub struct Outbound<T> {
     /// Deliveries before this number may have been sent.
     sent_below: u64,
     window: usize,
-}
-
-/// What a session is owed behind its row in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rest {
-    /// The first number that may be there; every delivery in memory comes before it.
-    pub first: u64,
-    /// Deliveries.
-    pub count: usize,
-    /// Bytes of their messages.
-    pub weight: usize,
-    /// Deliveries that came of shared subscriptions.
-    pub shared: usize,
-}
-
-/// A delivery that comes back from behind the row.
-#[derive(Debug)]
-pub struct Returning<T> {
-    /// Its place in the session's sequence.
-    pub sequence: u64,
-    /// The message; `None` if the client has it and only PUBREL is owed.
-    pub message: Option<Arc<Message>>,
-    /// 1 or 2.
-    pub qos: QoS,
-    /// The RETAIN flag to send.
-    pub retain: bool,
-    /// What it counted for there, in bytes.
-    pub weight: usize,
-    /// Whether it counted there as one of a shared subscription.
-    pub shared: bool,
-    /// The owner's note.
-    pub tag: T,
-}
-
-/// One delivery of one message to one session.
-#[derive(Debug)]
-pub struct Delivery<T> {
-    /// Its place in the session's sequence.
-    pub sequence: u64,
-    /// The message; `None` once it need not be sent again, or when the session
-    /// ends with the connection and so never resends.
-    pub message: Option<Arc<Message>>,
-    /// 1 or 2.
-    pub qos: QoS,
-    /// The RETAIN flag to send.
-    pub retain: bool,
-    /// The owner's note.
-    pub tag: T,
-    progress: Progress,
-    /// Sent at least once, on this or an earlier connection: DUP is due (MQTT-3.3.1-1).
-    sent: bool,
-}
-
-/// How far a delivery has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    /// PUBLISH is owed, or PUBACK or PUBREC awaited.
-    Published,
-    /// PUBREC was received, PUBREL is owed, or PUBCOMP awaited.
-    Released,
-    /// Confirmed; waits for older ones so that the row stays contiguous.
-    Done,
-}
-
-/// What to put on the wire next.
-#[derive(Debug)]
-pub enum Transmission<'a, T> {
-    /// A PUBLISH with this identifier.
-    Publish {
-        /// The packet identifier.
-        packet_id: PacketId,
-        /// The DUP flag.
-        dup: bool,
-        /// What to send.
-        delivery: &'a mut Delivery<T>,
-    },
-    /// A PUBREL with this identifier.
-    Release {
-        /// The packet identifier.
-        packet_id: PacketId,
-    },
-}
-
-/// A delivery that has just been settled.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Settled<T> {
-    /// Its place in the session's sequence.
-    pub sequence: u64,
-    /// The owner's note.
-    pub tag: T,
-}
-
-impl<T> Delivery<T> {
-    /// Whether the client may have got it: it was sent at least once, or may have been before a
-    /// restart.
-    #[must_use]
-    pub fn was_sent(&self) -> bool {
-        self.sent
-    }
 }
 
 impl<T: Default> Outbound<T> {
