@@ -32,6 +32,7 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use files::read_full;
 pub use files::{Cut, Failure, Files, Listed, OpenFile, Operation, RealFiles, SimulatedFiles};
 use group::GROUP_HEAD;
 pub(crate) use group::GroupBuilder;

@@ -6,6 +6,7 @@ mod simulated;
 use std::{fmt, io, path::Path};
 
 pub use real::RealFiles;
+pub(crate) use real::read_full;
 pub use simulated::{Cut, Failure, Operation, SimulatedFiles};
 
 /// A file system, as far as the log needs one.

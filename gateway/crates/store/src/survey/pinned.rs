@@ -2,13 +2,12 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::source::{Original, Source};
-use crate::log::{Files, Listed, OpenFile, RealFiles};
+use crate::log::{Files, Listed, OpenFile, RealFiles, read_full};
 
 /// The operating system's files, and among them some of others, under names of ours, that can
 /// only be read.
@@ -88,16 +87,7 @@ impl OpenFile for Pinned {
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut read = 0;
-        while read < into.len() {
-            match self.0.read_at(&mut into[read..], offset + read as u64) {
-                Ok(0) => break,
-                Ok(more) => read += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(read)
+        read_full(&self.0, into, offset)
     }
 
     fn set_len(&self, _bytes: u64) -> io::Result<()> {

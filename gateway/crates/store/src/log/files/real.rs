@@ -75,16 +75,7 @@ impl OpenFile for RealFile {
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut read = 0;
-        while read < into.len() {
-            match self.0.read_at(&mut into[read..], offset + read as u64) {
-                Ok(0) => break,
-                Ok(more) => read += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(read)
+        read_full(&self.0, into, offset)
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
@@ -105,4 +96,18 @@ impl OpenFile for RealFile {
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+}
+
+/// Reads until `into` is full or the file ends; answers how many bytes there were.
+pub(crate) fn read_full(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < into.len() {
+        match file.read_at(&mut into[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
 }
