@@ -17,8 +17,7 @@
  *  13  refused for space
  *
  * Space is what the file system beneath says that a file takes, so that a write to what is already there costs nothing,
- * as on a real disk. Only calls through the C library are seen; fallocate goes past it (rustix), so what a file grew by
- * besides is counted when it is closed, and the one file that is made by it alone is refused when it is created.
+ * as on a real disk. Only calls through the C library are seen; what a file grew by besides is counted when it is closed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -35,9 +34,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "call.h"
+
 #define FDS 65536
 #define BLOCK 4096
-#define BALLAST (8 << 20)
 
 enum { FREE, WRITE_ERROR, SYNC_ERROR, SYNC_ERRORS, READ_ONLY, DELAY_MS, READ_ERROR,
        REFUSED_WRITES = 8, REFUSED_SYNCS, DELAYED, REFUSED_READ_ONLY, REFUSED_READS, REFUSED_SPACE, RULES = 16 };
@@ -47,10 +47,6 @@ static char dir[PATH_MAX];
 static size_t dir_len;
 /* What a file took when we looked last, plus 1; 0 where a descriptor is none of ours. */
 static _Atomic int64_t taken_by[FDS];
-
-#define REAL(result, name, ...) \
-    static result (*real_##name)(__VA_ARGS__); \
-    if (!real_##name) real_##name = (result (*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name)
 
 __attribute__((constructor)) static void begin(void) {
     const char *folder = getenv("PORTCULLIS_FAULT_DIR"), *file = getenv("PORTCULLIS_FAULT_RULES");
@@ -109,11 +105,6 @@ static int below(int at, const char *path) {
     return strncmp(path, dir, dir_len) == 0 && (path[dir_len] == 0 || path[dir_len] == '/');
 }
 
-static const char *last_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 /* ---- names ---- */
 
 static int open_at(int at, const char *path, int flags, mode_t mode) {
@@ -123,29 +114,14 @@ static int open_at(int at, const char *path, int flags, mode_t mode) {
     int is_new = flags & O_CREAT && fstatat(at, path, &before, 0) != 0;
     if (rules[READ_ONLY] && (is_new || (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC))
         return refuse(REFUSED_READ_ONLY, EROFS);
-    int64_t need = !is_new ? 0 : strcmp(last_name(path), "reserve") == 0 ? BALLAST : BLOCK;
-    if (rules[FREE] >= 0 && rules[FREE] < need) return refuse(REFUSED_SPACE, ENOSPC);
+    if (is_new && rules[FREE] >= 0 && rules[FREE] < BLOCK) return refuse(REFUSED_SPACE, ENOSPC);
     if (!is_new && flags & O_TRUNC) spend(-(int64_t)before.st_blocks * 512);
     int fd = real_openat(at, path, flags, mode);
     if (fd >= 0 && fd < FDS) taken_by[fd] = takes(fd) + 1;
     return fd;
 }
 
-#define OPEN(function, start, ...) \
-    int function(__VA_ARGS__, int flags, ...) { \
-        mode_t mode = 0; \
-        if (flags & (O_CREAT | __O_TMPFILE)) { \
-            va_list more; \
-            va_start(more, flags); \
-            mode = va_arg(more, mode_t); \
-            va_end(more); \
-        } \
-        return open_at(start, path, flags, mode); \
-    }
-OPEN(open, AT_FDCWD, const char *path)
-OPEN(open64, AT_FDCWD, const char *path)
-OPEN(openat, at, int at, const char *path)
-OPEN(openat64, at, int at, const char *path)
+OPENS_BY_OPEN_AT
 
 int close(int fd) {
     REAL(int, close, int);

@@ -43,6 +43,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "call.h"
+
 #define FDS 65536
 #define MAGIC 0x31544350u /* "PCT1" */
 
@@ -59,10 +61,6 @@ static char dir[PATH_MAX];
 static size_t dir_len;
 static int trace = -1;
 static uint64_t syncs;
-
-#define REAL(result, name, ...) \
-    static result (*real_##name)(__VA_ARGS__); \
-    if (!real_##name) real_##name = (result (*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name)
 
 __attribute__((constructor)) static void begin(void) {
     const char *folder = getenv("PORTCULLIS_TRACE_DIR"), *file = getenv("PORTCULLIS_TRACE_FILE");
@@ -142,21 +140,7 @@ static int open_at(int at, const char *path, int flags, mode_t mode) {
     return fd;
 }
 
-#define OPEN(function, start, ...) \
-    int function(__VA_ARGS__, int flags, ...) { \
-        mode_t mode = 0; \
-        if (flags & (O_CREAT | __O_TMPFILE)) { \
-            va_list more; \
-            va_start(more, flags); \
-            mode = va_arg(more, mode_t); \
-            va_end(more); \
-        } \
-        return open_at(start, path, flags, mode); \
-    }
-OPEN(open, AT_FDCWD, const char *path)
-OPEN(open64, AT_FDCWD, const char *path)
-OPEN(openat, at, int at, const char *path)
-OPEN(openat64, at, int at, const char *path)
+OPENS_BY_OPEN_AT
 
 int close(int fd) {
     REAL(int, close, int);
