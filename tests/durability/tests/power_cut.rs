@@ -1,5 +1,8 @@
 //! A short run of `cargo xtask power-cut`, and the trap that it must see.
 
+// The shims go before a Linux C library.
+#![cfg(target_os = "linux")]
+
 use std::time::Duration;
 
 use portcullis_durability::{How, Kind, Recording, Stage};

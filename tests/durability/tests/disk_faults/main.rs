@@ -1,6 +1,8 @@
 //! The real gateway on a disk that is full, slow, broken, read-only or damaged. Each test prints what was seen
 //! (`-- --nocapture`).
 
+// The shims go before a Linux C library.
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::expect_used,
     clippy::panic,
