@@ -61,7 +61,19 @@ const TESTED_WITH: &[(&str, &str)] = &[("broker", "simulation")];
 const OUTSIDE_OF_PURE: &[(&str, &[&str])] = &[
     ("mqtt", &[]),
     ("session", &[]),
-    ("auth", &["argon2", "foldhash", "jsonwebtoken"]),
+    (
+        "auth",
+        &[
+            "argon2",
+            "base64ct",
+            "foldhash",
+            "jsonwebtoken",
+            "ring",
+            "serde",
+            "serde_json",
+            "subtle",
+        ],
+    ),
     ("broker", &["foldhash", "slab"]),
 ];
 

@@ -9,12 +9,14 @@
 //! - [`PermissionSet`]: the compiled form, [`Decision`] its answer;
 //! - [`PermissionSets`]: equal permissions become one shared set;
 //! - [`Grant`]: everything that an authenticator gives to a client;
-//! - [`password`]: argon2id hashes of passwords.
+//! - [`password`]: argon2id hashes of passwords;
+//! - [`hmac`]: codes under a shared secret.
 //!
 //! Everything here is a value: nothing reads a clock, a file or a source of randomness.
 
 mod decision;
 mod grant;
+pub mod hmac;
 mod identity;
 mod index;
 mod intern;
