@@ -10,7 +10,7 @@
 //! - [`PermissionSets`]: equal permissions become one shared set;
 //! - [`Grant`]: everything that an authenticator gives to a client;
 //! - [`password`]: argon2id hashes of passwords;
-//! - [`hmac`]: codes under a shared secret.
+//! - [`jwt`]: JSON Web Tokens, verified against key sets; [`hmac`]: codes under a shared secret.
 //!
 //! Everything here is a value: nothing reads a clock, a file or a source of randomness.
 
@@ -20,6 +20,7 @@ pub mod hmac;
 mod identity;
 mod index;
 mod intern;
+pub mod jwt;
 pub mod password;
 mod rule;
 mod rule_error;
