@@ -13,6 +13,7 @@ pub(crate) fn check(reader: &Reader<'_>, checked: &Checked) {
     timeouts(reader, checked);
     addresses(reader, checked);
     sizes(reader, checked);
+    topic_limits(reader, checked);
 }
 
 fn timeouts(reader: &Reader<'_>, checked: &Checked) {
@@ -89,6 +90,31 @@ fn sizes(reader: &Reader<'_>, checked: &Checked) {
                 Size(large)
             );
             reader.fault_at(&[small_path, large_path], message);
+        }
+    }
+}
+
+/// A topic rule takes a part of the room that each session has.
+fn topic_limits(reader: &Reader<'_>, checked: &Checked) {
+    let sessions = &checked.sessions;
+    for rule in &checked.topics {
+        let messages = rule.max_queued_messages.filter(|max| *max > sessions.max_queued_messages);
+        let messages = messages.map(|max| {
+            ("max-queued-messages", max.to_string(), sessions.max_queued_messages.to_string())
+        });
+        let bytes = rule.max_queued_bytes.filter(|max| *max > sessions.max_queued_bytes);
+        let bytes = bytes.map(|max| {
+            let (max, session) = (Size(max), Size(sessions.max_queued_bytes));
+            ("max-queued-bytes", max.to_string(), session.to_string())
+        });
+        for (key, max, session) in messages.into_iter().chain(bytes) {
+            let message = format!(
+                "topic rule \"{}\": {key} ({max}) is more than [sessions] {key} ({session}), so that \
+                 it could never be met; lower it or raise the other",
+                rule.name
+            );
+            let path = format!("topics.{}.{key}", rule.name);
+            reader.fault_at(&[&path, &format!("sessions.{key}")], message);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `[sessions]`: what one client may use.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::duration::Span;
@@ -52,6 +53,12 @@ const DEFAULT_MAX_QUEUED_MESSAGES: u32 = 1_000_000;
 /// One client cannot take more than half of what all may have by default.
 const DEFAULT_MAX_QUEUED_BYTES: u64 = 512 << 20;
 
+/// What a limit of messages in a queue may be.
+pub(crate) const QUEUED_MESSAGES: RangeInclusive<u32> = 1..=100_000_000;
+
+/// What a limit of bytes in a queue may be.
+pub(crate) const QUEUED_BYTES: RangeInclusive<u64> = 1 << 10..=1 << 40;
+
 /// What a client takes while the next part is read from an SD card.
 const DEFAULT_QUEUE_MEMORY: u64 = 1 << 20;
 
@@ -87,13 +94,9 @@ pub(crate) fn read(root: &Section<'_>) -> Sessions {
         max_queued_messages: section.number(
             "max-queued-messages",
             DEFAULT_MAX_QUEUED_MESSAGES,
-            1..=100_000_000,
+            QUEUED_MESSAGES,
         ),
-        max_queued_bytes: section.size(
-            "max-queued-bytes",
-            DEFAULT_MAX_QUEUED_BYTES,
-            1 << 10..=1 << 40,
-        ),
+        max_queued_bytes: section.size("max-queued-bytes", DEFAULT_MAX_QUEUED_BYTES, QUEUED_BYTES),
         overflow: section.choice("overflow", Overflow::Reject, &OVERFLOWS),
         queue_memory: section.size("queue-memory", DEFAULT_QUEUE_MEMORY, 0..=1 << 30),
         max_expiry: section.duration(

@@ -3,6 +3,7 @@
 use ::mqtt::{TopicFilter, TopicFilterBuf};
 
 use crate::section::Section;
+use crate::sessions::{QUEUED_BYTES, QUEUED_MESSAGES};
 
 /// One rule. Rules are looked at in the order of their names; the first that says something about
 /// a matter decides it.
@@ -16,6 +17,10 @@ pub struct TopicRule {
     pub durability: Option<Durability>,
     /// What is done where a queue has no room, if the rule says so.
     pub overflow: Option<Overflow>,
+    /// Messages that may wait for one client, if the rule says so.
+    pub max_queued_messages: Option<u32>,
+    /// Their bytes, if the rule says so.
+    pub max_queued_bytes: Option<u64>,
 }
 
 /// What the acknowledgement of a QoS 1 message waits for; QoS 2 is always strict.
@@ -54,6 +59,10 @@ pub(crate) const OVERFLOWS: [(&str, Overflow); 4] = [
     ("last-value", Overflow::LastValue),
 ];
 
+/// What a fault about such a limit shows; there is no default.
+const EXAMPLE_MESSAGES: u32 = 1000;
+const EXAMPLE_BYTES: u64 = 1 << 20;
+
 pub(crate) fn read(root: &Section<'_>) -> Vec<TopicRule> {
     let sections = root.named("topics", "topic rule");
     sections.into_iter().filter_map(|(name, section)| read_one(name, &section)).collect()
@@ -66,8 +75,14 @@ fn read_one(name: String, section: &Section<'_>) -> Option<TopicRule> {
         .and_then(|word| section.chosen("durability", &word, &DURABILITIES));
     let overflow =
         section.text("overflow").and_then(|word| section.chosen("overflow", &word, &OVERFLOWS));
+    let (messages, bytes) = ("max-queued-messages", "max-queued-bytes");
+    let most = section.number(messages, EXAMPLE_MESSAGES, QUEUED_MESSAGES);
+    let max_queued_messages = section.has(messages).then_some(most);
+    let most = section.size(bytes, EXAMPLE_BYTES, QUEUED_BYTES);
+    let max_queued_bytes = section.has(bytes).then_some(most);
     section.finish();
-    Some(TopicRule { name, filter: filter?, durability, overflow })
+    let filter = filter?;
+    Some(TopicRule { name, filter, durability, overflow, max_queued_messages, max_queued_bytes })
 }
 
 fn filter(section: &Section<'_>) -> Option<TopicFilterBuf> {
