@@ -41,6 +41,8 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &[Extension]) {
         limit_queued_messages = broker.limit_queued_messages,
         limit_queued_bytes = broker.limit_queued_bytes,
         limit_queued_bytes_total = broker.limit_queued_bytes_total,
+        limit_topic_queued_messages = broker.limit_topic_queued_messages,
+        limit_topic_queued_bytes = broker.limit_topic_queued_bytes,
         limit_retained_messages = broker.limit_retained_messages,
         limit_retained_bytes = broker.limit_retained_bytes,
         limit_journal_bytes = totals.pauses,

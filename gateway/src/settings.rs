@@ -51,9 +51,12 @@ pub(crate) fn broker(checked: &Checked) -> broker::Settings {
 
 fn topic_rule(rule: &config::TopicRule) -> broker::TopicRule {
     broker::TopicRule {
+        name: rule.name.clone(),
         filter: rule.filter.clone(),
         durability: rule.durability.map(durability),
         overflow: rule.overflow.map(overflow),
+        max_queued_messages: rule.max_queued_messages.map(|max| max as usize),
+        max_queued_bytes: rule.max_queued_bytes.map(size),
     }
 }
 
@@ -203,7 +206,8 @@ mod tests {
              [sessions]\nmax-topic-levels = 4\nmax-topic-bytes = '5 B'\nmax-user-properties = 6\n\
              overflow = 'drop-oldest'\nqueue-memory = '7 B'\n\
              [broker]\nqueue-memory-total = '8 B'\n\
-             [topics.a]\nfilter = 'a/#'\ndurability = 'off'\noverflow = 'last-value'\n",
+             [topics.a]\nfilter = 'a/#'\ndurability = 'off'\noverflow = 'last-value'\n\
+             max-queued-messages = 9\nmax-queued-bytes = '10 KiB'\n",
         );
         let expected = broker::Settings {
             maximum_qos: QoS::AtLeastOnce,
@@ -217,9 +221,12 @@ mod tests {
             max_waiting_bytes: 7,
             max_waiting_bytes_total: 8,
             topic_rules: vec![broker::TopicRule {
+                name: "a".to_owned(),
                 filter: mqtt::TopicFilter::new("a/#").expect("a filter").to_owned(),
                 durability: Some(broker::Durability::Off),
                 overflow: Some(broker::Overflow::LastValue),
+                max_queued_messages: Some(9),
+                max_queued_bytes: Some(10 * 1024),
             }],
             ..usual
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use broker::durable::{Read, SessionKey};
+use broker::durable::{Read, SessionKey, Wanted};
 use mqtt::QoS;
 use store::{DiskStore, Dropped, Settings, Store};
 
@@ -96,7 +96,7 @@ fn queue(store: &mut DiskStore, session: SessionKey) -> Result<Vec<Entry>, Strin
     let mut from = Some(0);
     while let Some(first) = from {
         let (max_entries, max_bytes) = (1000, 1 << 20);
-        let read = Read { session, from: first, max_entries, max_bytes, expired_by: None };
+        let read = Read { session, from: first, max_entries, max_bytes, wanted: Wanted::All };
         let page = store.read(&read).map_err(|error| error.to_string())?;
         queue.extend(page.entries.into_iter().map(|found| Entry {
             packet_id: u16::try_from(found.sequence % IDENTIFIERS).unwrap_or_default() + 1,

@@ -167,12 +167,12 @@ impl Disk {
             }
             let (record, weight) = (&entry.record, entry.weight());
             let expires = entry.body.expires.filter(|_| !record.released);
-            if read.expired_by.is_some_and(|by| expires.is_none_or(|at| at > by)) {
+            if !read.wanted.takes(expires, &record.ids) {
                 page.first_expiry = page.first_expiry.into_iter().chain(expires).min();
                 continue;
             }
             bytes += weight;
-            let wanted = !record.released && read.expired_by.is_none();
+            let wanted = !record.released && read.wanted.with_messages();
             page.entries.push(StoredDelivery {
                 sequence: *sequence,
                 delivery: record.clone(),
@@ -222,14 +222,19 @@ impl Stored {
         let (first, next) = first_and_last.map_or((0, 0), |(first, last)| (*first, last + 1));
         let live = self.deliveries.values().filter(|entry| !entry.record.released);
         let expiries: Vec<Timestamp> = live.filter_map(|entry| entry.body.expires).collect();
-        QueueSummary {
+        let mut summary = QueueSummary {
             first,
             next,
             count: self.deliveries.len(),
             weight: self.deliveries.values().map(Entry::weight).sum(),
             shared: self.deliveries.values().filter(|entry| entry.record.shared).count(),
             first_expiry: expiries.into_iter().min(),
+            ..QueueSummary::default()
+        };
+        for entry in self.deliveries.values() {
+            summary.classify(&entry.record.ids, entry.weight());
         }
+        summary
     }
 }
 

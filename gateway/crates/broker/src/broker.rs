@@ -247,6 +247,7 @@ impl Broker {
                         client.sweep.release(now);
                         self.put_away(session);
                         self.pump(now, session);
+                        self.trim_topics(session);
                         self.wake(session);
                         self.set_alarm(session);
                     }

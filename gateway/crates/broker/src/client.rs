@@ -9,6 +9,7 @@ use crate::aliases::{InboundAliases, Naming, OutboundAliases};
 use crate::durable::{Lsn, MessageKey, SessionKey, SessionRecord, Subscription, WillRecord};
 use crate::frames::Audience;
 use crate::queue::Values;
+use crate::quota::Excesses;
 use crate::read_ahead::{Reading, Sweep};
 use crate::reauthenticate::Method;
 use crate::routes::{Origin, Route};
@@ -44,6 +45,7 @@ pub(crate) struct Client {
     pub(crate) trims: bool,
     pub(crate) sweep: Sweep,
     pub(crate) values: Values,
+    pub(crate) excesses: Excesses,
     pub(crate) inbound: Inbound,
     pub(crate) will: Option<Will>,
     pub(crate) online: Option<Online>,

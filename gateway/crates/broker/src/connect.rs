@@ -10,6 +10,7 @@ use crate::broker::Waiter;
 use crate::client::{Client, Online, Will};
 use crate::durable::{Lsn, Op};
 use crate::queue::Values;
+use crate::quota::Excesses;
 use crate::read_ahead::Sweep;
 use crate::reauthenticate::Method;
 use crate::{
@@ -196,6 +197,7 @@ impl Broker {
             trims: false,
             sweep: Sweep::default(),
             values: Values::default(),
+            excesses: Excesses::default(),
             inbound: Inbound::default(),
             will: None,
             online: None,

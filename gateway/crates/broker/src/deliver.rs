@@ -6,6 +6,7 @@ use session::{Message, Settled, Timestamp, Transmission};
 use crate::client::{Promise, Tag};
 use crate::durable::{MessageKey, Op};
 use crate::queue::Way;
+use crate::quota::Quota;
 use crate::routes::{Grant, Route, Target};
 use crate::timers::Write;
 use crate::{Action, Broker, DropCause, Durability, Event, Overflow};
@@ -28,6 +29,8 @@ pub(crate) struct Publication<'p> {
     pub(crate) durability: Durability,
     /// What is done where there is no room.
     pub(crate) overflow: Overflow,
+    /// What its topic may take in each queue.
+    pub(crate) quota: Option<Quota>,
     /// Somebody else was to get it, and it is on disk: so it must be for whoever gets it now.
     pub(crate) stored_before: bool,
     body: Option<Arc<Message>>,
@@ -50,6 +53,7 @@ impl<'p> Publication<'p> {
             received_at,
             durability: Durability::Strict,
             overflow: Overflow::Reject,
+            quota: None,
             stored_before: false,
             body: None,
             key: None,
@@ -217,6 +221,7 @@ impl Broker {
             Way::Full(limit) => {
                 if self.may_overflow(session, publication, limit) {
                     self.enqueue_behind(session, grant, publication, qos, retain);
+                    self.trim_topic(session, publication);
                     self.trim(session);
                 }
             }
@@ -267,7 +272,7 @@ impl Broker {
             self.queued_bytes += weight;
             self.waiting_bytes += weight;
         }
-        let (sequence, _) = client.outbound.push_sent(body, qos, retain, tag);
+        let (sequence, _) = client.outbound.push_sent(body, qos, retain, publication.class(), tag);
         self.stats.count_sent(publication.publish.payload);
         if durable && publication.must_be_stored() {
             self.store_delivery(session, sequence);

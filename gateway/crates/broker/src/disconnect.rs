@@ -210,6 +210,7 @@ impl Broker {
         }
         let route = self.route(topic.as_str());
         publication.overflow = route.treatment.overflow;
+        publication.quota = route.treatment.quota;
         self.fan_out(now, &mut publication, &route);
         debug_assert!(message.qos <= QoS::ExactlyOnce, "a will has a QoS");
     }

@@ -5,12 +5,14 @@
 //! acknowledgements that waited for them leave. Applying a prefix of the ops must
 //! always give a state that the broker can start from.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use std::num::NonZeroU32;
-
 use mqtt::{PacketId, QoS, SubscribeOptions, TopicFilterBuf, Version};
-use session::{Message, Timestamp};
+use session::{Load, Message, Timestamp};
+
+pub use session::{Class, Sum};
 
 /// Number of a durable session, unique while its record exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,8 +167,28 @@ pub struct DeliveryRecord {
     /// Whether it came of a shared subscription, so that another member may get it in the end.
     pub shared: bool,
     /// Identifiers of the subscriptions that it came of, at most [`IDS_MAX`]; of a shared one also
-    /// the mark of its group, a number above every identifier.
+    /// the mark of its group, and of one that a topic rule limits its [`Class`]: numbers above
+    /// every identifier.
     pub ids: Vec<u32>,
+}
+
+/// Set in the mark of a group. Subscription identifiers have 28 bits (MQTT 5, 3.8.2.1.2).
+pub(crate) const GROUP: u32 = 1 << 28;
+/// Set in the number of a class, where [`GROUP`] is not.
+pub(crate) const CLASS: u32 = 1 << 29;
+
+/// The class among the numbers of a queue entry, if the entry belongs to one.
+#[must_use]
+pub fn class_of(ids: &[u32]) -> Option<Class> {
+    let class = ids.iter().rev().find(|id| *id & (GROUP | CLASS) == CLASS)?;
+    NonZeroU32::new(*class).map(Class)
+}
+
+impl DeliveryRecord {
+    /// What it counts for, with a message of `weight` bytes.
+    pub(crate) fn load(&self, weight: usize) -> Load {
+        Load { weight, shared: self.shared, class: class_of(&self.ids) }
+    }
 }
 
 /// Subscription identifiers that are kept with one queue entry: what fits one record of the
@@ -210,8 +232,37 @@ pub struct Read {
     pub max_entries: usize,
     /// Bytes of messages wanted at most; the first entry comes however large it is.
     pub max_bytes: usize,
-    /// Only entries that have expired by then, and these without their messages.
-    pub expired_by: Option<Timestamp>,
+    /// Which entries are wanted.
+    pub wanted: Wanted,
+}
+
+/// Which entries a [`Read`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All, with their messages.
+    All,
+    /// Those that have expired by then, without their messages.
+    ExpiredBy(Timestamp),
+    /// Those of a class, without their messages.
+    OfClass(Class),
+}
+
+impl Wanted {
+    /// Whether messages are wanted too.
+    #[must_use]
+    pub fn with_messages(self) -> bool {
+        self == Self::All
+    }
+
+    /// Whether an entry that expires then and has these numbers is wanted.
+    #[must_use]
+    pub fn takes(self, expires: Option<Timestamp>, ids: &[u32]) -> bool {
+        match self {
+            Self::All => true,
+            Self::ExpiredBy(by) => expires.is_some_and(|at| at <= by),
+            Self::OfClass(class) => class_of(ids) == Some(class),
+        }
+    }
 }
 
 /// What a [`Read`] found.
@@ -266,7 +317,7 @@ pub struct StoredSession {
 }
 
 /// What a session's queue on disk adds up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueSummary {
     /// Position of the first entry; 0 if there is none.
     pub first: u64,
@@ -278,6 +329,19 @@ pub struct QueueSummary {
     pub weight: usize,
     /// Entries that came of shared subscriptions.
     pub shared: usize,
+    /// Entries of each class, and bytes of their messages.
+    pub classes: BTreeMap<Class, Sum>,
     /// When the first of them expires.
     pub first_expiry: Option<Timestamp>,
+}
+
+impl QueueSummary {
+    /// Counts an entry with these numbers for its class, if it has one.
+    pub fn classify(&mut self, ids: &[u32], weight: usize) {
+        if let Some(class) = class_of(ids) {
+            let sum = self.classes.entry(class).or_default();
+            sum.count += 1;
+            sum.weight += weight;
+        }
+    }
 }

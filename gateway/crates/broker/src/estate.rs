@@ -3,7 +3,7 @@ use session::{Delivery, Timestamp};
 
 use crate::broker::Waiter;
 use crate::client::{Client, Tag};
-use crate::durable::{Lsn, Op, Page, Read, SessionKey, StoredDelivery};
+use crate::durable::{Lsn, Op, Page, Read, SessionKey, StoredDelivery, Wanted};
 use crate::effect::Reader;
 use crate::read_ahead::{BYTES_MAX, ENTRIES_MAX, origin};
 use crate::{Broker, Effect};
@@ -70,7 +70,7 @@ impl Broker {
         let Some(estate) = self.estates.get(&uid) else { return };
         let reader = Reader { session: u32::MAX, uid };
         let (session, max_entries, max_bytes) = (estate.session, ENTRIES_MAX, BYTES_MAX);
-        let read = Read { session, from, max_entries, max_bytes, expired_by: None };
+        let read = Read { session, from, max_entries, max_bytes, wanted: Wanted::All };
         self.effects.push_back(Effect::Read { reader, read });
     }
 

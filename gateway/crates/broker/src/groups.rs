@@ -4,7 +4,7 @@ use foldhash::fast::FixedState;
 use mqtt::{TopicFilter, TopicFilterBuf};
 use slab::Slab;
 
-use crate::durable::Subscription;
+use crate::durable::{GROUP, Subscription};
 use crate::subscriptions::Entry;
 
 /// The shared subscriptions (MQTT 5, 4.8.2): sessions that named the same share and the same
@@ -33,11 +33,8 @@ pub(crate) struct Group {
 pub(crate) fn mark(filter: &TopicFilterBuf) -> u32 {
     // FNV-1a, which is the same in every version of the gateway.
     let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    filter.as_str().as_bytes().iter().fold(0x811C_9DC5, step) | ABOVE_IDENTIFIERS
+    filter.as_str().as_bytes().iter().fold(0x811C_9DC5, step) | GROUP
 }
-
-/// Subscription identifiers have 28 bits (MQTT 5, 3.8.2.1.2).
-const ABOVE_IDENTIFIERS: u32 = 1 << 28;
 
 /// What became of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

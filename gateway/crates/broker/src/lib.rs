@@ -30,6 +30,7 @@ mod outbox;
 mod publish;
 mod question;
 mod queue;
+mod quota;
 mod read_ahead;
 mod reauthenticate;
 mod refusal;

@@ -23,6 +23,10 @@ pub enum Limit {
     QueuedBytes,
     /// `max_queued_bytes_total`
     QueuedBytesTotal,
+    /// `max_queued_messages` of a topic rule
+    TopicQueuedMessages,
+    /// `max_queued_bytes` of a topic rule
+    TopicQueuedBytes,
     /// `max_retained_messages`
     RetainedMessages,
     /// `max_retained_bytes`
@@ -54,6 +58,8 @@ impl Stats {
             Limit::QueuedMessages => &mut self.limit_queued_messages,
             Limit::QueuedBytes => &mut self.limit_queued_bytes,
             Limit::QueuedBytesTotal => &mut self.limit_queued_bytes_total,
+            Limit::TopicQueuedMessages => &mut self.limit_topic_queued_messages,
+            Limit::TopicQueuedBytes => &mut self.limit_topic_queued_bytes,
             Limit::RetainedMessages => &mut self.limit_retained_messages,
             Limit::RetainedBytes => &mut self.limit_retained_bytes,
             Limit::DiskFull => &mut self.limit_disk_full,

@@ -202,6 +202,7 @@ impl Broker {
     fn treat(&self, session: u32, publication: &mut Publication<'_>, route: &Route) {
         let Some(client) = self.clients.get(session as usize) else { return };
         publication.overflow = route.treatment.overflow;
+        publication.quota = route.treatment.quota;
         let stated = route.treatment.durability;
         let qos = publication.publish.qos;
         if qos != QoS::ExactlyOnce {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mqtt::{QoS, TopicFilterBuf, TopicNameBuf};
-use session::Timestamp;
+use session::{Class, Load, Sum, Timestamp};
 
 use crate::broker::Waiter;
 use crate::client::{Client, Tag};
@@ -14,9 +14,9 @@ use crate::{Broker, DropCause, Durability, Limit, Overflow};
 
 /// Messages by which a queue may be too long, until its oldest have been read from disk and
 /// dropped.
-const SLACK: usize = 1000;
+pub(crate) const SLACK: usize = 1000;
 /// Bytes by which it may be.
-const SLACK_BYTES: usize = 256 * 1024;
+pub(crate) const SLACK_BYTES: usize = 256 * 1024;
 
 /// The way that a delivery takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,7 @@ type Slot = (Option<TopicFilterBuf>, TopicNameBuf);
 #[derive(Clone, Copy, Debug)]
 struct Value {
     sequence: u64,
-    weight: usize,
-    shared: bool,
+    load: Load,
 }
 
 impl Values {
@@ -68,6 +67,10 @@ impl Values {
         if let Some(slot) = self.slots.remove(&sequence) {
             self.by_slot.remove(&slot);
         }
+    }
+
+    fn get(&self, slot: &Slot) -> Option<Value> {
+        self.by_slot.get(slot).copied()
     }
 
     fn insert(&mut self, slot: Slot, value: Value) {
@@ -99,26 +102,14 @@ impl Broker {
         let keeps = durable || grant.is_shared();
         let room =
             client.online.as_ref().is_some_and(|o| o.outbox.len() < settings.max_outbox_bytes);
-        let too_many_bytes = self.byte_limit(client, weight);
-        if room && sends_now && client.outbound.has_room() && (!keeps || too_many_bytes.is_none()) {
+        let sends = room && sends_now && client.outbound.has_room();
+        if sends && (!keeps || self.byte_limit(client, weight).is_none()) {
             return Way::Send;
         }
-        let too_many = client.outbound.len() >= settings.max_queued_messages;
-        match too_many.then_some(Limit::QueuedMessages).or(too_many_bytes) {
+        match self.limit(client, publication, grant) {
             Some(limit) => Way::Full(limit),
             None if self.goes_behind(client, weight) => Way::Behind,
             None => Way::Queue,
-        }
-    }
-
-    /// The limit that forbids a session to keep one more message of that many bytes.
-    fn byte_limit(&self, client: &Client, weight: usize) -> Option<Limit> {
-        if client.outbound.weight() + weight > self.settings.max_queued_bytes {
-            Some(Limit::QueuedBytes)
-        } else if self.queued_bytes + weight > self.settings.max_queued_bytes_total {
-            Some(Limit::QueuedBytesTotal)
-        } else {
-            None
         }
     }
 
@@ -136,6 +127,7 @@ impl Broker {
         let drops_oldest =
             matches!(publication.overflow, Overflow::DropOldest | Overflow::LastValue)
                 && client.is_durable()
+                && publication.quota.is_none_or(|quota| quota.has_slack(client, weight))
                 && weight <= settings.max_queued_bytes.min(settings.max_queued_bytes_total)
                 && queue.len() < settings.max_queued_messages.saturating_add(SLACK)
                 && queue.weight() < settings.max_queued_bytes.saturating_add(SLACK_BYTES)
@@ -173,11 +165,11 @@ impl Broker {
         }
         self.queued_bytes += weight;
         self.waiting_bytes += weight;
-        let shared = tag.is_shared();
-        let sequence = client.outbound.push(body, qos, retain, tag);
+        let load = Load { weight, shared: tag.is_shared(), class: publication.class() };
+        let sequence = client.outbound.push(body, qos, retain, load.class, tag);
         let uid = client.uid;
         let online = client.online.is_some();
-        self.note_value(session, grant, publication, Value { sequence, weight, shared });
+        self.note_value(session, grant, publication, Value { sequence, load });
         if !durable {
             return;
         }
@@ -207,10 +199,10 @@ impl Broker {
         let message = *publication.key.get_or_insert_with(|| self.journal.new_message_key());
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(key) = client.key else { return };
-        let delivery = record(qos, retain, grant.origin.as_ref());
-        let shared = delivery.shared;
+        let delivery = record(qos, retain, grant.origin.as_ref(), publication.class());
+        let load = Load { weight, shared: delivery.shared, class: publication.class() };
         let first = client.outbound.rest().count == 0;
-        let sequence = client.outbound.push_behind(weight, shared);
+        let sequence = client.outbound.push_behind(load);
         client.sweep.note_expiry(body.expires);
         self.queued_bytes += weight;
         self.stats.deliveries_stored += 1;
@@ -225,7 +217,7 @@ impl Broker {
         if let Some(promise) = publication.make_promise() {
             self.journal.wait(lsn, Waiter::Promise(promise));
         }
-        self.note_value(session, grant, publication, Value { sequence, weight, shared });
+        self.note_value(session, grant, publication, Value { sequence, load });
         self.set_alarm(session);
         self.read_ahead(session);
     }
@@ -245,11 +237,11 @@ impl Broker {
                 self.dropped(session, DropCause::Replaced);
             }
         } else if client.is_durable() && unsent && old.sequence >= client.outbound.rest().first {
-            client.outbound.take_from_rest(old.weight, old.shared);
+            client.outbound.take_from_rest(old.load);
             if client.reading.is_some() {
                 client.values.replaced.insert(old.sequence);
             }
-            self.queued_bytes -= old.weight;
+            self.queued_bytes -= old.load.weight;
             self.remove_behind(session, old.sequence, DropCause::Replaced);
             let last = self.journal.last();
             if let Some(client) = self.clients.get_mut(session as usize) {
@@ -284,8 +276,9 @@ impl Broker {
         if delivery.tag.stored.is_some() {
             return;
         }
-        let (record, body) =
-            (record(delivery.qos, delivery.retain, delivery.tag.origin.as_ref()), Arc::clone(body));
+        let body = Arc::clone(body);
+        let origin = delivery.tag.origin.as_ref();
+        let record = record(delivery.qos, delivery.retain, origin, delivery.class);
         let put = Op::PutDelivery { session: key, sequence, delivery: record, message, body };
         let lsn = self.journal.append(put);
         delivery.tag.stored = Some(lsn);
@@ -333,8 +326,23 @@ fn slot(grant: &Grant, publication: &Publication<'_>) -> Slot {
     (group, publication.topic.to_owned())
 }
 
+/// What waits and would be replaced by a publication.
+pub(crate) fn replaceable(client: &Client, grant: &Grant, publication: &Publication<'_>) -> Sum {
+    let keeps_last = publication.overflow == Overflow::LastValue;
+    let old = keeps_last.then(|| client.values.get(&slot(grant, publication))).flatten();
+    // What the client may have is not taken back.
+    let old = old.filter(|old| old.sequence >= client.outbound.sent_below());
+    old.map_or_else(Sum::default, |old| Sum { count: 1, weight: old.load.weight })
+}
+
 /// What the disk is to remember of a delivery.
-fn record(qos: QoS, retain: bool, origin: Option<&Arc<Origin>>) -> DeliveryRecord {
+fn record(
+    qos: QoS,
+    retain: bool,
+    origin: Option<&Arc<Origin>>,
+    class: Option<Class>,
+) -> DeliveryRecord {
+    let class = class.map(|class| class.0.get());
     let group = origin.and_then(|origin| origin.group.as_ref());
     let ids = crate::routes::ids(origin).iter().take(IDS_MAX);
     DeliveryRecord {
@@ -342,6 +350,6 @@ fn record(qos: QoS, retain: bool, origin: Option<&Arc<Origin>>) -> DeliveryRecor
         retain,
         released: false,
         shared: group.is_some(),
-        ids: ids.chain(group.map(crate::groups::mark)).collect(),
+        ids: ids.chain(group.map(crate::groups::mark)).chain(class).collect(),
     }
 }

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use session::{Message, Returning, Timestamp};
+use session::{Class, Message, Returning, Timestamp};
 
 use crate::broker::Waiter;
 use crate::client::{Client, Tag};
-use crate::durable::{DeliveryRecord, Lsn, Op, Page, Read, StoredDelivery};
+use crate::durable::{DeliveryRecord, Lsn, Op, Page, Read, StoredDelivery, Wanted};
 use crate::effect::Reader;
 use crate::routes::Origin;
 use crate::{Broker, DropCause, Effect, Event};
@@ -25,11 +25,13 @@ pub(crate) struct Reading {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+pub(crate) enum Purpose {
     /// To be sent.
     Send,
     /// To be removed, because it has expired.
     Sweep,
+    /// To be removed, because too many of its rule wait.
+    Trim(Class),
 }
 
 /// When a queue on disk is searched for what has expired.
@@ -96,7 +98,7 @@ impl Broker {
             from: rest.first,
             max_entries: settings.max_waiting_messages.clamp(1, ENTRIES_MAX),
             max_bytes: settings.max_waiting_bytes.min(BYTES_MAX),
-            expired_by: None,
+            wanted: Wanted::All,
         };
         self.begin_read(session, Purpose::Send, read);
     }
@@ -119,11 +121,12 @@ impl Broker {
         };
         let from = client.sweep.from.max(client.outbound.rest().first);
         let (max_entries, max_bytes) = (ENTRIES_MAX, BYTES_MAX);
-        let read = Read { session: key, from, max_entries, max_bytes, expired_by: Some(now) };
+        let wanted = Wanted::ExpiredBy(now);
+        let read = Read { session: key, from, max_entries, max_bytes, wanted };
         self.begin_read(session, Purpose::Sweep, read);
     }
 
-    fn begin_read(&mut self, session: u32, purpose: Purpose, read: Read) {
+    pub(crate) fn begin_read(&mut self, session: u32, purpose: Purpose, read: Read) {
         let everything = self.journal.is_durable(self.journal.last());
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let complete = everything.then(|| client.outbound.next_sequence());
@@ -142,12 +145,14 @@ impl Broker {
         let client = self.clients.get_mut(session as usize).filter(|client| client.uid == uid);
         let Some(client) = client else { return };
         let Some(reading) = client.reading.take() else { return };
-        for gone in page.entries.iter().filter(|entry| entry.body.is_none()) {
+        let trims = matches!(reading.purpose, Purpose::Trim(_));
+        for gone in page.entries.iter().filter(|entry| entry.body.is_none() && !trims) {
             client.values.forget(gone.sequence);
         }
         match reading.purpose {
             Purpose::Send => self.bring(session, reading.complete, page),
             Purpose::Sweep => self.swept(now, session, page),
+            Purpose::Trim(class) => self.trimmed(session, class, reading.complete, page),
         }
         if let Some(client) = self.clients.get_mut(session as usize) {
             client.values.settle();
@@ -156,7 +161,12 @@ impl Broker {
         // The client may have gone meanwhile.
         self.put_away(session);
         self.trim(session);
+        // What is to be sent and what is to be dropped are read in turns.
+        if !trims {
+            self.trim_topics(session);
+        }
         self.pump(now, session);
+        self.trim_topics(session);
         self.set_alarm(session);
     }
 
@@ -169,7 +179,7 @@ impl Broker {
                 continue;
             }
             if body.is_none() && !delivery.released {
-                client.outbound.take_from_rest(weight, delivery.shared);
+                client.outbound.take_from_rest(delivery.load(weight));
                 self.queued_bytes -= weight;
                 self.remove_behind(session, sequence, DropCause::Damaged);
                 continue;
@@ -179,16 +189,9 @@ impl Broker {
             let message = Some(self.journal.new_message_key());
             let tag = Tag { promise: None, message, stored: Some(Lsn(0)), origin };
             let before = client.outbound.weight();
-            let DeliveryRecord { qos, retain, shared, .. } = delivery;
-            client.outbound.bring(Returning {
-                sequence,
-                message: body,
-                qos,
-                retain,
-                weight,
-                shared,
-                tag,
-            });
+            let (load, message) = (delivery.load(weight), body);
+            let DeliveryRecord { qos, retain, .. } = delivery;
+            client.outbound.bring(Returning { sequence, message, qos, retain, load, tag });
             self.waiting_bytes += weight;
             debug_assert_eq!(before, client.outbound.weight(), "what was counted there is here");
         }
@@ -217,7 +220,7 @@ impl Broker {
             if sent || client.values.is_replaced(sequence) {
                 continue;
             }
-            client.outbound.take_from_rest(weight, delivery.shared);
+            client.outbound.take_from_rest(delivery.load(weight));
             self.queued_bytes -= weight;
             self.remove_behind(session, sequence, DropCause::Expired);
         }
@@ -265,7 +268,7 @@ impl Broker {
     }
 
     /// Has a session looked at when the disk has caught up.
-    fn look_again(&mut self, session: u32) {
+    pub(crate) fn look_again(&mut self, session: u32) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         if !std::mem::replace(&mut client.waits, true) {
             let waiter = Waiter::Connection { session, uid: client.uid };
@@ -297,6 +300,7 @@ impl Broker {
         }
         self.waiting_bytes -= client.outbound.weight_in_memory();
         client.outbound.put_away(Tag::is_shared);
+        client.excesses.rewind();
         client.behind = last;
         client.sweep.note_expiry(first_expiry);
         self.set_alarm(session);

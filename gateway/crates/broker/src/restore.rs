@@ -8,6 +8,7 @@ use crate::client::{Client, Offline, Will};
 use crate::durable::{Lsn, Snapshot, StoredSession};
 use crate::estate::Estate;
 use crate::queue::Values;
+use crate::quota::Excesses;
 use crate::read_ahead::Sweep;
 
 impl Broker {
@@ -64,13 +65,19 @@ impl Broker {
             version: record.version,
             expiry_seconds: expiry,
             subscriptions: subscriptions.into_iter().collect(),
-            outbound: Outbound::restored(rest, queue.next.max(sent_below), sent_below),
+            outbound: Outbound::restored(
+                rest,
+                queue.classes,
+                queue.next.max(sent_below),
+                sent_below,
+            ),
             reading: None,
             behind: Lsn::default(),
             waits: false,
             trims: false,
             sweep,
             values: Values::default(),
+            excesses: Excesses::default(),
             inbound,
             will,
             online: None,

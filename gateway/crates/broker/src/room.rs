@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
 use mqtt::QoS;
+use session::Sum;
 
+use crate::client::Client;
 use crate::deliver::Publication;
 use crate::queue::Way;
-use crate::routes::{Route, Target};
+use crate::routes::{Grant, Route, Target};
 use crate::{Broker, Limit};
 
 /// Whether all who are to get a publication have room for it.
@@ -72,10 +74,13 @@ impl Broker {
             return Ok(0);
         }
         let before = copies * weight;
+        let topic = publication.quota;
+        let topic = topic.and_then(|quota| quota.limit(client, weight, copies, Sum::default()));
         let queue = &client.outbound;
         match self.way(client, grant, publication, qos) {
             Way::Full(limit) => Err(limit),
             Way::Send if !client.is_durable() && !grant.is_shared() => Ok(0),
+            _ if copies > 0 && topic.is_some() => topic.map_or(Ok(0), Err),
             _ if copies > 0 && queue.len() + copies >= settings.max_queued_messages => {
                 Err(Limit::QueuedMessages)
             }
@@ -86,6 +91,37 @@ impl Broker {
                 Err(Limit::QueuedBytesTotal)
             }
             _ => Ok(weight),
+        }
+    }
+
+    /// The limit that forbids that a publication waits for a session.
+    pub(crate) fn limit(
+        &self,
+        client: &Client,
+        publication: &Publication<'_>,
+        grant: &Grant,
+    ) -> Option<Limit> {
+        let weight = publication.weight();
+        let too_many = client.outbound.len() >= self.settings.max_queued_messages;
+        publication
+            .quota
+            .and_then(|quota| {
+                let limit = quota.limit(client, weight, 0, Sum::default())?;
+                let replaced = crate::queue::replaceable(client, grant, publication);
+                quota.limit(client, weight, 0, replaced).and(Some(limit))
+            })
+            .or(too_many.then_some(Limit::QueuedMessages))
+            .or_else(|| self.byte_limit(client, weight))
+    }
+
+    /// The limit that forbids a session to keep one more message of that many bytes.
+    pub(crate) fn byte_limit(&self, client: &Client, weight: usize) -> Option<Limit> {
+        if client.outbound.weight() + weight > self.settings.max_queued_bytes {
+            Some(Limit::QueuedBytes)
+        } else if self.queued_bytes + weight > self.settings.max_queued_bytes_total {
+            Some(Limit::QueuedBytesTotal)
+        } else {
+            None
         }
     }
 }

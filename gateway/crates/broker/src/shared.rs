@@ -8,6 +8,7 @@ use crate::client::Tag;
 use crate::deliver::Publication;
 use crate::durable::Op;
 use crate::queue::Way;
+use crate::quota::Quota;
 use crate::routes::{Route, Share, Target};
 
 /// How well a member of a group can take a message now; the best comes last.
@@ -115,7 +116,8 @@ impl Broker {
             let (route, share) = self.share(&message, &group);
             let Some(share) = share.and_then(|at| route.shares.get(at)) else { continue };
             let publish = crate::frames::as_publish(&message, now);
-            let publication = Publication::again(&publish, &message, None, now);
+            let mut publication = Publication::again(&publish, &message, None, now);
+            publication.quota = route.treatment.quota;
             let members = self.in_turn(share).filter(|target| target.session != session);
             let others = members.filter(|target| !stored || self.keeps(target));
             let Some((Readiness::Ready | Readiness::Busy, target)) =
@@ -129,7 +131,7 @@ impl Broker {
             if let Some(client) = self.clients.get_mut(session as usize) {
                 client.values.forget(sequence);
             }
-            self.give(now, target, &message, &settled.tag);
+            self.give(now, target, &message, &settled.tag, publication.quota);
             if let Some(key) = key.filter(|_| stored) {
                 self.journal.append(Op::RemoveDelivery { session: key, sequence });
             }
@@ -161,7 +163,8 @@ impl Broker {
         let (route, share) = self.share(message, group);
         let share = share.and_then(|at| route.shares.get(at));
         let publish = crate::frames::as_publish(message, now);
-        let publication = Publication::again(&publish, message, None, now);
+        let mut publication = Publication::again(&publish, message, None, now);
+        publication.quota = route.treatment.quota;
         let members: Vec<&Target> = share.into_iter().flat_map(|s| self.in_turn(s)).collect();
         let keepers = members.iter().copied();
         let keepers = keepers.filter(|target| before.stored.is_some() && self.keeps(target));
@@ -171,7 +174,7 @@ impl Broker {
             .or_else(|| self.readiest(members.into_iter(), &publication))
             .map(|(_, target)| target);
         if let Some(target) = target {
-            self.give(now, target, message, before);
+            self.give(now, target, message, before, publication.quota);
         }
         target.is_some()
     }
@@ -185,10 +188,18 @@ impl Broker {
     }
 
     /// Gives a message, and what was promised on it, to another session than before.
-    fn give(&mut self, now: Timestamp, target: &Target, message: &Arc<Message>, before: &Tag) {
+    fn give(
+        &mut self,
+        now: Timestamp,
+        target: &Target,
+        message: &Arc<Message>,
+        before: &Tag,
+        quota: Option<Quota>,
+    ) {
         let publish = crate::frames::as_publish(message, now);
         let mut publication = Publication::again(&publish, message, before.message, now);
         publication.promise = before.promise;
+        publication.quota = quota;
         publication.stored_before = before.stored.is_some();
         self.frames.clear();
         self.deliver(now, target, &mut publication);

@@ -60,6 +60,10 @@ pub struct Stats {
     pub limit_queued_bytes: u64,
     /// Deliveries not queued because of `max_queued_bytes_total`.
     pub limit_queued_bytes_total: u64,
+    /// Deliveries not queued because of `max_queued_messages` of a topic rule.
+    pub limit_topic_queued_messages: u64,
+    /// Deliveries not queued because of `max_queued_bytes` of a topic rule.
+    pub limit_topic_queued_bytes: u64,
     /// Messages not retained because of `max_retained_messages`.
     pub limit_retained_messages: u64,
     /// Messages not retained because of `max_retained_bytes`.

@@ -187,6 +187,7 @@ impl Broker {
         // It is the retained message itself that waits in a queue: seconds that are left of its
         // expiry interval are rounded, and would begin anew.
         let mut publication = Publication::again(&publish, message, None, now);
+        publication.quota = self.settings.treatment(topic).quota;
         // RETAIN is set on what a new subscription finds (MQTT-3.3.1-8).
         let options = SubscribeOptions { retain_as_published: true, ..subscription.options };
         let target = Target::of(session, &[Subscription { options, ..subscription }]);

@@ -26,6 +26,7 @@ impl Broker {
         let mut publication = Publication::new(&publish, topic, now);
         self.system.insert(publication.body());
         let route = self.route(topic.as_str());
+        publication.quota = route.treatment.quota;
         self.fan_out(now, &mut publication, &route);
     }
 }

@@ -1,6 +1,7 @@
 use mqtt::{TopicFilterBuf, TopicName};
 
 use crate::Settings;
+use crate::quota::Quota;
 
 /// What the acknowledgement of a QoS 1 publish waits for. QoS 2 is always strict: what must come
 /// exactly once must not be forgotten.
@@ -29,7 +30,8 @@ pub enum Overflow {
     Reject,
     /// It is dropped, and the publisher hears nothing of it.
     DropNewest,
-    /// The oldest messages of the queue that were not sent make room.
+    /// The oldest messages of the queue that were not sent make room; where the limit of a topic
+    /// rule is met, the oldest of those that it is about.
     DropOldest,
     /// As [`DropOldest`](Self::DropOldest); besides, it replaces the message on the same topic that
     /// waits in the queue, full or not. One that a restart found there is not replaced.
@@ -39,12 +41,20 @@ pub enum Overflow {
 /// How the messages of some topics are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicRule {
+    /// What it is called. A queue on disk knows by it which messages its limits are about.
+    pub name: String,
     /// The topics.
     pub filter: TopicFilterBuf,
     /// Instead of what the publisher's listener says.
     pub durability: Option<Durability>,
     /// Instead of [`Settings::overflow`].
     pub overflow: Option<Overflow>,
+    /// Messages on these topics that may wait for one session, besides those in flight and within
+    /// [`Settings::max_queued_messages`]. More: [`overflow`](Self::overflow). It is about topics
+    /// that no earlier rule with this limit or the next matches.
+    pub max_queued_messages: Option<usize>,
+    /// Bytes of them; as above.
+    pub max_queued_bytes: Option<usize>,
 }
 
 /// How the messages of one topic are kept.
@@ -52,6 +62,14 @@ pub struct TopicRule {
 pub(crate) struct Treatment {
     pub(crate) durability: Option<Durability>,
     pub(crate) overflow: Overflow,
+    pub(crate) quota: Option<Quota>,
+}
+
+impl TopicRule {
+    fn quota(&self) -> Option<Quota> {
+        let (messages, bytes) = (self.max_queued_messages, self.max_queued_bytes);
+        (messages.is_some() || bytes.is_some()).then(|| Quota::new(&self.name, messages, bytes))
+    }
 }
 
 impl Settings {
@@ -63,6 +81,7 @@ impl Settings {
         Treatment {
             durability: rules().find_map(|rule| rule.durability),
             overflow: rules().find_map(|rule| rule.overflow).unwrap_or(self.overflow),
+            quota: rules().find_map(TopicRule::quota),
         }
     }
 }

@@ -17,5 +17,5 @@ mod time;
 pub use inbound::{AckKind, Acknowledgement, Inbound, Ticket};
 pub use keep_alive::KeepAlive;
 pub use message::Message;
-pub use outbound::{Delivery, Outbound, Rest, Returning, Settled, Transmission};
+pub use outbound::{Class, Delivery, Load, Outbound, Rest, Returning, Settled, Sum, Transmission};
 pub use time::Timestamp;

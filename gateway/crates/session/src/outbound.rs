@@ -4,10 +4,14 @@ use std::sync::Arc;
 use mqtt::{PacketId, QoS};
 
 use crate::Message;
+use classes::Classes;
+pub use classes::{Class, Sum};
 use delivery::Progress;
-pub use delivery::{Delivery, Rest, Returning, Settled, Transmission};
+pub use delivery::{Delivery, Load, Rest, Returning, Settled, Transmission};
 
+mod classes;
 mod delivery;
+mod look;
 
 /// Packet identifiers are 1..=65535, so this many deliveries can be told apart.
 const IDENTIFIERS: u64 = 65_535;
@@ -45,6 +49,8 @@ pub struct Outbound<T> {
     weight: usize,
     /// What lies behind the row.
     rest: Rest,
+    /// What is owed of each class.
+    classes: Classes,
     next_sequence: u64,
     /// Deliveries before this number may have been sent.
     sent_below: u64,
@@ -62,6 +68,7 @@ impl<T: Default> Outbound<T> {
             live: 0,
             weight: 0,
             rest: Rest::default(),
+            classes: Classes::default(),
             next_sequence,
             sent_below: 0,
             window: 0,
@@ -69,10 +76,17 @@ impl<T: Default> Outbound<T> {
     }
 
     /// A row of which nothing is in memory: `rest` comes before number `next_sequence`, and what
-    /// comes before `sent_below` may have been sent on an earlier connection.
+    /// comes before `sent_below` may have been sent on an earlier connection. `classes` says what
+    /// of the rest belongs to classes.
     #[must_use]
-    pub fn restored(rest: Rest, next_sequence: u64, sent_below: u64) -> Self {
-        Self { rest, sent_below, ..Self::new(next_sequence) }
+    pub fn restored(
+        rest: Rest,
+        classes: impl IntoIterator<Item = (Class, Sum)>,
+        next_sequence: u64,
+        sent_below: u64,
+    ) -> Self {
+        let classes = Classes::restored(classes);
+        Self { rest, classes, sent_below, ..Self::new(next_sequence) }
     }
 
     /// Begins a connection: everything unconfirmed is to be sent again, in order
@@ -81,6 +95,7 @@ impl<T: Default> Outbound<T> {
         self.window = usize::from(window);
         self.cursor = 0;
         self.in_flight = 0;
+        self.classes.recall();
         self.drop_settled_front();
     }
 
@@ -101,24 +116,29 @@ impl<T: Default> Outbound<T> {
 
     /// Adds a delivery at the end of the row and gives it the next number. Only valid when there
     /// is no [`rest`](Self::rest).
-    pub fn push(&mut self, message: Arc<Message>, qos: QoS, retain: bool, tag: T) -> u64 {
+    pub fn push(
+        &mut self,
+        message: Arc<Message>,
+        qos: QoS,
+        retain: bool,
+        class: Option<Class>,
+        tag: T,
+    ) -> u64 {
         debug_assert!(self.rest.count == 0, "what lies behind the row comes first");
         let sequence = self.next_sequence;
-        self.append(sequence, Some(message), qos, retain, tag);
+        self.append(sequence, Some(message), qos, retain, class, tag);
         self.next_sequence = sequence + 1;
         sequence
     }
 
-    /// Adds a delivery of `weight` bytes behind the row, of which the owner takes care, and gives
-    /// it the next number.
-    pub fn push_behind(&mut self, weight: usize, shared: bool) -> u64 {
+    /// Adds a delivery behind the row, of which the owner takes care, and gives it the next number.
+    pub fn push_behind(&mut self, load: Load) -> u64 {
         let sequence = self.next_sequence;
         if self.rest.count == 0 {
             self.rest.first = sequence;
         }
-        self.rest.count += 1;
-        self.rest.weight += weight;
-        self.rest.shared += usize::from(shared);
+        self.rest.add(load);
+        self.classes.add(load.class, load.weight);
         self.next_sequence = sequence + 1;
         sequence
     }
@@ -131,14 +151,16 @@ impl<T: Default> Outbound<T> {
         message: Option<Arc<Message>>,
         qos: QoS,
         retain: bool,
+        class: Option<Class>,
         tag: T,
     ) -> (u64, PacketId) {
         debug_assert!(self.has_room(), "push_sent needs a free place in the window");
         let sequence = self.next_sequence;
-        self.append(sequence, message, qos, retain, tag);
+        self.append(sequence, message, qos, retain, class, tag);
         self.next_sequence = sequence + 1;
         if let Some(delivery) = self.deliveries.back_mut() {
             delivery.sent = true;
+            self.classes.send(class, delivery.weight());
         }
         self.sent_below = self.next_sequence;
         self.cursor = self.deliveries.len();
@@ -148,12 +170,12 @@ impl<T: Default> Outbound<T> {
 
     /// Brings the next delivery of the rest to the end of the row. Numbers must ascend.
     pub fn bring(&mut self, returning: Returning<T>) {
-        let Returning { sequence, message, qos, retain, weight, shared, tag } = returning;
+        let Returning { sequence, message, qos, retain, load, tag } = returning;
         debug_assert!(sequence >= self.rest.first, "what is brought stood behind the row");
         let released = message.is_none();
-        self.take_from_rest(weight, shared);
+        self.append(sequence, message, qos, retain, load.class, tag);
+        self.take_from_rest(load);
         self.rest.first = sequence + 1;
-        self.append(sequence, message, qos, retain, tag);
         let sent = sequence < self.sent_below;
         if let Some(delivery) = self.deliveries.back_mut() {
             delivery.sent = sent || released;
@@ -163,15 +185,23 @@ impl<T: Default> Outbound<T> {
         }
     }
 
-    /// A delivery of the rest, of `weight` bytes, is given up.
-    pub fn take_from_rest(&mut self, weight: usize, shared: bool) {
-        self.rest.count = self.rest.count.saturating_sub(1);
-        self.rest.weight = self.rest.weight.saturating_sub(weight);
-        self.rest.shared = self.rest.shared.saturating_sub(usize::from(shared));
+    /// A delivery of the rest is given up.
+    pub fn take_from_rest(&mut self, load: Load) {
+        self.rest.subtract(load);
+        self.classes.remove(load.class, load.weight, false);
     }
 
     /// There is nothing more behind the row, whatever was thought; answers what was.
     pub fn forget_rest(&mut self) -> Rest {
+        self.classes = Classes::default();
+        for (index, delivery) in self.deliveries.iter().enumerate() {
+            if delivery.progress != Progress::Done {
+                self.classes.add(delivery.class, delivery.weight());
+                if index < self.cursor {
+                    self.classes.send(delivery.class, delivery.weight());
+                }
+            }
+        }
         std::mem::replace(&mut self.rest, Rest { first: self.next_sequence, ..Rest::default() })
     }
 
@@ -183,10 +213,10 @@ impl<T: Default> Outbound<T> {
         let Some(first) = row.peek() else { return };
         self.rest.first = first.sequence;
         for delivery in row {
-            self.rest.count += 1;
-            self.rest.weight += delivery.message.as_ref().map_or(0, |m| m.weight());
-            self.rest.shared += usize::from(shared(&delivery.tag));
+            let (weight, class) = (delivery.weight(), delivery.class);
+            self.rest.add(Load { weight, shared: shared(&delivery.tag), class });
         }
+        self.classes.recall();
         (self.cursor, self.in_flight, self.live, self.weight) = (0, 0, 0, 0);
     }
 
@@ -208,6 +238,7 @@ impl<T: Default> Outbound<T> {
         self.in_flight += 1;
         self.cursor += 1;
         let delivery = self.deliveries.get_mut(self.cursor - 1)?;
+        self.classes.send(delivery.class, delivery.weight());
         let packet_id = packet_id(sequence);
         if delivery.progress == Progress::Released {
             return Some(Transmission::Release { packet_id });
@@ -232,7 +263,10 @@ impl<T: Default> Outbound<T> {
             .or_else(|| self.awaiting(packet_id, QoS::ExactlyOnce, Progress::Released))?;
         let delivery = self.deliveries.get_mut(index)?;
         delivery.progress = Progress::Released;
-        self.weight -= delivery.message.take().map_or(0, |m| m.weight());
+        let weight = delivery.weight();
+        delivery.message = None;
+        self.weight -= weight;
+        self.classes.lighten(delivery.class, weight);
         Some(delivery)
     }
 
@@ -270,91 +304,16 @@ impl<T: Default> Outbound<T> {
         self.in_flight = 0;
         self.live = 0;
         self.weight = 0;
-        self.deliveries.drain(..).filter(|d| d.progress != Progress::Done).collect()
+        self.classes.recall();
+        let drained: Vec<Delivery<T>> =
+            self.deliveries.drain(..).filter(|d| d.progress != Progress::Done).collect();
+        drained.iter().for_each(|d| self.classes.remove(d.class, d.weight(), false));
+        drained
     }
 
-    /// The oldest delivery in memory that was never sent.
-    #[must_use]
-    pub fn first_unsent(&self) -> Option<&Delivery<T>> {
-        let mut row = self.deliveries.iter().skip(self.cursor);
-        row.find(|delivery| !delivery.sent && delivery.progress != Progress::Done)
-    }
-
-    /// Unconfirmed deliveries in memory, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Delivery<T>> {
-        self.deliveries.iter().filter(|d| d.progress != Progress::Done)
-    }
-
-    /// The same, to be changed.
+    /// Unconfirmed deliveries in memory, oldest first, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Delivery<T>> {
         self.deliveries.iter_mut().filter(|d| d.progress != Progress::Done)
-    }
-
-    /// Number of unconfirmed deliveries, sent or not, in memory or not.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.live + self.rest.count
-    }
-
-    /// Whether nothing is owed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// What lies behind the row.
-    #[must_use]
-    pub fn rest(&self) -> Rest {
-        self.rest
-    }
-
-    /// The number below which deliveries may have been sent.
-    #[must_use]
-    pub fn sent_below(&self) -> u64 {
-        self.sent_below
-    }
-
-    /// Number of unconfirmed deliveries in memory.
-    #[must_use]
-    pub fn unsettled_in_memory(&self) -> usize {
-        self.live
-    }
-
-    /// The number that the next delivery gets.
-    #[must_use]
-    pub fn next_sequence(&self) -> u64 {
-        self.next_sequence
-    }
-
-    /// Number of deliveries in memory that are not sent on this connection.
-    #[must_use]
-    pub fn unsent(&self) -> usize {
-        self.deliveries.len() - self.cursor
-    }
-
-    /// Number of deliveries that are sent and not confirmed.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.in_flight
-    }
-
-    /// Whether a delivery waits to be sent on this connection.
-    #[must_use]
-    pub fn has_unsent(&self) -> bool {
-        self.cursor < self.deliveries.len()
-    }
-
-    /// Bytes of the messages that are owed, in memory or not; a message that several sessions
-    /// wait for counts in each.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        self.weight + self.rest.weight
-    }
-
-    /// Bytes of the messages that the row keeps in memory.
-    #[must_use]
-    pub fn weight_in_memory(&self) -> usize {
-        self.weight
     }
 
     fn append(
@@ -363,19 +322,15 @@ impl<T: Default> Outbound<T> {
         message: Option<Arc<Message>>,
         qos: QoS,
         retain: bool,
+        class: Option<Class>,
         tag: T,
     ) {
-        self.weight += message.as_ref().map_or(0, |m| m.weight());
+        let (progress, sent) = (Progress::Published, false);
+        let delivery = Delivery { sequence, message, qos, retain, class, tag, progress, sent };
+        self.weight += delivery.weight();
+        self.classes.add(class, delivery.weight());
         self.live += 1;
-        self.deliveries.push_back(Delivery {
-            sequence,
-            message,
-            qos,
-            retain,
-            tag,
-            progress: Progress::Published,
-            sent: false,
-        });
+        self.deliveries.push_back(delivery);
     }
 
     /// Whether the identifier of `sequence` still belongs to an older delivery.
@@ -410,7 +365,10 @@ impl<T: Default> Outbound<T> {
         delivery.progress = Progress::Done;
         let settled =
             Settled { sequence: delivery.sequence, tag: std::mem::take(&mut delivery.tag) };
-        self.weight -= delivery.message.take().map_or(0, |m| m.weight());
+        let weight = delivery.weight();
+        delivery.message = None;
+        self.weight -= weight;
+        self.classes.remove(delivery.class, weight, in_flight);
         self.live -= 1;
         self.in_flight -= usize::from(in_flight);
         self.drop_settled_front();

@@ -9,7 +9,9 @@
 use std::{fs, hint::black_box, path::Path, sync::Arc, time::Instant};
 
 use broker::Message;
-use broker::durable::{DeliveryRecord, MessageKey, Op, Read, SessionKey, SessionRecord, Urgency};
+use broker::durable::{
+    DeliveryRecord, MessageKey, Op, Read, SessionKey, SessionRecord, Urgency, Wanted,
+};
 use criterion::{Criterion, Throughput};
 use mqtt::{QoS, TopicName, Version};
 use portcullis_store::{DiskStore, Settings, Store};
@@ -54,7 +56,7 @@ fn wear(total: u64, group: u64, sessions: u64) {
             let wanted = entries(&range, session, sessions);
             let max_entries = usize::try_from(wanted.end - wanted.start).unwrap();
             let (session, from) = (key(session), wanted.start);
-            let read = Read { session, from, max_entries, max_bytes: 1 << 20, expired_by: None };
+            let read = Read { session, from, max_entries, max_bytes: 1 << 20, wanted: Wanted::All };
             if max_entries > 0 {
                 let page = store.read(&read).unwrap();
                 assert!(page.entries.iter().all(|entry| entry.body.is_some()));

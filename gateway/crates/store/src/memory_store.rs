@@ -239,7 +239,7 @@ impl Content {
         let mut bytes = 0;
         for (sequence, queued) in session.queue.range(read.from..) {
             let weight = queued.weight();
-            let counted = if read.expired_by.is_none() { weight } else { 0 };
+            let counted = if read.wanted.with_messages() { weight } else { 0 };
             if page.entries.len() >= read.max_entries.max(1)
                 || (!page.entries.is_empty() && bytes + counted > read.max_bytes)
             {
@@ -247,7 +247,7 @@ impl Content {
                 break;
             }
             let expires = queued.expires();
-            if read.expired_by.is_some_and(|by| expires.is_none_or(|at| at > by)) {
+            if !read.wanted.takes(expires, &queued.delivery.ids) {
                 page.first_expiry = page.first_expiry.into_iter().chain(expires).min();
                 continue;
             }
@@ -256,7 +256,7 @@ impl Content {
                 sequence: *sequence,
                 delivery: queued.delivery.clone(),
                 weight,
-                body: queued.body.clone().filter(|_| read.expired_by.is_none()),
+                body: queued.body.clone().filter(|_| read.wanted.with_messages()),
             });
         }
         page
@@ -286,14 +286,19 @@ impl Stored {
         let ends = self.queue.first_key_value().zip(self.queue.last_key_value());
         let (first, next) =
             ends.map_or((0, 0), |((first, _), (last, _))| (*first, last.saturating_add(1)));
-        QueueSummary {
+        let mut summary = QueueSummary {
             first,
             next,
             count: self.queue.len(),
             weight: self.queue.values().map(Queued::weight).sum(),
             shared: self.queue.values().filter(|queued| queued.delivery.shared).count(),
             first_expiry: self.queue.values().filter_map(Queued::expires).min(),
+            ..QueueSummary::default()
+        };
+        for queued in self.queue.values() {
+            summary.classify(&queued.delivery.ids, queued.weight());
         }
+        summary
     }
 }
 

@@ -16,7 +16,7 @@ mod source;
 use std::{path::Path, sync::Arc, time::SystemTime};
 
 use broker::Message;
-use broker::durable::{Page, Read, SessionKey, Snapshot, StoredDelivery, StoredSession};
+use broker::durable::{Page, Read, SessionKey, Snapshot, StoredDelivery, StoredSession, Wanted};
 pub use findings::Finding;
 use pinned::PinnedFiles;
 use scratch::Scratch;
@@ -235,5 +235,5 @@ impl Survey {
 }
 
 fn part(session: SessionKey, from: u64) -> Read {
-    Read { session, from, max_entries: ENTRIES, max_bytes: BYTES, expired_by: None }
+    Read { session, from, max_entries: ENTRIES, max_bytes: BYTES, wanted: Wanted::All }
 }

@@ -65,7 +65,9 @@ impl Reference {
             };
             let id = crate::disk::identifier(*sequence);
             let exact = old.row.iter().position(|due| is(due) && due.packet_id == Some(id));
-            let mut ids = record.ids.clone();
+            // Above the identifiers is the class of a rule.
+            let ids = record.ids.iter().copied().filter(|id| *id < 1 << 28);
+            let mut ids: Vec<u32> = ids.collect();
             ids.sort_unstable();
             // A publisher may have sent it twice, to a session that subscribed in between.
             let waiting = |due: &Due| is(due) && due.packet_id.is_none() && due.ids == ids;

@@ -298,13 +298,26 @@ impl Stage {
 
     fn rule(&mut self, words: &Words<'_>) {
         let filter = TopicFilter::new(words.plain(1)).expect("a filter").to_owned();
-        let mut rule = TopicRule { filter, durability: None, overflow: None };
+        let mut rule = TopicRule {
+            name: filter.as_str().to_owned(),
+            filter,
+            durability: None,
+            overflow: None,
+            max_queued_messages: None,
+            max_queued_bytes: None,
+        };
         for word in words.from(2) {
             match word.split_once('=').expect("key=value") {
                 ("durability", "strict") => rule.durability = Some(Durability::Strict),
                 ("durability", "relaxed") => rule.durability = Some(Durability::Relaxed),
                 ("durability", "off") => rule.durability = Some(Durability::Off),
                 ("overflow", value) => rule.overflow = Some(overflow(value)),
+                ("max-queued-messages", value) => {
+                    rule.max_queued_messages = Some(words::number(value) as usize);
+                }
+                ("max-queued-bytes", value) => {
+                    rule.max_queued_bytes = Some(words::number(value) as usize);
+                }
                 _ => panic!("{word:?} is not known"),
             }
         }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use mqtt::{PacketId, QoS};
 
+use super::Class;
 use crate::Message;
 
 /// What a session is owed behind its row in memory.
@@ -17,6 +18,17 @@ pub struct Rest {
     pub shared: usize,
 }
 
+/// What a delivery counts for where it is not in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Bytes of its message; 0 of one that the client has.
+    pub weight: usize,
+    /// Whether it came of a shared subscription.
+    pub shared: bool,
+    /// What it is counted by.
+    pub class: Option<Class>,
+}
+
 /// A delivery that comes back from behind the row.
 #[derive(Debug)]
 pub struct Returning<T> {
@@ -28,10 +40,8 @@ pub struct Returning<T> {
     pub qos: QoS,
     /// The RETAIN flag to send.
     pub retain: bool,
-    /// What it counted for there, in bytes.
-    pub weight: usize,
-    /// Whether it counted there as one of a shared subscription.
-    pub shared: bool,
+    /// What it counted for there.
+    pub load: Load,
     /// The owner's note.
     pub tag: T,
 }
@@ -48,6 +58,8 @@ pub struct Delivery<T> {
     pub qos: QoS,
     /// The RETAIN flag to send.
     pub retain: bool,
+    /// What it is counted by.
+    pub class: Option<Class>,
     /// The owner's note.
     pub tag: T,
     pub(super) progress: Progress,
@@ -94,7 +106,26 @@ pub struct Settled<T> {
     pub tag: T,
 }
 
+impl Rest {
+    pub(super) fn add(&mut self, load: Load) {
+        self.count += 1;
+        self.weight += load.weight;
+        self.shared += usize::from(load.shared);
+    }
+
+    pub(super) fn subtract(&mut self, load: Load) {
+        self.count = self.count.saturating_sub(1);
+        self.weight = self.weight.saturating_sub(load.weight);
+        self.shared = self.shared.saturating_sub(usize::from(load.shared));
+    }
+}
+
 impl<T> Delivery<T> {
+    /// Bytes of the message that it keeps alive.
+    pub(super) fn weight(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.weight())
+    }
+
     /// Whether the client may have got it: it was sent at least once, or may have been before a
     /// restart.
     #[must_use]

@@ -15,7 +15,7 @@ fn message(text: &str) -> Arc<Message> {
 fn row(count: u64, window: u16, qos: QoS) -> Outbound<u64> {
     let mut row = Outbound::new(0);
     for n in 0..count {
-        row.push(message("m"), qos, false, n);
+        row.push(message("m"), qos, false, None, n);
     }
     row.connect(window);
     row
@@ -23,7 +23,8 @@ fn row(count: u64, window: u16, qos: QoS) -> Outbound<u64> {
 
 /// A delivery that comes back, with its number as its note.
 fn back(sequence: u64, message: Option<Arc<Message>>, qos: QoS, weight: usize) -> Returning<u64> {
-    Returning { sequence, message, qos, retain: false, weight, shared: false, tag: sequence }
+    let load = Load { weight, ..Load::default() };
+    Returning { sequence, message, qos, retain: false, load, tag: sequence }
 }
 
 /// Sends what may be sent: (identifier, DUP), or (identifier, "release").
@@ -83,15 +84,15 @@ fn qos_2_goes_through_release_and_a_resume_sends_only_pubrel() {
 fn identifiers_wrap_and_are_never_shared_by_two_deliveries() {
     let mut row: Outbound<u64> = Outbound::new(0);
     row.connect(u16::MAX);
-    let (_, stuck) = row.push_sent(None, QoS::AtLeastOnce, false, 0);
+    let (_, stuck) = row.push_sent(None, QoS::AtLeastOnce, false, None, 0);
     for n in 1..IDENTIFIERS {
         assert!(row.has_room());
-        let (_, packet_id) = row.push_sent(None, QoS::AtLeastOnce, false, n);
+        let (_, packet_id) = row.push_sent(None, QoS::AtLeastOnce, false, None, n);
         assert_ne!(packet_id, stuck);
         assert!(row.puback(packet_id).is_some());
     }
     assert!(!row.has_room(), "the next identifier is that of the unconfirmed first delivery");
-    row.push(message("m"), QoS::AtLeastOnce, false, 99);
+    row.push(message("m"), QoS::AtLeastOnce, false, None, 99);
     assert!(row.next_to_send(|_| true).is_none());
     assert!(row.puback(stuck).is_some());
     assert_eq!(sent(&mut row), ["1"]);
@@ -101,12 +102,12 @@ fn identifiers_wrap_and_are_never_shared_by_two_deliveries() {
 fn deliveries_keep_their_identifiers_across_a_restart_and_gaps() {
     let weight = message("b").weight();
     let rest = Rest { first: 3, count: 2, weight, shared: 0 };
-    let mut row: Outbound<u64> = Outbound::restored(rest, 10, 10);
+    let mut row: Outbound<u64> = Outbound::restored(rest, [], 10, 10);
     row.connect(10);
     assert!(!row.has_room(), "what lies behind comes first");
     row.bring(back(3, None, QoS::ExactlyOnce, 0));
     row.bring(back(9, Some(message("b")), QoS::AtLeastOnce, weight));
-    assert_eq!(row.push(message("c"), QoS::AtLeastOnce, false, 10), 10);
+    assert_eq!(row.push(message("c"), QoS::AtLeastOnce, false, None, 10), 10);
     assert_eq!(sent(&mut row), ["4 release", "10 dup", "11"]);
     assert!(row.puback(id(10)).is_some());
     assert!(row.pubcomp(id(4)).is_some());
@@ -133,7 +134,7 @@ fn what_is_put_away_comes_back_as_it_was() {
     assert_eq!(sent(&mut row), ["1", "2"]);
     assert!(row.pubrec(id(1)).is_some());
     row.put_away(|_| false);
-    assert_eq!(row.push_behind(each, false), 4);
+    assert_eq!(row.push_behind(Load { weight: each, ..Load::default() }), 4);
     let rest = Rest { first: 0, count: 5, weight: 4 * each, shared: 0 };
     assert_eq!((row.rest(), row.weight_in_memory(), row.len()), (rest, 0, 5));
     row.connect(10);

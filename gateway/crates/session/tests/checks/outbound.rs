@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use mqtt::{PacketId, QoS, TopicName};
 use portcullis_session::{
-    Delivery, Message, Outbound, Rest, Returning, Settled, Timestamp, Transmission,
+    Class, Delivery, Load, Message, Outbound, Rest, Returning, Settled, Sum, Timestamp,
+    Transmission,
 };
 
 use super::{Reached, Source};
@@ -41,6 +44,9 @@ pub(crate) const ALL: &[&str] = &[
 /// How many identifiers there are.
 const IDENTIFIERS: u64 = 65_535;
 
+/// Classes that deliveries are of, none included.
+const CLASSES: u32 = 3;
+
 /// What is known of one unconfirmed delivery.
 #[derive(Clone)]
 struct Entry {
@@ -63,6 +69,14 @@ impl Entry {
 
     fn shared(&self) -> bool {
         self.tag.is_multiple_of(3)
+    }
+
+    fn class(&self) -> Option<Class> {
+        NonZeroU32::new(self.tag % CLASSES).map(Class)
+    }
+
+    fn load(&self) -> Load {
+        Load { weight: self.weight(), shared: self.shared(), class: self.class() }
     }
 
     fn packet_id(&self) -> PacketId {
@@ -139,7 +153,7 @@ impl Model {
         }
         let entry = self.entry(source, true);
         let message = entry.message.clone().expect("made with one");
-        let sequence = self.row.push(message, entry.qos, entry.retain, entry.tag);
+        let sequence = self.row.push(message, entry.qos, entry.retain, entry.class(), entry.tag);
         assert_eq!(sequence, entry.sequence);
         self.entries.push(entry);
         self.next += 1;
@@ -148,7 +162,7 @@ impl Model {
 
     fn push_behind(&mut self, source: &mut Source<'_>) -> &'static str {
         let entry = self.entry(source, true);
-        assert_eq!(self.row.push_behind(entry.weight(), entry.shared()), entry.sequence);
+        assert_eq!(self.row.push_behind(entry.load()), entry.sequence);
         self.entries.push(entry);
         self.away += 1;
         self.next += 1;
@@ -178,14 +192,14 @@ impl Model {
         }
         let Some(entry) = self.entries.get(here) else { return "nothing to send" };
         self.away -= 1;
-        let (weight, shared) = (entry.weight(), entry.shared());
+        let load = entry.load();
         if choice == 6 {
-            self.row.take_from_rest(weight, shared);
+            self.row.take_from_rest(load);
             self.entries.remove(here);
             return "given up behind";
         }
         let Entry { sequence, message, qos, retain, tag, released, .. } = entry.clone();
-        self.row.bring(Returning { sequence, message, qos, retain, weight, shared, tag });
+        self.row.bring(Returning { sequence, message, qos, retain, load, tag });
         self.entries[here].sent |= released;
         if released { "brought released" } else { "brought" }
     }
@@ -199,7 +213,7 @@ impl Model {
         assert_eq!(self.away, 0, "what lies behind comes first");
         assert_eq!(self.row.next_packet_id(), entry.packet_id());
         let (message, tag) = (entry.message.clone(), entry.tag);
-        let sent = self.row.push_sent(message, entry.qos, entry.retain, tag);
+        let sent = self.row.push_sent(message, entry.qos, entry.retain, entry.class(), tag);
         assert_eq!(sent, (entry.sequence, entry.packet_id()));
         (entry.sent, entry.on_wire) = (true, true);
         self.entries.push(entry);
@@ -336,7 +350,7 @@ impl Model {
             weight: self.entries.iter().map(Entry::weight).sum(),
             shared: self.entries.iter().filter(|entry| entry.shared()).count(),
         };
-        self.row = Outbound::restored(rest, self.next, self.next);
+        self.row = Outbound::restored(rest, self.sums(|_| true), self.next, self.next);
         self.away = self.entries.len();
         self.window = 0;
         for entry in &mut self.entries {
@@ -404,6 +418,31 @@ impl Model {
         }
     }
 
+    /// What is owed of each class, of those entries that `counts` says.
+    fn sums(&self, counts: impl Fn(&Entry) -> bool) -> BTreeMap<Class, Sum> {
+        let mut sums: BTreeMap<Class, Sum> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| counts(entry)) {
+            if let Some(sum) = entry.class().map(|class| sums.entry(class).or_default()) {
+                sum.count += 1;
+                sum.weight += entry.weight();
+            }
+        }
+        sums
+    }
+
+    fn compare_classes(&self) {
+        let (owed, unsent) = (self.sums(|_| true), self.sums(|entry| !entry.on_wire));
+        let here = &self.entries[..self.entries.len() - self.away];
+        for class in (1..CLASSES).filter_map(NonZeroU32::new).map(Class) {
+            let sum = |sums: &BTreeMap<Class, Sum>| sums.get(&class).copied().unwrap_or_default();
+            assert_eq!(self.row.owed_of(class), sum(&owed), "{class:?}");
+            assert_eq!(self.row.unsent_of(class), sum(&unsent), "{class:?}");
+            let first = here.iter().find(|e| e.class() == Some(class) && !e.sent);
+            let found = self.row.first_unsent_of(class).map(|delivery| delivery.sequence);
+            assert_eq!(found, first.map(|entry| entry.sequence), "{class:?}");
+        }
+    }
+
     fn in_flight(&self) -> usize {
         self.entries.iter().filter(|entry| entry.on_wire).count()
     }
@@ -433,6 +472,7 @@ impl Model {
         assert!(self.entries[here..].iter().all(|entry| entry.sequence >= first));
         assert!(self.away == 0 || self.entries[..here].iter().all(|e| e.sequence < first));
         assert_eq!(self.row.next_sequence(), self.next);
+        self.compare_classes();
         // Those that were given up where they stood may still count as unsent, but never alone.
         let unsent = here > in_flight;
         assert!(self.row.has_unsent() || !unsent, "a delivery waits and the row denies it");

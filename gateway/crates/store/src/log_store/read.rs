@@ -66,12 +66,12 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Looks at the next entry; `false` when there is no room for it.
     fn take(&mut self, sequence: u64, entry: &Entry) -> Result<bool, StoreError> {
-        let Read { from, max_entries, max_bytes, expired_by, .. } = *self.read;
+        let Read { from, max_entries, max_bytes, wanted, .. } = *self.read;
         if sequence < from {
             return Ok(true);
         }
         let weight = entry.weight as usize;
-        let counted = if expired_by.is_none() { weight } else { 0 };
+        let counted = if wanted.with_messages() { weight } else { 0 };
         let page = &mut self.page;
         let full = page.entries.len() >= max_entries.max(1)
             || (!page.entries.is_empty() && self.bytes + counted > max_bytes);
@@ -80,12 +80,11 @@ impl Reading<'_> {
             return Ok(false);
         }
         self.looked_at += 1;
-        if expired_by.is_some_and(|by| entry.expires.is_none_or(|at| at > by)) {
+        if !entry.is_wanted(wanted) {
             page.first_expiry = page.first_expiry.into_iter().chain(entry.expires).min();
             return Ok(true);
         }
-        let wanted = entry.message.filter(|_| expired_by.is_none());
-        let body = match wanted {
+        let body = match entry.message.filter(|_| wanted.with_messages()) {
             Some(position) => message(self.log, position)?,
             None => None,
         };

@@ -1,5 +1,5 @@
 use broker::Timestamp;
-use broker::durable::DeliveryRecord;
+use broker::durable::{DeliveryRecord, Wanted};
 use mqtt::QoS;
 
 use crate::{
@@ -92,6 +92,11 @@ impl Entry {
             shared: self.shared,
             ids: self.ids.to_vec(),
         }
+    }
+
+    /// Whether a read wants it.
+    pub(crate) fn is_wanted(&self, wanted: Wanted) -> bool {
+        wanted.takes(self.expires, &self.ids)
     }
 
     /// Bytes of its message that it accounts for.

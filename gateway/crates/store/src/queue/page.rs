@@ -130,6 +130,7 @@ impl QueuePage {
             summary.count += 1;
             summary.weight += entry.weight as usize;
             summary.shared += usize::from(entry.shared);
+            summary.classify(&entry.ids, entry.weight as usize);
             summary.first_expiry = summary.first_expiry.into_iter().chain(entry.expires).min();
         }
         summary
@@ -148,6 +149,11 @@ pub(crate) fn extend(summary: &mut QueueSummary, page: &QueueSummary) {
     summary.count += page.count;
     summary.weight += page.weight;
     summary.shared += page.shared;
+    for (class, sum) in &page.classes {
+        let known = summary.classes.entry(*class).or_default();
+        known.count += sum.count;
+        known.weight += sum.weight;
+    }
     summary.first_expiry = summary.first_expiry.into_iter().chain(page.first_expiry).min();
 }
 

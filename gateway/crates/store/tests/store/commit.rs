@@ -1,11 +1,12 @@
 //! What was committed is what is loaded and read, in any order of ops.
 
 use crate::harness::{
-    Contents, check, disk, message, put, put_received, put_retained, put_session, put_subscription,
-    release, remove, remove_received, remove_retained, remove_session, remove_subscription,
+    CLASS, Contents, check, disk, message, put, put_received, put_retained, put_session,
+    put_subscription, release, remove, remove_received, remove_retained, remove_session,
+    remove_subscription,
 };
 use broker::Timestamp;
-use broker::durable::{Op, Read, SessionKey, Urgency};
+use broker::durable::{Op, Read, SessionKey, Sum, Urgency, Wanted, class_of};
 use mqtt::QoS;
 use portcullis_store::{CommitStats, DiskStore, Fault, MemoryStore, Settings, Store, StoreError};
 use proptest::prelude::*;
@@ -145,13 +146,14 @@ fn what_was_committed_can_be_read_at_once_and_bit_by_bit() {
     ops.extend(bodies.iter().zip(0..).map(|(body, n)| put(1, n, n, body)));
     store.commit(&ops, Urgency::Whenever).unwrap();
     let session = SessionKey(1);
-    let read = Read { session, from: 10, max_entries: 5, max_bytes: usize::MAX, expired_by: None };
+    let read =
+        Read { session, from: 10, max_entries: 5, max_bytes: usize::MAX, wanted: Wanted::All };
     let page = store.read(&read).unwrap();
     assert!(page.entries.iter().map(|entry| entry.sequence).eq(10..15));
     assert_eq!((page.next, page.first_expiry), (Some(15), None));
     // Messages longer than 50 bytes expire when their length says.
-    let expired_by = Some(Timestamp::from_unix_ms(60));
-    let page = store.read(&Read { from: 0, max_entries: 500, expired_by, ..read }).unwrap();
+    let wanted = Wanted::ExpiredBy(Timestamp::from_unix_ms(60));
+    let page = store.read(&Read { from: 0, max_entries: 500, wanted, ..read }).unwrap();
     assert!(page.entries.iter().map(|entry| entry.sequence).eq(51..=60));
     assert!(page.entries.iter().all(|entry| entry.body.is_none() && entry.weight > 0));
     assert_eq!((page.next, page.first_expiry), (None, Some(Timestamp::from_unix_ms(61))));
@@ -159,6 +161,29 @@ fn what_was_committed_can_be_read_at_once_and_bit_by_bit() {
     assert_eq!((page.entries.len(), page.next), (1, None));
     let page = store.read(&Read { from: 300, ..read }).unwrap();
     assert_eq!((page.entries.len(), page.next), (0, None));
+}
+
+#[test]
+fn what_belongs_to_a_class_is_summed_up_and_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = disk(dir.path());
+    let body = message("t", 9);
+    let mut ops = vec![put_session(1)];
+    ops.extend((1..500).map(|n| put(1, n, n, &body)));
+    ops.extend([release(1, 7), remove(1, 14)]);
+    store.commit(&ops, Urgency::Whenever).unwrap();
+    let class = class_of(&[CLASS]).unwrap();
+    let (max_entries, max_bytes, wanted) = (3, usize::MAX, Wanted::OfClass(class));
+    let read = Read { session: SessionKey(1), from: 8, max_entries, max_bytes, wanted };
+    let page = store.read(&read).unwrap();
+    assert!(page.entries.iter().map(|entry| entry.sequence).eq([21, 28, 35]));
+    assert!(page.entries.iter().all(|entry| entry.body.is_none() && entry.weight > 0));
+    assert_eq!(page.next, Some(36));
+    drop(store);
+    let mut store = DiskStore::open(dir.path(), Settings::default()).unwrap();
+    let queue = &store.load().unwrap().snapshot.sessions[0].queue;
+    let sum = Sum { count: 70, weight: 69 * body.weight() };
+    assert!(queue.classes.iter().eq([(&class, &sum)]));
 }
 
 #[test]

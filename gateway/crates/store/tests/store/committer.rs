@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broker::durable::{Commit, Lsn, Read, SessionKey, Urgency};
+use broker::durable::{Commit, Lsn, Read, SessionKey, Urgency, Wanted};
 use portcullis_store::{Committer, CommitterSettings, Event, Fault, MemoryStore, StoreError};
 
 use crate::harness::{commit_of, message, put, put_session, queue, remove};
@@ -170,7 +170,7 @@ fn shutdown_ends_even_if_the_disk_never_recovers() {
 
 fn read_from(from: u64) -> Read {
     let session = SessionKey(1);
-    Read { session, from, max_entries: 100, max_bytes: 1 << 20, expired_by: None }
+    Read { session, from, max_entries: 100, max_bytes: 1 << 20, wanted: Wanted::All }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use broker::durable::{
     Commit, DeliveryRecord, Lsn, MessageKey, Op, Read, SessionKey, SessionRecord, Snapshot,
-    StoredDelivery, Subscription, Urgency, WillRecord,
+    StoredDelivery, Subscription, Urgency, Wanted, WillRecord,
 };
 use broker::{Message, Timestamp};
 use mqtt::{
@@ -48,7 +48,7 @@ impl fmt::Debug for Contents {
         for session in &self.snapshot.sessions {
             let filters = session.subscriptions.iter().map(|(filter, _)| short(filter.as_str()));
             let filters: Vec<String> = filters.collect();
-            let (key, queue, received) = (session.key, session.queue, &session.received);
+            let (key, queue, received) = (session.key, &session.queue, &session.received);
             writeln!(f, "{key:?} {filters:?} {received:?} {queue:?}")?;
             for entry in self.queue(key.0) {
                 let body = entry.body.as_ref();
@@ -70,7 +70,7 @@ pub(crate) fn queue(store: &mut dyn Store, session: SessionKey) -> Vec<StoredDel
     let (mut from, mut max_entries) = (0, 1);
     loop {
         let max_bytes = max_entries * 300;
-        let read = Read { session, from, max_entries, max_bytes, expired_by: None };
+        let read = Read { session, from, max_entries, max_bytes, wanted: Wanted::All };
         let page = store.read(&read).unwrap();
         assert!(page.entries.len() <= max_entries && page.first_expiry.is_none());
         let weight: usize = page.entries.iter().map(|entry| entry.weight).sum();
@@ -206,6 +206,9 @@ pub(crate) fn remove_subscription(session: u32, text: &str) -> Op {
     Op::RemoveSubscription { session: SessionKey(session), filter: filter(text) }
 }
 
+/// The number of a class.
+pub(crate) const CLASS: u32 = 1 << 29 | 7;
+
 /// Puts message number `number` in a queue.
 pub(crate) fn put(session: u32, sequence: u64, number: u64, body: &Arc<Message>) -> Op {
     let delivery = DeliveryRecord {
@@ -213,7 +216,9 @@ pub(crate) fn put(session: u32, sequence: u64, number: u64, body: &Arc<Message>)
         retain: sequence.is_multiple_of(2),
         released: false,
         shared: sequence.is_multiple_of(5),
-        ids: (1..=u32::try_from(sequence % 3).unwrap_or(0)).collect(),
+        ids: (1..=u32::try_from(sequence % 3).unwrap_or(0))
+            .chain(sequence.is_multiple_of(7).then_some(CLASS))
+            .collect(),
     };
     let (session, message, body) = (SessionKey(session), MessageKey(number), Arc::clone(body));
     Op::PutDelivery { session, sequence, delivery, message, body }
