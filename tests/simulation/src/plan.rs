@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use broker::{Overflow, Settings};
+use broker::{Overflow, Settings, TopicRule};
+use mqtt::TopicFilter;
 
 use crate::random::Random;
 
@@ -72,6 +73,14 @@ impl Plan {
         if random.chance(10) {
             settings.max_waiting_bytes_total = random.pick(&[1, 600]);
         }
+        if random.chance(30) {
+            settings.topic_rules = rules(random);
+            if !small_queues {
+                let oldest = Overflow::DropOldest;
+                settings.overflow =
+                    random.pick(&[settings.overflow, oldest, oldest, Overflow::DropNewest]);
+            }
+        }
         let flood = !prompt && random.chance(20);
         let small_outboxes = flood || !prompt && random.chance(25);
         if small_outboxes {
@@ -108,4 +117,22 @@ impl Plan {
             settings,
         }
     }
+}
+
+/// Rules that limit what some topics may take of a queue.
+fn rules(random: &mut Random) -> Vec<TopicRule> {
+    let mut filters = vec![random.pick(&["t/a", "t/+", "t/#", "u", "#"])];
+    if random.chance(40) {
+        filters.push(random.pick(&["t/b", "+/a", "#"]));
+    }
+    let names = ["first", "second"].into_iter();
+    let rule = |(name, filter): (&str, &str)| TopicRule {
+        name: name.to_owned(),
+        filter: TopicFilter::new(filter).expect("a filter").to_owned(),
+        durability: None,
+        overflow: None,
+        max_queued_messages: Some(random.pick(&[1, 1, 2, 3, 1000])),
+        max_queued_bytes: random.pick(&[None, None, Some(250), Some(700)]),
+    };
+    names.zip(filters).map(rule).collect()
 }

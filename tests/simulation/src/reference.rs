@@ -6,6 +6,7 @@ mod connecting;
 mod emitted;
 mod estates;
 mod handled;
+mod overflow;
 mod promised;
 mod publishing;
 mod recovery;
@@ -22,6 +23,7 @@ use broker::{DropCause, Event, LinkId, Overflow, Settings, Timestamp};
 
 use crate::disk::Disk;
 use crate::history::{Moment, What};
+pub(crate) use overflow::rule_of;
 use share::Share;
 pub(crate) use state::{Connection, Due, Kept, Message, Session};
 
@@ -106,72 +108,9 @@ impl Reference {
             assert_eq!(self.settings.overflow, Overflow::LastValue, "{event:?}");
             self.replaced(client_id);
         }
-        let Event::Dropped { client_id, cause: DropCause::QueueFull } = event else { return };
-        // A session that ends is counted until its will has been published.
-        let step = self.step;
-        let rows = || self.sessions.values().flat_map(|session| &session.row);
-        let weight = Due::weight;
-        let fresh: usize = rows().filter(|due| due.serial >= step).map(weight).sum();
-        let total = rows().map(weight).sum::<usize>().max(self.weight + fresh);
-        let total = total + self.shared_weight();
-        let (shared, shared_weight) = self.shared_with(client_id);
-        let limits = &self.settings;
-        // It went to nobody because another had no room either.
-        if self.taken_back == step {
-            return;
+        if let Event::Dropped { client_id, cause: DropCause::QueueFull } = event {
+            self.overflowed(client_id, at);
         }
-        // One that is over by now was not given its own will.
-        let Some(session) = self.sessions.get_mut(client_id) else { return };
-        if session.began >= step {
-            return;
-        }
-        let full = session.row.len() + shared > limits.max_queued_messages
-            || session.weight() + shared_weight > limits.max_queued_bytes
-            || total > limits.max_queued_bytes_total;
-        assert!(
-            full,
-            "{client_id} was refused a message at {at:?} although there is room; {total} bytes wait, of them {} in {:#?}",
-            session.weight(),
-            session.row
-        );
-        if matches!(self.settings.overflow, Overflow::DropOldest | Overflow::LastValue) {
-            // The oldest that was not sent, or what was to be queued.
-            let unsent = session.row.iter_mut().filter(|due| !due.sent);
-            unsent.for_each(|due| due.may_be_missing = true);
-            self.doubt_shares(client_id, 0);
-            return;
-        }
-        let fresh = session.row.iter().filter(|due| due.serial >= step).count();
-        // What a session leaves may find no room as much as its will.
-        let from = if self.publishing.is_some() { step } else { 0 };
-        let shared = self.doubt_shares(client_id, from);
-        let Some(session) = self.sessions.get_mut(client_id) else { return };
-        if fresh == 1 && !shared {
-            session.row.pop();
-        } else {
-            let fresh = session.row.iter_mut().filter(|due| due.serial >= step);
-            fresh.for_each(|due| due.may_be_missing = true);
-        }
-        if self.settings.overflow == Overflow::Reject {
-            self.refuse_publish();
-        }
-    }
-
-    /// A message took the place of one that waited on the same topic.
-    fn replaced(&mut self, client: &Arc<str>) {
-        let Some(session) = self.sessions.get_mut(client) else { return };
-        let last = |topic: &str, row: &[Due]| {
-            row.iter().filter(|due| due.message.topic == topic).map(|due| due.serial).max()
-        };
-        let old: Vec<u64> = session
-            .row
-            .iter()
-            .filter(|due| !due.sent && last(&due.message.topic, &session.row) > Some(due.serial))
-            .map(|due| due.serial)
-            .collect();
-        let old = session.row.iter_mut().filter(|due| old.contains(&due.serial));
-        old.for_each(|due| due.may_be_missing = true);
-        self.doubt_shares(client, 0);
     }
 
     /// How many sessions, connections and subscriptions there are.

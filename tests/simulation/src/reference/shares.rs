@@ -314,10 +314,11 @@ impl Reference {
     }
 
     /// Messages that may wait for a session, and what they weigh.
-    pub(super) fn shared_with(&self, client: &str) -> (usize, usize) {
+    pub(super) fn shared_with(&self, client: &str, about: impl Fn(&str) -> bool) -> (usize, usize) {
         let with = |share: &&Share| {
             !share.done
                 && share.message.qos > QoS::AtMostOnce
+                && about(&share.message.topic)
                 && share.ways.iter().any(|way| *way.client == *client)
         };
         let shares = self.shares.iter().filter(with);
@@ -331,11 +332,16 @@ impl Reference {
     }
 
     /// A session may have dropped what was published since `from` and waited for it.
-    pub(super) fn doubt_shares(&mut self, client: &str, from: u64) -> bool {
+    pub(super) fn doubt_shares(
+        &mut self,
+        client: &str,
+        from: u64,
+        about: impl Fn(&str) -> bool,
+    ) -> bool {
         let mut any = false;
         let online = self.sessions.get(client).and_then(|session| session.online);
         for share in self.shares.iter_mut().filter(|share| share.serial >= from) {
-            let may = share.may_wait_for(client, online);
+            let may = about(&share.message.topic) && share.may_wait_for(client, online);
             share.may_be_missing |= may;
             any |= may;
         }

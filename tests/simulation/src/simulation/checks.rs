@@ -4,7 +4,8 @@ use std::time::Duration;
 use broker::Overflow;
 use mqtt::QoS;
 
-use super::Simulation;
+use super::{DEVICES, Simulation};
+use crate::reference::rule_of;
 
 /// What is true after every step, when everything has come to rest, and in the end.
 impl Simulation {
@@ -71,11 +72,37 @@ impl Simulation {
         let trims = matches!(settings.overflow, Overflow::DropOldest | Overflow::LastValue);
         let limit = settings.max_queued_bytes_total + if trims { 256 * 1024 } else { 0 };
         assert!(queued <= limit, "{queued} bytes are queued, the limit is {limit}");
+        self.check_rules();
         let forgotten = self.world.forgotten().next();
         assert!(forgotten.is_none(), "{forgotten:?} was not woken");
         for device in &self.devices {
             if let Some(link) = device.link.filter(|link| !self.world.is_stalled(*link)) {
                 self.reference.check_idle(link, self.world.now);
+            }
+        }
+    }
+
+    /// On disk is no more of a rule's topics than may wait, besides what was sent to a client that
+    /// was there.
+    fn check_rules(&self) {
+        let settings = &self.plan.settings;
+        let trims = matches!(settings.overflow, Overflow::DropOldest | Overflow::LastValue);
+        // What was dropped is still on disk until something is written that cannot wait.
+        let slack = match (trims, self.plan.prompt) {
+            (false, _) => 0,
+            (true, false) => 1000,
+            (true, true) => DEVICES as usize,
+        };
+        for (at, rule) in settings.topic_rules.iter().enumerate() {
+            let max = rule.max_queued_messages.unwrap_or(usize::MAX - 2000);
+            let max = max + usize::from(settings.max_inflight) + slack;
+            for stored in self.world.disk.all() {
+                let entries = stored.deliveries.values();
+                let ours = entries
+                    .filter(|entry| rule_of(settings, entry.body.topic.as_str()) == Some(at));
+                let count = ours.count();
+                let who = &stored.record.client_id;
+                assert!(count <= max, "{count} wait for {who} on {:?}, not {max}", rule.filter);
             }
         }
     }

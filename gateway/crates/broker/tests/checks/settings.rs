@@ -2,15 +2,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
-use mqtt::QoS;
-use portcullis_broker::Settings;
+use mqtt::{QoS, TopicFilter};
+use portcullis_broker::{Overflow, Settings, TopicRule};
 
 use super::Source;
 
 /// Limits that are easily met.
 pub(crate) fn settings(source: &mut Source<'_>) -> Settings {
     let mut pick = |from: &[u32]| from[source.below(from.len())];
-    Settings {
+    let settings = Settings {
         receive_maximum: pick(&[1, 2, 5, 1000]) as u16,
         max_inflight: pick(&[1, 2, 5, 1000]) as u16,
         max_packet_size: pick(&[1 << 20, 200, 10_000]),
@@ -34,6 +34,22 @@ pub(crate) fn settings(source: &mut Source<'_>) -> Settings {
         max_journal_bytes: pick(&[1 << 20, 0, 300]) as usize,
         persist_delay: Duration::from_millis(pick(&[20, 0]).into()),
         ..Settings::default()
+    };
+    // No byte of the input decides it, so that older ones mean what they did.
+    let rules =
+        (settings.max_queued_messages > 1).then(|| rule(settings.max_queued_bytes < 1 << 20));
+    Settings { topic_rules: rules.into_iter().collect(), ..settings }
+}
+
+/// A rule that leaves some topics only a part of each queue.
+fn rule(drops_oldest: bool) -> TopicRule {
+    TopicRule {
+        name: "some".to_owned(),
+        filter: TopicFilter::new("t/#").expect("a filter").to_owned(),
+        durability: None,
+        overflow: drops_oldest.then_some(Overflow::DropOldest),
+        max_queued_messages: Some(2),
+        max_queued_bytes: Some(250),
     }
 }
 
