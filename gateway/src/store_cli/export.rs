@@ -177,6 +177,9 @@ fn subscribed(client_id: &str, filter: &str, subscription: Subscription) -> Valu
     })
 }
 
+/// The highest Subscription Identifier (MQTT 5, 3.8.2.1.2).
+const MOST_ID: u32 = 268_435_455;
+
 fn queued(client_id: &str, entry: &StoredDelivery) -> Value {
     let delivery = &entry.delivery;
     let mut fields = entry.body.as_deref().map_or_else(|| json!({}), message);
@@ -185,7 +188,9 @@ fn queued(client_id: &str, entry: &StoredDelivery) -> Value {
     fields["qos"] = (delivery.qos as u8).into();
     fields["retain"] = delivery.retain.into();
     fields["shared"] = delivery.shared.into();
-    fields["subscription_ids"] = delivery.ids.clone().into();
+    // The other numbers name what the entry came of otherwise.
+    let ids: Vec<u32> = delivery.ids.iter().copied().filter(|id| *id <= MOST_ID).collect();
+    fields["subscription_ids"] = ids.into();
     // The client has it, and only the end of the exchange is owed.
     fields["released"] = delivery.released.into();
     fields["damaged"] = (entry.body.is_none() && !delivery.released).into();
