@@ -87,11 +87,9 @@ impl Reference {
         topic: &str,
         at: Timestamp,
     ) {
-        let connection = self.connections.get_mut(&link).expect("a connection");
-        let mut ids: Vec<u32> = publish.subscription_ids.iter().collect();
-        ids.sort_unstable();
         let like = |due: &Due| due.is(publish, topic) && due.retain == publish.retain;
-        let exact = connection.loose.iter().position(|due| like(due) && due.ids == ids);
+        let loose = &self.connections[&link].loose;
+        let exact = loose.iter().position(|due| like(due) && self.says_all(link, publish, due, at));
         if exact.is_none() && self.shared_first(link, publish, topic, at) {
             return;
         }
@@ -124,7 +122,7 @@ impl Reference {
         at: Timestamp,
     ) -> (Option<u64>, Option<u64>) {
         let connection = &self.connections[&link];
-        let (cursor, version) = (connection.cursor, connection.version);
+        let cursor = connection.cursor;
         let session = &self.sessions[&connection.client];
         let candidates = session
             .row
@@ -134,8 +132,6 @@ impl Reference {
         // was sent, or since then, if the second cannot have been its turn yet.
         let known = candidates.clone().find(|due| due.packet_id == publish.packet_id);
         let fresh = candidates.clone().filter(|due| due.packet_id.is_none());
-        let mut ids: Vec<u32> = publish.subscription_ids.iter().collect();
-        ids.sort_unstable();
         let in_turn = |due: &&Due| {
             let before = session.row.iter().filter(|d| (cursor..due.serial).contains(&d.serial));
             before.clone().all(|d| d.released || session.may_be_skipped(d, at))
@@ -143,11 +139,7 @@ impl Reference {
         let right = |due: &&Due| {
             !due.message.is_expired(at) && due.retain == publish.retain && in_turn(due)
         };
-        let mut properties = Vec::new();
-        publish.properties.write_to(&mut properties);
-        let same = |due: &&Due| {
-            due.ids == ids && (!version.is_v5() || due.message.properties == properties)
-        };
+        let same = |due: &&Due| self.says_all(link, publish, due, at);
         let exact = known.or_else(|| fresh.clone().find(|due| right(due) && same(due)));
         let exact = exact.map(|due| due.serial);
         let other = fresh
@@ -157,6 +149,18 @@ impl Reference {
             .or_else(|| candidates.clone().next())
             .map(|due| due.serial);
         (exact, other)
+    }
+
+    /// Whether a PUBLISH says everything that this delivery would: messages without a payload look alike.
+    fn says_all(&self, link: LinkId, publish: &Publish<'_>, due: &Due, at: Timestamp) -> bool {
+        let mut ids: Vec<u32> = publish.subscription_ids.iter().collect();
+        ids.sort_unstable();
+        let mut properties = Vec::new();
+        publish.properties.write_to(&mut properties);
+        !self.connections[&link].version.is_v5()
+            || (due.ids == ids
+                && due.message.properties == properties
+                && self.is_expiry_of(publish, &due.message, at))
     }
 
     fn delivered(&mut self, link: LinkId, client: &Arc<str>, publish: &Publish<'_>, at: Timestamp) {

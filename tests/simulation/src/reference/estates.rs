@@ -68,7 +68,8 @@ impl Reference {
                         .holder
                         .as_ref()
                         .is_some_and(|holder| holder.packet_id == id && holder.client == *client);
-                    (exact, !share.done, share.promised)
+                    // A message that was sent twice is there once: then it is the one that was promised.
+                    (!share.done && share.promised, exact, !share.done)
                 };
                 let indices = (0..self.shares.len())
                     .filter(|index| !found[*index] && self.shares[*index].may_be(stored, entry));
