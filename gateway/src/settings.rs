@@ -127,6 +127,10 @@ pub(crate) fn capability(grant: config::Grant) -> extension_host::Capability {
         config::Grant::Log => extension_host::Capability::Log,
         config::Grant::Config => extension_host::Capability::Config,
         config::Grant::Credentials => extension_host::Capability::Credentials,
+        config::Grant::Clock => extension_host::Capability::Clock,
+        config::Grant::Random => extension_host::Capability::Random,
+        config::Grant::Cache => extension_host::Capability::Cache,
+        config::Grant::Metrics => extension_host::Capability::Metrics,
     }
 }
 

@@ -154,17 +154,17 @@ fn what_is_no_extension_keeps_the_gateway_from_starting() {
     let event = "(param i32 i32 i32 i32 i32)";
     let logging =
         Guest::authenticator(ACCEPT).import("portcullis:host/log", "event", "$event", event);
-    let sockets = Guest::authenticator(ACCEPT)
+    let http = Guest::authenticator(ACCEPT)
         .wit(
-            "package wasi:sockets@0.2.0; interface network { open: func(); }",
-            "import wasi:sockets/network@0.2.0;",
+            "package wasi:http@0.2.0; interface types { open: func(); }",
+            "import wasi:http/types@0.2.0;",
         )
-        .import("wasi:sockets/network@0.2.0", "open", "$open", "");
+        .import("wasi:http/types@0.2.0", "open", "$open", "");
     let wrong_world = Guest::default();
     let core_module = wat::parse_str("(module)").expect("a module");
     for (component, says) in [
         (logging.build(), "add \"log\" to its `grants`"),
-        (sockets.build(), "wasi:sockets/network@0.2.0"),
+        (http.build(), "wasi:http/types@0.2.0"),
         (wrong_world.build(), "exports no hook"),
         (core_module, "not a WebAssembly component"),
     ] {

@@ -66,11 +66,26 @@ pub enum Grant {
     Config,
     /// To have passwords compared with hashes.
     Credentials,
+    /// To know the time.
+    Clock,
+    /// To draw random numbers.
+    Random,
+    /// To remember values for a while, beyond the life of an instance.
+    Cache,
+    /// To show numbers to the operator.
+    Metrics,
 }
 
 impl Grant {
-    const NAMES: [(&'static str, Self); 3] =
-        [("log", Self::Log), ("config", Self::Config), ("credentials", Self::Credentials)];
+    const NAMES: [(&'static str, Self); 7] = [
+        ("log", Self::Log),
+        ("config", Self::Config),
+        ("credentials", Self::Credentials),
+        ("clock", Self::Clock),
+        ("random", Self::Random),
+        ("cache", Self::Cache),
+        ("metrics", Self::Metrics),
+    ];
 
     /// Its name in the file, which is also the name of the interface in `portcullis:host`.
     pub fn name(self) -> &'static str {
@@ -78,6 +93,10 @@ impl Grant {
             Self::Log => "log",
             Self::Config => "config",
             Self::Credentials => "credentials",
+            Self::Clock => "clock",
+            Self::Random => "random",
+            Self::Cache => "cache",
+            Self::Metrics => "metrics",
         }
     }
 }

@@ -70,7 +70,7 @@ impl Extension {
         })?;
         let Some(instance) = seat.instance() else { return Err(Failure::Saturated) };
         self.0.counters.calls.count();
-        let result = instance.call(pool.plan(), budget, subject, call).and_then(|answer| answer);
+        let result = instance.call(pool.plan(), hook.name(), budget, subject, call).and_then(|answer| answer);
         if instance.was_refused_memory() {
             self.0.counters.memory_refused.count();
         }

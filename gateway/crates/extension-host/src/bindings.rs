@@ -7,6 +7,9 @@ wasmtime::component::bindgen!({
     path: "../../../wit",
     world: "portcullis:gateway/everything",
     ownership: Borrowing { duplicate_if_necessary: true },
-    imports: { "portcullis:gateway/types": trappable },
+    imports: {
+        "portcullis:gateway/types": trappable,
+        "portcullis:host/random.bytes": trappable,
+    },
     with: { "portcullis:gateway/types.connection": crate::guest::ConnectionHandle },
 });

@@ -210,8 +210,8 @@ fn forbidden_import(
         ),
         None if import.starts_with("wasi:") => write!(
             f,
-            "imports {import}, and this gateway provides no WASI; build it for \
-             wasm32-unknown-unknown or with its WASI imports stubbed"
+            "imports {import}, which this gateway does not provide; it has cli, clocks, filesystem, io, \
+             random and sockets of WASI 0.2, all of them empty"
         ),
         None => write!(f, "imports {import}, which nothing can grant; build it without"),
     }

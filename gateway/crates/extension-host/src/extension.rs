@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 
 use crate::breaker::Breaker;
+use crate::cache::Cache;
 use crate::convert;
 use crate::error::LoadError;
 use crate::guest::Services;
@@ -14,6 +15,7 @@ use crate::host::Host;
 use crate::inspect::{self, Hooks};
 use crate::instance::{BuildError, Plan, chain};
 use crate::log::LogSink;
+use crate::metrics::{Metric, Metrics};
 use crate::pool::Pool;
 use crate::spec::{ExtensionLimits, ExtensionSpec};
 use crate::stats::{Counters, Stats};
@@ -28,6 +30,7 @@ pub(crate) struct Inner {
     hash: String,
     pub(crate) id: Arc<str>,
     hooks: Hooks,
+    metrics: Arc<Mutex<Metrics>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) pool: Mutex<Arc<Pool>>,
     pub(crate) authenticate: Mutex<Breaker>,
@@ -46,7 +49,7 @@ impl Extension {
         inspect::check_imports(&spec.name, &component, &spec.grants)?;
         let hooks = inspect::find_hooks(&spec.name, &component)?;
         let pre = host
-            .linker(&spec)
+            .linker(&spec, &component)
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|e| LoadError::WrongWorld { extension: spec.name.clone(), why: chain(&e) })?;
         let exports = inspect::find_functions(&spec.name, &pre, hooks)?;
@@ -55,11 +58,17 @@ impl Extension {
         let counters = Arc::new(Counters::default());
         let rate = spec.limits.log_bytes_per_second;
         let log = LogSink::new(Arc::clone(&id), rate, Arc::clone(&counters));
+        let metrics = Arc::new(Mutex::new(Metrics::default()));
         let services = Services {
+            grants: spec.grants,
             config: spec.config,
             log: Arc::new(log),
             gate: Arc::clone(&host.gate),
             gate_wait: host.settings.password_wait,
+            nature: Arc::clone(&host.nature),
+            cache: Arc::new(Mutex::new(Cache::new(spec.limits.cache_bytes))),
+            metrics: Arc::clone(&metrics),
+            counters: Arc::clone(&counters),
         };
         let plan = Plan {
             pre,
@@ -75,6 +84,7 @@ impl Extension {
             hash,
             id,
             hooks,
+            metrics,
             counters,
             pool: Mutex::new(Arc::new(pool)),
             authenticate: breaker(),
@@ -127,6 +137,12 @@ impl Extension {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.counters.snapshot()
+    }
+
+    /// What it measures itself.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        lock(&self.0.metrics).all()
     }
 
     /// Gives the extension a new configuration: fresh instances are made with it aside and take over

@@ -12,8 +12,10 @@ use crate::extension::Extension;
 use crate::gate::Gate;
 use crate::guest::Guest;
 use crate::inspect;
+use crate::nature::{Machine, Nature};
 use crate::spec::{Capability, ExtensionSpec};
 use crate::ticker::Ticker;
+use crate::wasi;
 
 /// Bytes of a component at most. The largest in use, with a Python interpreter inside, have 19 MB.
 pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
@@ -59,6 +61,7 @@ pub struct Host {
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) settings: EngineSettings,
+    pub(crate) nature: Arc<dyn Nature>,
 }
 
 impl Host {
@@ -85,7 +88,14 @@ impl Host {
             ticker: Arc::new(ticker),
             gate: Arc::new(Gate::new(settings.password_checks)),
             settings,
+            nature: Arc::new(Machine::new()),
         })
+    }
+
+    /// The same engine with another source of time and random numbers, for what is loaded from now on.
+    #[must_use]
+    pub fn with_nature(self, nature: Arc<dyn Nature>) -> Self {
+        Self { nature, ..self }
     }
 
     /// Compiles a component, checks it against its grants and the contract, makes its first instance and
@@ -116,24 +126,26 @@ impl Host {
         })
     }
 
-    /// A linker with what is granted, and nothing else.
-    pub(crate) fn linker(&self, spec: &ExtensionSpec) -> wasmtime::Result<Linker<Guest>> {
+    /// A linker with what is granted, an empty WASI, and nothing else.
+    pub(crate) fn linker(
+        &self,
+        spec: &ExtensionSpec,
+        component: &Component,
+    ) -> wasmtime::Result<Linker<Guest>> {
         let mut linker = Linker::new(&self.engine);
         gateway::types::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        wasi::link(&mut linker, component)?;
         for capability in &spec.grants {
-            match capability {
-                Capability::Log => {
-                    host::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
-                }
-                Capability::Config => {
-                    host::config::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
-                }
-                Capability::Credentials => {
-                    host::credentials::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| {
-                        guest
-                    })?;
-                }
-            }
+            let add = match capability {
+                Capability::Log => host::log::add_to_linker::<_, HasSelf<Guest>>,
+                Capability::Config => host::config::add_to_linker::<_, HasSelf<Guest>>,
+                Capability::Credentials => host::credentials::add_to_linker::<_, HasSelf<Guest>>,
+                Capability::Clock => host::clock::add_to_linker::<_, HasSelf<Guest>>,
+                Capability::Random => host::random::add_to_linker::<_, HasSelf<Guest>>,
+                Capability::Cache => host::cache::add_to_linker::<_, HasSelf<Guest>>,
+                Capability::Metrics => host::metrics::add_to_linker::<_, HasSelf<Guest>>,
+            };
+            add(&mut linker, |guest| guest)?;
         }
         Ok(linker)
     }

@@ -11,6 +11,7 @@ use crate::error::LoadError;
 use crate::guest::Guest;
 use crate::instance::{Exports, chain};
 use crate::spec::Capability;
+use crate::wasi;
 
 /// The line of contract versions that this gateway speaks.
 const SPOKEN: &str = "0.1";
@@ -49,6 +50,9 @@ pub(crate) fn check_imports(
     let engine = component.engine();
     for (import, _) in component.component_type().imports(engine) {
         let (interface, version) = split_version(import);
+        if wasi::is_provided(interface, version) {
+            continue;
+        }
         let known = if interface == "portcullis:gateway/types" {
             check_version(extension, import, version)?;
             continue;

@@ -11,7 +11,7 @@ use crate::bindings::exports::portcullis::gateway::{
     authenticator, authorizer, enhanced_authenticator, lifecycle,
 };
 use crate::clock::ticks;
-use crate::guest::{Guest, Services, Subject};
+use crate::guest::{Ended, Guest, Services, Subject};
 use crate::ledger::{Ledger, Refusal};
 use crate::spec::ExtensionLimits;
 use crate::stats::Counters;
@@ -74,14 +74,19 @@ impl Instance {
     pub(crate) fn build(plan: &Plan) -> Result<Self, BuildError> {
         let _running = plan.ticker.enter();
         let mut store = new_store(plan);
-        start_clock(&mut store, plan.limits.deadline_init, Subject::default());
+        begin(&mut store, "init", plan.limits.deadline_init, Subject::default());
         let instance = match plan.pre.instantiate(&mut store) {
             Ok(instance) => instance,
-            Err(e) => return Err(instantiation_failed(&e, store.data())),
+            Err(e) => {
+                store.data_mut().end();
+                return Err(instantiation_failed(&e, store.data()));
+            }
         };
         let (lifecycle, hooks) =
             bind(plan, &mut store, &instance).map_err(|e| BuildError::WrongShape(chain(&e)))?;
-        match lifecycle.call_init(&mut store) {
+        let answer = lifecycle.call_init(&mut store);
+        store.data_mut().end();
+        match answer {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => return Err(BuildError::Refused(reason)),
             Err(e) => return Err(BuildError::Failed(failure(&e, store.data()))),
@@ -94,15 +99,16 @@ impl Instance {
     pub(crate) fn call<R>(
         &mut self,
         plan: &Plan,
+        name: &'static str,
         budget: Duration,
         subject: Subject,
         hook: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Option<wasmtime::Result<R>>,
     ) -> Result<R, Failure> {
         let _running = plan.ticker.enter();
         self.calls = self.calls.saturating_add(1);
-        start_clock(&mut self.store, budget, subject);
+        begin(&mut self.store, name, budget, subject);
         let result = hook(&self.hooks, &mut self.store);
-        self.store.data_mut().subject = Subject::default();
+        self.store.data_mut().end();
         match result {
             Some(Ok(answer)) => Ok(answer),
             Some(Err(e)) => Err(failure(&e, self.store.data())),
@@ -136,8 +142,8 @@ fn new_store(plan: &Plan) -> Store<Guest> {
     store
 }
 
-fn start_clock(store: &mut Store<Guest>, budget: Duration, subject: Subject) {
-    store.data_mut().begin(budget, subject);
+fn begin(store: &mut Store<Guest>, hook: &'static str, budget: Duration, subject: Subject) {
+    store.data_mut().begin(hook, budget, subject);
     store.set_epoch_deadline(ticks(budget));
 }
 
@@ -177,6 +183,8 @@ fn failure(error: &wasmtime::Error, guest: &Guest) -> Failure {
         Failure::Memory
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         Failure::Trap(trap.to_string())
+    } else if let Some(ended) = error.downcast_ref::<Ended>() {
+        Failure::Trap(ended.to_string())
     } else {
         Failure::InvalidAnswer(chain(error))
     }

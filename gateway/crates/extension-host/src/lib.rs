@@ -11,6 +11,7 @@ mod answer;
 mod ask;
 mod bindings;
 mod breaker;
+mod cache;
 mod clock;
 mod connecting;
 mod convert;
@@ -24,11 +25,14 @@ mod instance;
 mod ledger;
 mod log;
 mod methods;
+mod metrics;
+mod nature;
 mod pool;
 mod questions;
 mod spec;
 mod stats;
 mod ticker;
+mod wasi;
 
 pub use answer::{
     Answer, AuthenticationOutcome, Challenge, Failure, Progress, Publication, Step,
@@ -43,5 +47,7 @@ pub use error::{HostError, LoadError};
 pub use extension::Extension;
 pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};
 pub use inspect::Hooks;
+pub use metrics::{Metric, Value as MetricValue};
+pub use nature::Nature;
 pub use spec::{BreakerSettings, Capability, ExtensionLimits, ExtensionSpec};
 pub use stats::Stats;

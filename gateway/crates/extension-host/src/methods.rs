@@ -22,7 +22,7 @@ impl Methods {
         }
         let (budget, subject) = (plan.limits.deadline_init, Subject::default());
         let names = instance
-            .call(plan, budget, subject, |hooks, store| {
+            .call(plan, "methods", budget, subject, |hooks, store| {
                 Some(hooks.enhanced_authenticator.as_ref()?.call_methods(store))
             })
             .map_err(BuildError::Failed)?;

@@ -44,11 +44,27 @@ pub enum Capability {
     Config,
     /// `portcullis:host/credentials`
     Credentials,
+    /// `portcullis:host/clock`
+    Clock,
+    /// `portcullis:host/random`
+    Random,
+    /// `portcullis:host/cache`
+    Cache,
+    /// `portcullis:host/metrics`
+    Metrics,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 3] = [Self::Log, Self::Config, Self::Credentials];
+    pub const ALL: [Self; 7] = [
+        Self::Log,
+        Self::Config,
+        Self::Credentials,
+        Self::Clock,
+        Self::Random,
+        Self::Cache,
+        Self::Metrics,
+    ];
 
     /// The word for it in `grants = [...]`, which is also the name of its interface.
     #[must_use]
@@ -57,6 +73,10 @@ impl Capability {
             Self::Log => "log",
             Self::Config => "config",
             Self::Credentials => "credentials",
+            Self::Clock => "clock",
+            Self::Random => "random",
+            Self::Cache => "cache",
+            Self::Metrics => "metrics",
         }
     }
 
@@ -93,6 +113,8 @@ pub struct ExtensionLimits {
     pub deadline_authorize: Duration,
     /// Bytes of log text per second, shared by all instances; a second's worth may come at once.
     pub log_bytes_per_second: u32,
+    /// Bytes of all that it keeps in its cache.
+    pub cache_bytes: usize,
     /// Bytes that may cross from the guest to the gateway in one host call or one answer.
     pub transfer_bytes: usize,
     /// When to stop calling a guest that keeps failing.
@@ -111,6 +133,7 @@ impl Default for ExtensionLimits {
             deadline_authenticate: Duration::from_secs(2),
             deadline_authorize: Duration::from_millis(50),
             log_bytes_per_second: 64 << 10,
+            cache_bytes: 1 << 20,
             transfer_bytes: 1 << 20,
             breaker: BreakerSettings::default(),
         }

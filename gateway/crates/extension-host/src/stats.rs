@@ -27,6 +27,8 @@ pub struct Stats {
     pub rebuilt: u64,
     /// Log lines dropped because of the rate.
     pub log_dropped: u64,
+    /// Changes of metrics that were refused.
+    pub metrics_refused: u64,
     /// Instances that exist now.
     pub instances: u64,
     /// Bytes of linear memory that they have now.
@@ -47,6 +49,7 @@ pub(crate) struct Counters {
     pub(crate) breaker_open: Counter,
     pub(crate) built: Counter,
     pub(crate) log_dropped: Counter,
+    pub(crate) metrics_refused: Counter,
     pub(crate) instances: Counter,
     pub(crate) memory_bytes: Counter,
 }
@@ -65,6 +68,7 @@ impl Counters {
             breaker_open: self.breaker_open.get(),
             rebuilt: self.built.get().saturating_sub(1),
             log_dropped: self.log_dropped.get(),
+            metrics_refused: self.metrics_refused.get(),
             instances: self.instances.get(),
             memory_bytes: self.memory_bytes.get(),
         }
