@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use broker::Broker;
 use config::{Checked, Engine};
-use extension_host::Extension;
 use store::{DiskStore, Loaded, MemoryStore, Store};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
@@ -16,12 +15,13 @@ use crate::accept::Door;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::extensions::{Extensions, warn_of_gaps};
 use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::judge::{self, QUESTIONS_MAX};
 use crate::report::Reporter;
 use crate::signals::{Signals, Subject};
-use crate::{cli, extensions, link, secret, settings, system};
+use crate::{cli, link, secret, settings, system};
 
 /// Threads for blocking work besides the calls of extensions: files, the end of the store.
 const OTHER_BLOCKING_THREADS: usize = 8;
@@ -54,7 +54,7 @@ pub(crate) fn check(file: &Path) -> Result<(), Failure> {
         }
     }
     drop(inside);
-    if let Err(failure) = extensions::load(&checked) {
+    if let Err(failure) = Extensions::load(&checked) {
         faults.push(failure.to_string());
     }
     if !faults.is_empty() {
@@ -78,7 +78,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     // What can fail comes first; clients that knock meanwhile wait in the kernel.
     let listeners = bind(&checked)?;
     let (store, loaded) = open_store(&checked)?;
-    let loaded_extensions: Arc<[Extension]> = extensions::load(&checked)?.into();
+    let extensions = Arc::new(Extensions::load(&checked)?);
 
     let clock = Clock::start();
     let seed = u64::from_ne_bytes(secret::random()?);
@@ -93,7 +93,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let checked = Arc::new(checked);
     let subject = Subject {
         checked: Arc::clone(&checked),
-        extensions: Arc::clone(&loaded_extensions),
+        extensions: Arc::clone(&extensions),
         hub: Arc::clone(&hub),
         disk: disk.clone(),
     };
@@ -102,7 +102,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     if let Some(interval) = checked.broker.sys_interval {
         background.spawn(system::report(Arc::clone(&hub), disk.clone(), interval));
     }
-    let gatehouse = Gatehouse::open(&checked, listeners, &loaded_extensions, &hub, &reporter);
+    let gatehouse = Gatehouse::open(&checked, listeners, &extensions, &hub, &reporter);
     let signal = signals.obey(&subject).await;
 
     tracing::info!(signal, "stopping");
@@ -198,7 +198,7 @@ impl Gatehouse {
     fn open(
         checked: &Checked,
         listeners: Vec<Listener>,
-        loaded: &[Extension],
+        extensions: &Extensions,
         hub: &Arc<Hub>,
         reporter: &Arc<Reporter>,
     ) -> Self {
@@ -206,8 +206,8 @@ impl Gatehouse {
         let (office, bench) = (Arc::new(Office::new()), judge::bench());
         let mut gatehouse = Self { accepting: JoinSet::new(), places: Vec::new(), stopping };
         for (stated, listener) in checked.listeners.iter().zip(listeners) {
-            let chain = extensions::of_chain(&stated.chain, loaded);
-            extensions::warn_of_gaps(&stated.name, &chain);
+            let chain = extensions.of_chain(&stated.chain);
+            warn_of_gaps(&stated.name, &chain);
             let places = Arc::new(Semaphore::new(stated.max_connections as usize));
             gatehouse.places.push((Arc::clone(&places), stated.max_connections));
             tracing::info!(listener = stated.name, address = %listener.local_addr(), "listening");

@@ -56,6 +56,8 @@ pub(crate) struct Standing {
     pub(crate) limits: auth::Limits,
     /// The extension that said who.
     pub(crate) authenticator: Extension,
+    /// The version of it that did.
+    pub(crate) authenticated_by: Arc<str>,
     /// The last that it has to say to the client, where the two had an exchange.
     pub(crate) authentication_data: Option<Vec<u8>>,
     /// The extension that said what, to be asked where its permissions say so.
@@ -141,7 +143,7 @@ impl Chain {
     pub(crate) fn conclude(
         &self,
         connecting: &Arc<Connecting>,
-        authenticator: &Extension,
+        (authenticator, authenticated_by): (&Extension, Arc<str>),
         grant: Grant,
         mut took: Duration,
     ) -> Result<Standing, Refusal> {
@@ -159,7 +161,8 @@ impl Chain {
                 let mut sets = self.office.sets.lock().unwrap_or_else(PoisonError::into_inner);
                 let set = sets.intern(&stated).map_err(|error| {
                     let why = format!("its permissions cannot be used: {error}");
-                    Refusal::by(&authority, ReasonCode::ServerUnavailable, why, took)
+                    let by = Arc::clone(&stated.source);
+                    Refusal::by(by, ReasonCode::ServerUnavailable, why, took)
                 })?;
                 (Some(authority), set)
             }
@@ -171,6 +174,7 @@ impl Chain {
             valid_for_ms: grant.valid_for_ms,
             limits: grant.limits,
             authenticator: authenticator.clone(),
+            authenticated_by,
             authentication_data: None,
             authority,
             took,
@@ -188,20 +192,22 @@ impl Chain {
         connecting: &Arc<Connecting>,
         secret: Option<&[u8]>,
         took: &mut Duration,
-    ) -> Result<(&Extension, Grant), Refusal> {
+    ) -> Result<((&Extension, Arc<str>), Grant), Refusal> {
         for extension in self.extensions.iter().filter(|e| e.hooks().authenticator) {
             let answer = extension.authenticate(connecting, secret);
             *took += answer.took;
             match answer.result {
-                Ok(AuthenticationOutcome::Accept(grant)) => return Ok((extension, grant)),
+                Ok(AuthenticationOutcome::Accept(grant)) => {
+                    return Ok(((extension, answer.by), grant));
+                }
                 Ok(AuthenticationOutcome::Abstain) => {}
                 Ok(AuthenticationOutcome::Reject { code, reason }) => {
                     let why = reason.unwrap_or_else(|| "rejected without a reason".to_owned());
-                    return Err(Refusal::by(extension, code, why, *took));
+                    return Err(Refusal::by(answer.by, code, why, *took));
                 }
                 Err(failure) => {
                     let code = ReasonCode::ServerUnavailable;
-                    return Err(Refusal::by(extension, code, failure.to_string(), *took));
+                    return Err(Refusal::by(answer.by, code, failure.to_string(), *took));
                 }
             }
         }
@@ -224,7 +230,7 @@ impl Chain {
                 Ok(None) => {}
                 Err(failure) => {
                     let code = ReasonCode::ServerUnavailable;
-                    return Err(Refusal::by(extension, code, failure.to_string(), *took));
+                    return Err(Refusal::by(answer.by, code, failure.to_string(), *took));
                 }
             }
         }
@@ -238,8 +244,8 @@ impl Refusal {
         Self { code, by: None, why: why.into(), took: Duration::ZERO }
     }
 
-    pub(crate) fn by(extension: &Extension, code: ReasonCode, why: String, took: Duration) -> Self {
-        Self { code, by: Some(Arc::clone(extension.id())), why, took }
+    pub(crate) fn by(version: Arc<str>, code: ReasonCode, why: String, took: Duration) -> Self {
+        Self { code, by: Some(version), why, took }
     }
 }
 

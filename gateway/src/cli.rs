@@ -41,7 +41,7 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
   portcullis version
   portcullis help
 
-Signals while it runs: SIGHUP reads the configuration of the extensions again, SIGUSR1 logs all counters,
+Signals while it runs: SIGHUP loads what has changed of the extensions, SIGUSR1 logs all counters,
 SIGTERM and SIGINT stop it in order.";
 
 impl Command {

@@ -1,13 +1,12 @@
 use std::fmt::Write as _;
 
-use extension_host::Extension;
-
 use crate::disk::Disk;
+use crate::extensions::Extensions;
 use crate::hub::Hub;
 use crate::system::Totals;
 
 /// Logs every counter.
-pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &[Extension]) {
+pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &Extensions) {
     let totals = Totals::gather(hub, disk);
     let broker = totals.broker;
     log_store(&disk.stats(), &totals);
@@ -95,9 +94,9 @@ fn log_store(store: &store::CommitterStats, totals: &Totals) {
 }
 
 /// `acl@1a2b3c4d calls=3 traps=0 …; password@…`: their number is not known when fields are named.
-fn in_words(extensions: &[Extension]) -> String {
+fn in_words(extensions: &Extensions) -> String {
     let mut text = String::new();
-    for extension in extensions {
+    for extension in extensions.all() {
         let stats = extension.stats();
         let separator = if text.is_empty() { "" } else { "; " };
         // Writing to a String cannot fail.

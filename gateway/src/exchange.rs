@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::Identity;
-use extension_host::{Challenge, Connecting, Extension, Progress, Step};
+use extension_host::{Challenge, Connecting, Continuation, Extension, Progress, Step};
 use mqtt::ReasonCode;
 
 use crate::chain::{Caller, Chain, Refusal, Standing};
@@ -21,7 +21,7 @@ pub(crate) struct Exchange {
     known: Option<Arc<Identity>>,
     /// Whom to ask: the first of these, and the others as long as those before abstain.
     candidates: VecDeque<Extension>,
-    state: Option<Vec<u8>>,
+    state: Option<Continuation>,
     steps: usize,
     took: Duration,
 }
@@ -94,13 +94,13 @@ impl Exchange {
             return Err(Refusal { took: self.took, ..refusal });
         }
         while let Some(extension) = self.candidates.pop_front() {
-            let step = Step { method: &self.method, data, state: self.state.as_deref() };
+            let step = Step { method: &self.method, data, state: self.state.as_ref() };
             let answer = extension.step(self.known.as_ref(), &self.connecting, step);
             self.took += answer.took;
             match answer.result {
                 Ok(Progress::Accept { grant, data }) => {
-                    let standing =
-                        self.chain.conclude(&self.connecting, &extension, grant, self.took)?;
+                    let by = (&extension, answer.by);
+                    let standing = self.chain.conclude(&self.connecting, by, grant, self.took)?;
                     let standing = Standing { authentication_data: data, ..standing };
                     return Ok(Turn::Accepted(Box::new(standing)));
                 }
@@ -112,11 +112,11 @@ impl Exchange {
                 Ok(Progress::Abstain) => {}
                 Ok(Progress::Reject { code, reason }) => {
                     let why = reason.unwrap_or_else(|| "rejected without a reason".to_owned());
-                    return Err(Refusal::by(&extension, code, why, self.took));
+                    return Err(Refusal::by(answer.by, code, why, self.took));
                 }
                 Err(failure) => {
                     let code = ReasonCode::ServerUnavailable;
-                    return Err(Refusal::by(&extension, code, failure.to_string(), self.took));
+                    return Err(Refusal::by(answer.by, code, failure.to_string(), self.took));
                 }
             }
         }

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use config::Checked;
-use extension_host::{EngineSettings, Extension, ExtensionSpec, Host};
+use extension_host::{EngineSettings, Extension, ExtensionSpec, Host, LoadError, Mode};
 
 use crate::failure::Failure;
 use crate::settings;
@@ -11,42 +13,170 @@ use crate::settings;
 /// Bytes of a file whose text an extension gets: it must fit the guest's memory several times over.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Loads every extension of the configuration; all that cannot be loaded are reported together.
-pub(crate) fn load(checked: &Checked) -> Result<Vec<Extension>, Failure> {
-    let host = Host::new(EngineSettings::default())
-        .map_err(|error| Failure::Extension(error.to_string()))?;
-    let mut extensions = Vec::with_capacity(checked.extensions.len());
-    let mut faults = Vec::new();
-    for stated in &checked.extensions {
-        match load_one(&host, stated) {
-            Ok(extension) => extensions.push(extension),
-            Err(failure) => faults.push(failure.to_string()),
-        }
-    }
-    if faults.is_empty() { Ok(extensions) } else { Err(Failure::Faults(faults)) }
+/// How long a new version may be taken back after it began to decide: long enough to see the clients of a site
+/// come and go, short enough that the old one does not take memory for ever.
+const TRIAL: Duration = Duration::from_secs(300);
+
+/// All extensions, and what is needed to load new versions of them.
+pub(crate) struct Extensions {
+    host: Host,
+    file: PathBuf,
+    /// In the order of the configuration. Each with what it was loaded from last, held while a new version is
+    /// made of it, so that two reloads do not cross.
+    loaded: Vec<(Extension, Mutex<ExtensionSpec>)>,
 }
 
-fn load_one(host: &Host, stated: &config::Extension) -> Result<Extension, Failure> {
+/// What came of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reloaded {
+    /// Everything is as it was.
+    Unchanged,
+    /// It has a new configuration.
+    Reconfigured,
+    /// A new version is being tried.
+    Introduced,
+}
+
+impl Extensions {
+    /// Loads every extension of the configuration; all that cannot be loaded are reported together.
+    pub(crate) fn load(checked: &Checked) -> Result<Self, Failure> {
+        let host = Host::new(EngineSettings::default())
+            .map_err(|error| Failure::Extension(error.to_string()))?;
+        let mut loaded = Vec::with_capacity(checked.extensions.len());
+        let mut faults = Vec::new();
+        for stated in &checked.extensions {
+            match load_one(&host, stated) {
+                Ok((extension, spec)) => loaded.push((extension, Mutex::new(spec))),
+                Err(failure) => faults.push(failure.to_string()),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(Failure::Faults(faults));
+        }
+        Ok(Self { host, file: checked.file.clone(), loaded })
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Extension> {
+        self.loaded.iter().map(|(extension, _)| extension)
+    }
+
+    /// The extensions that a listener's chain names, in its order. The configuration has been checked
+    /// for names that do not exist.
+    pub(crate) fn of_chain(&self, names: &[String]) -> Vec<Extension> {
+        let by_name = |name: &String| self.all().find(|e| e.name() == name).cloned();
+        names.iter().filter_map(by_name).collect()
+    }
+
+    /// Reads the configuration again and loads what has changed of the extensions: component, limits, grants
+    /// or configuration. One that cannot be loaded goes on as it is. Blocks.
+    pub(crate) fn reload(&self, running: &Checked) {
+        let fresh = match config::load(&self.file) {
+            Ok(fresh) => fresh,
+            Err(report) => return log_faults(&report),
+        };
+        if blank(&fresh) != blank(running) {
+            tracing::warn!(
+                file = %self.file.display(),
+                "configuration has changes beyond its extensions; they take effect at the next start"
+            );
+        }
+        let (mut changed, mut refused) = (0, 0);
+        for (extension, last) in &self.loaded {
+            let Some(stated) = fresh.extensions.iter().find(|e| e.name == extension.name()) else {
+                continue;
+            };
+            let id = extension.id();
+            match self.reload_one(extension, last, stated, Mode::Trial(TRIAL)) {
+                Ok(Reloaded::Unchanged) => {}
+                Ok(Reloaded::Reconfigured) => {
+                    changed += 1;
+                    tracing::info!(extension = &*extension.id(), "extension reconfigured");
+                }
+                Ok(Reloaded::Introduced) => {
+                    changed += 1;
+                    tracing::info!(
+                        extension = &*extension.id(),
+                        before = &*id,
+                        "extension swapped"
+                    );
+                }
+                Err(failure) => {
+                    refused += 1;
+                    tracing::error!(
+                        extension = &*id,
+                        error = %failure,
+                        "extension not reloaded; it goes on as it is"
+                    );
+                }
+            }
+        }
+        tracing::info!(changed, refused, "extensions reloaded");
+    }
+
+    /// A new configuration takes effect at once and for good: what an operator takes away must not come back
+    /// when a version is taken back. So the running version gets it before a new one is tried beside it.
+    fn reload_one(
+        &self,
+        extension: &Extension,
+        last: &Mutex<ExtensionSpec>,
+        stated: &config::Extension,
+        mode: Mode,
+    ) -> Result<Reloaded, Failure> {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = spec(stated)?;
+        let sentence = |error: LoadError| Failure::Extension(error.to_string());
+        let same_code = fresh.component == last.component
+            && fresh.grants == last.grants
+            && fresh.limits == last.limits;
+        let reconfigured = match fresh.config == last.config {
+            true => Ok(()),
+            false => extension.reconfigure(fresh.config.clone()).map_err(sentence),
+        };
+        if same_code {
+            reconfigured?;
+            let unchanged = fresh.config == last.config;
+            *last = fresh;
+            return Ok(if unchanged { Reloaded::Unchanged } else { Reloaded::Reconfigured });
+        }
+        if let Err(failure) = reconfigured {
+            // It may take the new version to understand the new configuration.
+            tracing::warn!(extension = &*extension.id(), error = %failure, "running version keeps its configuration");
+        }
+        extension.introduce(&self.host, fresh.clone(), mode).map_err(sentence)?;
+        *last = fresh;
+        Ok(Reloaded::Introduced)
+    }
+}
+
+fn load_one(
+    host: &Host,
+    stated: &config::Extension,
+) -> Result<(Extension, ExtensionSpec), Failure> {
+    let spec = spec(stated)?;
+    let extension =
+        host.load(spec.clone()).map_err(|error| Failure::Extension(error.to_string()))?;
+    let hooks = extension.hooks();
+    tracing::info!(
+        extension = &*extension.id(),
+        sha256 = &*extension.hash(),
+        authenticator = hooks.authenticator,
+        authorizer = hooks.authorizer,
+        "extension loaded"
+    );
+    Ok((extension, spec))
+}
+
+fn spec(stated: &config::Extension) -> Result<ExtensionSpec, Failure> {
     let component =
         fs::read(&stated.component).map_err(Failure::file("read", &stated.component))?;
-    let spec = ExtensionSpec {
+    Ok(ExtensionSpec {
         name: stated.name.clone(),
         component: component.into(),
         sha256_pin: stated.sha256,
         grants: stated.grants.iter().copied().map(settings::capability).collect(),
         config: configuration(stated)?,
         limits: settings::extension_limits(stated),
-    };
-    let extension = host.load(spec).map_err(|error| Failure::Extension(error.to_string()))?;
-    let hooks = extension.hooks();
-    tracing::info!(
-        extension = &**extension.id(),
-        sha256 = extension.hash(),
-        authenticator = hooks.authenticator,
-        authorizer = hooks.authorizer,
-        "extension loaded"
-    );
-    Ok(extension)
+    })
 }
 
 /// What the guest reads: the table `config`, and the text of each of `files`.
@@ -70,63 +200,22 @@ fn text(extension: &str, path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(Failure::file("read", path))
 }
 
-/// Reads the configuration of the extensions again and gives it to each that is running. One that
-/// refuses goes on with what it had. Blocks.
-pub(crate) fn reconfigure(running: &Checked, extensions: &[Extension]) {
-    let fresh = match config::load(&running.file) {
-        Ok(fresh) => fresh,
-        Err(report) => {
-            for fault in report.errors() {
-                tracing::error!(
-                    file = %report.file().display(),
-                    line = fault.line,
-                    fault = fault.message,
-                    "configuration has a fault; the gateway goes on with what it has"
-                );
-            }
-            return;
-        }
-    };
-    if blank(&fresh) != blank(running) {
-        tracing::warn!(
-            file = %running.file.display(),
-            "configuration has changes beyond config and files of extensions; they take effect at the next start"
+fn log_faults(report: &config::Report) {
+    for fault in report.errors() {
+        tracing::error!(
+            file = %report.file().display(),
+            line = fault.line,
+            fault = fault.message,
+            "configuration has a fault; the gateway goes on with what it has"
         );
-    }
-    for extension in extensions {
-        let Some(stated) = fresh.extensions.iter().find(|e| e.name == extension.name()) else {
-            continue;
-        };
-        let outcome = configuration(stated).and_then(|values| {
-            extension.reconfigure(values).map_err(|error| Failure::Extension(error.to_string()))
-        });
-        let id = &**extension.id();
-        match outcome {
-            Ok(()) => tracing::info!(extension = id, "extension reconfigured"),
-            Err(failure) => tracing::error!(
-                extension = id,
-                error = %failure,
-                "extension not reconfigured; it goes on with the configuration that it has"
-            ),
-        }
     }
 }
 
 /// The configuration without what can change while the gateway runs.
 fn blank(checked: &Checked) -> Checked {
     let mut blank = checked.clone();
-    for extension in &mut blank.extensions {
-        extension.config.clear();
-        extension.files.clear();
-    }
+    blank.extensions.clear();
     blank
-}
-
-/// The extensions that a listener's chain names, in its order. The configuration has been checked
-/// for names that do not exist.
-pub(crate) fn of_chain(names: &[String], extensions: &[Extension]) -> Vec<Extension> {
-    let by_name = |name: &String| extensions.iter().find(|e| e.name() == name).cloned();
-    names.iter().filter_map(by_name).collect()
 }
 
 /// What an operator should know of a chain that cannot do its work.

@@ -104,10 +104,10 @@ impl Case {
                     &self.connecting,
                     &publication,
                 );
-                self.log("publish", topic, answer.took);
+                self.log(&answer.by, "publish", topic, answer.took);
                 Answer::Publish(match answer.result {
-                    Ok(verdict) => self.verdict(verdict),
-                    Err(failure) => self.denial(&failure.to_string()),
+                    Ok(given) => verdict(&answer.by, given),
+                    Err(failure) => denial(&answer.by, &failure.to_string()),
                 })
             }
             Question::Subscribe(requested) => Answer::Subscribe(self.subscribe(requested)),
@@ -126,47 +126,47 @@ impl Case {
                 })
             })
             .collect();
-        let all = |why: &str| requested.iter().map(|_| self.denial(why)).collect();
+        let all = |by: &str, why: &str| requested.iter().map(|_| denial(by, why)).collect();
         let entries = match entries {
             Ok(entries) => entries,
-            Err(error) => return all(&error.to_string()),
+            Err(error) => return all(self.authority.name(), &error.to_string()),
         };
         let answer = self.authority.authorize_subscribe(&self.identity, &self.connecting, &entries);
         for entry in requested {
-            self.log("subscribe", &entry.filter, answer.took);
+            self.log(&answer.by, "subscribe", &entry.filter, answer.took);
         }
         match answer.result {
-            Ok(verdicts) => verdicts.into_iter().map(|verdict| self.verdict(verdict)).collect(),
-            Err(failure) => all(&failure.to_string()),
+            Ok(verdicts) => verdicts.into_iter().map(|given| verdict(&answer.by, given)).collect(),
+            Err(failure) => all(&answer.by, &failure.to_string()),
         }
-    }
-
-    fn verdict(&self, verdict: extension_host::Verdict) -> Verdict {
-        match verdict {
-            extension_host::Verdict::Allow { .. } => Verdict::Allow,
-            extension_host::Verdict::Deny { reason, .. } => {
-                self.denial(reason.as_deref().unwrap_or("denied without a reason"))
-            }
-            extension_host::Verdict::Abstain => self.denial("the extension abstained"),
-        }
-    }
-
-    fn denial(&self, why: &str) -> Verdict {
-        Verdict::Deny { why: format!("{}: {why}", self.authority.id()) }
     }
 
     /// A denial is reported by the broker; this says what the question cost.
-    fn log(&self, action: &str, topic: &str, took: std::time::Duration) {
+    fn log(&self, by: &str, action: &str, topic: &str, took: std::time::Duration) {
         tracing::debug!(
             client = &*self.identity.client_id,
             principal = &*self.identity.principal,
-            extension = &**self.authority.id(),
+            extension = by,
             action,
             topic,
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "extension asked"
         );
     }
+}
+
+fn verdict(by: &str, given: extension_host::Verdict) -> Verdict {
+    match given {
+        extension_host::Verdict::Allow { .. } => Verdict::Allow,
+        extension_host::Verdict::Deny { reason, .. } => {
+            denial(by, reason.as_deref().unwrap_or("denied without a reason"))
+        }
+        extension_host::Verdict::Abstain => denial(by, "the extension abstained"),
+    }
+}
+
+fn denial(by: &str, why: &str) -> Verdict {
+    Verdict::Deny { why: format!("{by}: {why}") }
 }
 
 /// What kind of answer a question wants.

@@ -1,12 +1,11 @@
 use std::sync::Arc;
 
 use config::Checked;
-use extension_host::Extension;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::counters;
 use crate::disk::Disk;
-use crate::extensions;
+use crate::extensions::Extensions;
 use crate::failure::Failure;
 use crate::hub::Hub;
 
@@ -21,7 +20,7 @@ pub(crate) struct Signals {
 /// What a signal may be about.
 pub(crate) struct Subject {
     pub(crate) checked: Arc<Checked>,
-    pub(crate) extensions: Arc<[Extension]>,
+    pub(crate) extensions: Arc<Extensions>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) disk: Disk,
 }
@@ -46,7 +45,7 @@ impl Signals {
             tokio::select! {
                 _ = self.stop.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.reload.recv() => subject.reconfigure().await,
+                _ = self.reload.recv() => subject.reload().await,
                 _ = self.count.recv() => subject.count(),
             }
         }
@@ -59,13 +58,11 @@ impl Subject {
         counters::log(&self.hub, &self.disk, &self.extensions);
     }
 
-    async fn reconfigure(&self) {
-        let (checked, loaded) = (Arc::clone(&self.checked), Arc::clone(&self.extensions));
-        let job = tokio::task::spawn_blocking(move || extensions::reconfigure(&checked, &loaded));
+    async fn reload(&self) {
+        let (checked, extensions) = (Arc::clone(&self.checked), Arc::clone(&self.extensions));
+        let job = tokio::task::spawn_blocking(move || extensions.reload(&checked));
         if job.await.is_err() {
-            tracing::error!(
-                "reconfiguration did not end in order; the extensions go on as they are"
-            );
+            tracing::error!("reload did not end in order; the extensions go on as they are");
         }
     }
 }

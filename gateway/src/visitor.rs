@@ -175,7 +175,7 @@ impl Visitor<'_> {
             peer = %self.address,
             client = connecting.client_id,
             principal = &*standing.identity.principal,
-            authenticated_by = &**standing.authenticator.id(),
+            authenticated_by = &*standing.authenticated_by,
             permissions_by = standing.permissions.source(),
             took_us = micros(standing.took),
             "client accepted"

@@ -131,18 +131,16 @@ impl<'a> Gateway<'a> {
         }
     }
 
-    /// Has it read the configuration of its extensions again, and waits until all have taken or refused it.
+    /// Has it load what has changed of its extensions, and waits until that is done. Answers with the
+    /// events of those that changed.
     pub fn reload(&self) -> Vec<Value> {
         let mark = self.log.mark();
         self.signal("HUP");
-        for extension in ["password@", "acl@"] {
-            let done = self.log.wait(mark, PATIENCE, |event| {
-                event["message"].as_str().is_some_and(|text| text.contains("reconfigured"))
-                    && event["extension"].as_str().is_some_and(|id| id.starts_with(extension))
-            });
-            assert!(done.is_some(), "no reconfiguration of {extension}:\n{}", self.log.text());
-        }
-        self.log.events(mark, "extension reconfigured")
+        let done = self.log.wait(mark, PATIENCE, |event| event["message"] == "extensions reloaded");
+        assert!(done.is_some(), "the extensions were not reloaded:\n{}", self.log.text());
+        let mut changed = self.log.events(mark, "extension reconfigured");
+        changed.extend(self.log.events(mark, "extension swapped"));
+        changed
     }
 
     /// The kernel's counts.

@@ -58,11 +58,15 @@
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod cache;
+pub mod clock;
 mod config;
 mod enhanced;
 mod extension;
 mod grant;
 pub mod log;
+pub mod metrics;
+pub mod random;
 pub mod reason;
 mod register;
 mod verdict;

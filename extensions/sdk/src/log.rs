@@ -40,6 +40,18 @@ pub fn error(message: &'static str, fields: &[(&str, &dyn Display)]) {
     write(Level::Error, message, fields);
 }
 
+/// Has panics written to the log. A trap says nothing of itself.
+#[cfg(feature = "log-panics")]
+pub(crate) fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        // Words that were put together may hold what a client sent.
+        let words = payload.downcast_ref::<&'static str>().copied().unwrap_or("words put together");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error("extension panicked", &[("place", &place), ("words", &words)]);
+    }));
+}
+
 fn write(level: Level, message: &'static str, fields: &[(&str, &dyn Display)]) {
     if !host::enabled(level) {
         return;

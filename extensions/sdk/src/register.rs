@@ -57,6 +57,8 @@ pub struct Hooks<T>(PhantomData<T>);
 
 impl<T: Instance> exports::lifecycle::Guest for Hooks<T> {
     fn init() -> Result<(), String> {
+        #[cfg(feature = "log-panics")]
+        crate::log::log_panics();
         if T::start(&Config::of_host())?.keep() {
             Ok(())
         } else {

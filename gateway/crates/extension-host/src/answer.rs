@@ -1,9 +1,12 @@
 //! What a call of a hook gives back.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt::{QoS, ReasonCode};
+
+use crate::generation::Generation;
 
 /// The result of one call of a hook.
 #[derive(Debug)]
@@ -12,6 +15,8 @@ pub struct Answer<T> {
     pub result: Result<T, Failure>,
     /// Time from the caller's question to the answer, waiting included.
     pub took: Duration,
+    /// Name and hash of the one generation whose answer it is.
+    pub by: Arc<str>,
 }
 
 /// What an authenticator said about a client.
@@ -38,7 +43,7 @@ pub struct Step<'a> {
     /// Authentication Data of CONNECT or AUTH.
     pub data: Option<&'a [u8]>,
     /// [`Challenge::state`] of the step before; `None` in the first.
-    pub state: Option<&'a [u8]>,
+    pub state: Option<&'a Continuation>,
 }
 
 /// What an extension said in a step of enhanced authentication.
@@ -69,8 +74,41 @@ pub enum Progress {
 pub struct Challenge {
     /// Authentication Data for the client, at most [`crate::MAX_AUTHENTICATION_DATA_BYTES`].
     pub data: Option<Vec<u8>>,
-    /// For the next step and nobody else, at most [`crate::MAX_STATE_BYTES`].
-    pub state: Vec<u8>,
+    /// For the next step and nobody else.
+    pub state: Continuation,
+}
+
+/// Where an exchange stands, in the words of the generation that began it, which therefore also goes on with it.
+#[derive(Clone)]
+pub struct Continuation {
+    state: Vec<u8>,
+    generation: Arc<Generation>,
+}
+
+impl Continuation {
+    pub(crate) fn new(state: Vec<u8>, generation: Arc<Generation>) -> Self {
+        Self { state, generation }
+    }
+
+    /// At most [`crate::MAX_STATE_BYTES`].
+    #[must_use]
+    pub fn state(&self) -> &[u8] {
+        &self.state
+    }
+
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+}
+
+/// Leaves the state out: it may hold secrets.
+impl fmt::Debug for Continuation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Continuation")
+            .field("bytes", &self.state.len())
+            .field("generation", &self.generation)
+            .finish()
+    }
 }
 
 /// What an authorizer said about a publish or a subscription.
@@ -164,6 +202,11 @@ impl Failure {
                 | Self::InvalidAnswer(_)
                 | Self::Restart(_)
         )
+    }
+
+    /// Whether a new version that fails so, where the running one does not, is worse than that.
+    pub(crate) fn is_regression(&self) -> bool {
+        self.is_fault() || matches!(self, Self::BreakerOpen { .. } | Self::Internal(_))
     }
 }
 

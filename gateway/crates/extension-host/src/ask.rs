@@ -1,14 +1,15 @@
 //! How a question reaches a guest, and what is done about its failure.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 
-use crate::answer::{Answer, Failure};
+use crate::answer::Failure;
 use crate::breaker::Breaker;
 use crate::connecting::Connecting;
-use crate::extension::{Extension, load_error, lock};
+use crate::extension::lock;
+use crate::generation::{Generation, load_error};
 use crate::guest::{Guest, Subject};
 use crate::instance::BoundHooks;
 use crate::pool::NoSeat;
@@ -28,7 +29,7 @@ pub(crate) enum Hook {
 /// itself be no good.
 pub(crate) type Called<R> = Option<wasmtime::Result<Result<R, Failure>>>;
 
-impl Extension {
+impl Generation {
     pub(crate) fn ask<R>(
         &self,
         hook: Hook,
@@ -36,22 +37,17 @@ impl Extension {
         secret_bytes: usize,
         subject: Subject,
         call: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
-    ) -> Answer<R> {
-        let began = Instant::now();
-        let result = connection
-            .check_size(secret_bytes)
-            .and_then(|()| self.admit(hook, began))
-            .and_then(|()| {
-                let result = self.call(hook, subject, call);
-                self.settle(hook, &result);
-                result
-            });
-        Answer { result, took: began.elapsed() }
+    ) -> Result<R, Failure> {
+        connection.check_size(secret_bytes)?;
+        self.admit(hook)?;
+        let result = self.call(hook, subject, call);
+        self.settle(hook, &result);
+        result
     }
 
-    fn admit(&self, hook: Hook, now: Instant) -> Result<(), Failure> {
-        lock(self.breaker(hook)).admit(now).map_err(|retry_in| {
-            self.0.counters.turned_away.count();
+    fn admit(&self, hook: Hook) -> Result<(), Failure> {
+        lock(self.breaker(hook)).admit(Instant::now()).map_err(|retry_in| {
+            self.counters.turned_away.count();
             Failure::BreakerOpen { retry_in }
         })
     }
@@ -62,19 +58,19 @@ impl Extension {
         subject: Subject,
         call: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
     ) -> Result<R, Failure> {
-        let budget = self.budget(hook);
-        let pool = Arc::clone(&lock(&self.0.pool));
-        let mut seat = pool.take(budget).map_err(|e| match e {
+        let (budget, plan) = (self.budget(hook), self.pool.plan());
+        let mut seat = self.pool.take(budget).map_err(|e| match e {
             NoSeat::Saturated => Failure::Saturated,
-            NoSeat::Build(e) => Failure::Restart(load_error(&self.0.name, e).to_string()),
+            NoSeat::Build(e) => Failure::Restart(load_error(&self.name, e).to_string()),
         })?;
         let Some(instance) = seat.instance() else { return Err(Failure::Saturated) };
-        self.0.counters.calls.count();
-        let result = instance.call(pool.plan(), hook.name(), budget, subject, call).and_then(|answer| answer);
+        self.counters.calls.count();
+        let result =
+            instance.call(plan, hook.name(), budget, subject, call).and_then(|answer| answer);
         if instance.was_refused_memory() {
-            self.0.counters.memory_refused.count();
+            self.counters.memory_refused.count();
         }
-        if instance.is_spent(pool.plan()) || result.as_ref().is_err_and(Failure::is_fault) {
+        if instance.is_spent(plan) || result.as_ref().is_err_and(Failure::is_fault) {
             seat.discard();
         }
         result
@@ -83,7 +79,7 @@ impl Extension {
     /// Counts what came of a call and tells the breaker. A guest that says "unavailable" works: only its
     /// faults open the breaker.
     fn settle<R>(&self, hook: Hook, result: &Result<R, Failure>) {
-        let counters = &self.0.counters;
+        let counters = &self.counters;
         match result {
             Err(Failure::Trap(_)) => counters.traps.count(),
             Err(Failure::Deadline) => counters.deadline_exceeded.count(),
@@ -105,10 +101,10 @@ impl Extension {
     }
 
     fn report(&self, hook: Hook, failure: &Failure, opened: bool) {
-        let (extension, hook) = (&*self.0.id, hook.name());
+        let (extension, hook) = (&*self.id, hook.name());
         tracing::warn!(extension, hook, %failure, "extension failed");
         if opened {
-            self.0.counters.breaker_open.count();
+            self.counters.breaker_open.count();
             tracing::error!(
                 extension,
                 hook,
@@ -119,19 +115,17 @@ impl Extension {
 
     fn breaker(&self, hook: Hook) -> &Mutex<Breaker> {
         match hook {
-            Hook::Authenticate => &self.0.authenticate,
-            Hook::Step => &self.0.step,
-            Hook::StepAgain => &self.0.step_again,
-            Hook::Authorize => &self.0.authorize,
+            Hook::Authenticate => &self.breakers.authenticate,
+            Hook::Step => &self.breakers.step,
+            Hook::StepAgain => &self.breakers.step_again,
+            Hook::Authorize => &self.breakers.authorize,
         }
     }
 
     fn budget(&self, hook: Hook) -> Duration {
         match hook {
-            Hook::Authenticate | Hook::Step | Hook::StepAgain => {
-                self.0.limits.deadline_authenticate
-            }
-            Hook::Authorize => self.0.limits.deadline_authorize,
+            Hook::Authenticate | Hook::Step | Hook::StepAgain => self.limits.deadline_authenticate,
+            Hook::Authorize => self.limits.deadline_authorize,
         }
     }
 }

@@ -47,13 +47,7 @@ impl Value {
 
 impl Cache {
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self {
-            limit_bytes,
-            bytes: 0,
-            entries: HashMap::new(),
-            used: BTreeMap::new(),
-            clock: 0,
-        }
+        Self { limit_bytes, bytes: 0, entries: HashMap::new(), used: BTreeMap::new(), clock: 0 }
     }
 
     /// The value of a key whose time is not over. A number reads as its decimal digits.
@@ -148,7 +142,7 @@ mod tests {
         let mut cache = Cache::new(4096);
         for n in 0..100 {
             cache.put(format!("{n}"), vec![0; 100], S);
-            assert_eq!(cache.get("0", Duration::ZERO).is_some(), true, "used all the time");
+            assert!(cache.get("0", Duration::ZERO).is_some(), "used all the time");
             assert!(cache.bytes <= 4096);
         }
         assert!(cache.get("1", Duration::ZERO).is_none());

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use mqtt::{PacketKind, QoS, ReasonCode};
 
-use crate::answer::{AuthenticationOutcome, Challenge, Progress, Verdict};
+use crate::answer::{AuthenticationOutcome, Challenge, Continuation, Progress, Verdict};
 use crate::bindings::exports::portcullis::gateway::{
     authenticator, authorizer, enhanced_authenticator,
 };
 use crate::bindings::portcullis::gateway::types;
+use crate::generation::Generation;
 use crate::log::printable;
 
 /// Bytes of a principal at most.
@@ -53,7 +54,7 @@ pub(crate) fn outcome(
 pub(crate) fn progress(
     progress: enhanced_authenticator::Progress,
     again: bool,
-    source: &Arc<str>,
+    generation: &Arc<Generation>,
 ) -> Result<Progress, String> {
     use enhanced_authenticator::Progress as Given;
     Ok(match progress {
@@ -65,7 +66,7 @@ pub(crate) fn progress(
                     permissions: given.permissions,
                     valid_for_ms: given.valid_for_ms,
                 },
-                source,
+                &generation.id,
             )?,
             data: authentication_data(given.data)?,
         },
@@ -82,6 +83,7 @@ pub(crate) fn progress(
                     "a state of {bytes} bytes; at most {MAX_STATE_BYTES} are kept"
                 ));
             }
+            let state = Continuation::new(state, Arc::clone(generation));
             Progress::More(Challenge { data: authentication_data(challenge.data)?, state })
         }
     })

@@ -106,6 +106,13 @@ pub enum LoadError {
         /// Name of the extension.
         extension: String,
     },
+    /// A new version lacks a hook that the running one has.
+    LostHook {
+        /// Name of the extension.
+        extension: String,
+        /// The hook.
+        hook: &'static str,
+    },
     /// Imports or exports have the names of the contract and other types.
     WrongWorld {
         /// Name of the extension.
@@ -180,6 +187,11 @@ impl fmt::Display for LoadError {
                 "exports no hook; export portcullis:gateway/authenticator, \
                  portcullis:gateway/enhanced-authenticator or portcullis:gateway/authorizer",
             ),
+            Self::LostHook { hook, .. } => write!(
+                f,
+                "the new version does not export portcullis:gateway/{hook}, which the running one does and \
+                 clients depend on; export it, or restart the gateway to go without"
+            ),
             Self::WrongWorld { why, .. } => write!(
                 f,
                 "differs from the contract: {why}; rebuild it from the gateway's wit folder"
@@ -232,6 +244,7 @@ impl LoadError {
             | Self::MissingLifecycle { extension }
             | Self::UnknownHook { extension, .. }
             | Self::NoHook { extension }
+            | Self::LostHook { extension, .. }
             | Self::WrongWorld { extension, .. }
             | Self::BadMethods { extension, .. }
             | Self::InitFailed { extension, .. }

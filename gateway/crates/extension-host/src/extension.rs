@@ -1,221 +1,321 @@
-//! One loaded extension and its hooks.
+//! One extension, through all of its generations.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
-use crate::breaker::Breaker;
-use crate::cache::Cache;
-use crate::convert;
+use crate::answer::{
+    Answer, AuthenticationOutcome, Continuation, Failure, Progress, Publication, Step,
+    SubscriptionRequest, Verdict,
+};
+use crate::asked::{Asked, Entry, Question};
+use crate::connecting::Connecting;
 use crate::error::LoadError;
-use crate::guest::Services;
+use crate::generation::{Generation, Shared};
 use crate::host::Host;
-use crate::inspect::{self, Hooks};
-use crate::instance::{BuildError, Plan, chain};
-use crate::log::LogSink;
-use crate::metrics::{Metric, Metrics};
-use crate::pool::Pool;
-use crate::spec::{ExtensionLimits, ExtensionSpec};
-use crate::stats::{Counters, Stats};
+use crate::inspect::Hooks;
+use crate::metrics::Metric;
+use crate::rollout::{Candidate, CandidateStatus, Mode, Rollout};
+use crate::said::Said;
+use crate::spec::ExtensionSpec;
+use crate::stats::Stats;
 
 /// A loaded extension. Cheap to clone; all clones are the same extension.
 #[derive(Clone)]
-pub struct Extension(pub(crate) Arc<Inner>);
+pub struct Extension(Arc<Inner>);
 
-pub(crate) struct Inner {
-    pub(crate) name: String,
-    pub(crate) limits: ExtensionLimits,
-    hash: String,
-    pub(crate) id: Arc<str>,
-    hooks: Hooks,
-    metrics: Arc<Mutex<Metrics>>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) pool: Mutex<Arc<Pool>>,
-    pub(crate) authenticate: Mutex<Breaker>,
-    pub(crate) step: Mutex<Breaker>,
-    pub(crate) step_again: Mutex<Breaker>,
-    pub(crate) authorize: Mutex<Breaker>,
-    /// The permission set that was compiled last: most clients of an extension share a few.
-    pub(crate) compiles: Mutex<Option<auth::Permissions>>,
+struct Inner {
+    shared: Shared,
+    rollout: Mutex<Rollout>,
 }
 
 impl Extension {
     pub(crate) fn load(host: &Host, spec: ExtensionSpec) -> Result<Self, LoadError> {
-        check_limits(host, &spec)?;
-        let hash = check_hash(&spec)?;
-        let component = host.compile(&spec)?;
-        inspect::check_imports(&spec.name, &component, &spec.grants)?;
-        let hooks = inspect::find_hooks(&spec.name, &component)?;
-        let pre = host
-            .linker(&spec, &component)
-            .and_then(|linker| linker.instantiate_pre(&component))
-            .map_err(|e| LoadError::WrongWorld { extension: spec.name.clone(), why: chain(&e) })?;
-        let exports = inspect::find_functions(&spec.name, &pre, hooks)?;
-
-        let id: Arc<str> = format!("{}@{}", spec.name, hash.get(..8).unwrap_or(&hash)).into();
-        let counters = Arc::new(Counters::default());
-        let rate = spec.limits.log_bytes_per_second;
-        let log = LogSink::new(Arc::clone(&id), rate, Arc::clone(&counters));
-        let metrics = Arc::new(Mutex::new(Metrics::default()));
-        let services = Services {
-            grants: spec.grants,
-            config: spec.config,
-            log: Arc::new(log),
-            gate: Arc::clone(&host.gate),
-            gate_wait: host.settings.password_wait,
-            nature: Arc::clone(&host.nature),
-            cache: Arc::new(Mutex::new(Cache::new(spec.limits.cache_bytes))),
-            metrics: Arc::clone(&metrics),
-            counters: Arc::clone(&counters),
-        };
-        let plan = Plan {
-            pre,
-            exports,
-            limits: spec.limits.clone(),
-            services: Arc::new(services),
-            counters: Arc::clone(&counters),
-            ticker: Arc::clone(&host.ticker),
-        };
-        let pool = Pool::new(plan).map_err(|e| load_error(&spec.name, e))?;
-        let breaker = || Mutex::new(Breaker::new(spec.limits.breaker.clone()));
-        Ok(Self(Arc::new(Inner {
-            hash,
-            id,
-            hooks,
-            metrics,
-            counters,
-            pool: Mutex::new(Arc::new(pool)),
-            authenticate: breaker(),
-            step: breaker(),
-            step_again: breaker(),
-            authorize: breaker(),
-            compiles: Mutex::new(None),
-            name: spec.name,
-            limits: spec.limits,
-        })))
+        let shared = Shared::new(&spec);
+        let first = Generation::load(host, spec, &shared, 1)?;
+        let rollout = Mutex::new(Rollout::new(first));
+        Ok(Self(Arc::new(Inner { shared, rollout })))
     }
 
     /// Name in `gateway.toml`.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.0.shared.name
     }
 
     /// SHA-256 of the component in hexadecimal.
     #[must_use]
-    pub fn hash(&self) -> &str {
-        &self.0.hash
+    pub fn hash(&self) -> Arc<str> {
+        Arc::clone(&self.current().hash)
     }
 
-    /// Name and first digits of the hash, as decisions and log lines show it: `acl@1a2b3c4d`.
+    /// Name and first digits of the hash, as decisions and log lines show it: `acl@1a2b3c4d`, and with a number
+    /// from the second generation on: `acl@1a2b3c4d.2`.
     #[must_use]
-    pub fn id(&self) -> &Arc<str> {
-        &self.0.id
+    pub fn id(&self) -> Arc<str> {
+        Arc::clone(&self.current().id)
     }
 
     /// Which hooks it has.
     #[must_use]
     pub fn hooks(&self) -> Hooks {
-        self.0.hooks
+        self.current().hooks
     }
 
     /// Whether it authenticates by this method of MQTT 5.0 section 4.12, with its present configuration.
     #[must_use]
     pub fn offers(&self, method: &str) -> bool {
-        self.0.hooks.enhanced_authenticator && lock(&self.0.pool).methods().contains(method)
+        let current = self.current();
+        current.hooks.enhanced_authenticator && current.pool.methods().contains(method)
     }
 
     /// How many calls can be inside the guest together; one more waits, no longer than its deadline.
     #[must_use]
     pub fn instances(&self) -> usize {
-        self.0.limits.instances
+        self.current().limits.instances
     }
 
     /// What happened to it since it was loaded.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.counters.snapshot()
+        self.0.shared.counters.snapshot()
     }
 
     /// What it measures itself.
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
-        lock(&self.0.metrics).all()
+        lock(&self.0.shared.metrics).all()
     }
 
-    /// Gives the extension a new configuration: fresh instances are made with it aside and take over
-    /// between two calls.
+    fn current(&self) -> Arc<Generation> {
+        Arc::clone(lock(&self.0.rollout).current())
+    }
+}
+
+/// New generations. Each is made aside, and takes over between two calls.
+impl Extension {
+    /// Gives the extension a new configuration at once, without a trial.
     ///
     /// # Errors
     /// The extension refuses the configuration or fails in `init`; it goes on with the old one.
     pub fn reconfigure(&self, config: BTreeMap<String, String>) -> Result<(), LoadError> {
-        let inner = &*self.0;
-        let running = Arc::clone(&lock(&inner.pool));
-        let services = Services { config, ..Services::clone(&running.plan().services) };
-        let plan = Plan { services: Arc::new(services), ..running.plan().clone() };
-        drop(running);
-        let pool = Pool::new(plan).map_err(|e| load_error(&inner.name, e))?;
-        let old = std::mem::replace(&mut *lock(&inner.pool), Arc::new(pool));
-        for breaker in [&inner.authenticate, &inner.step, &inner.step_again, &inner.authorize] {
-            lock(breaker).succeeded();
-        }
-        drop(old);
+        let (current, number) = self.next();
+        let fresh = current.reconfigured(config, &self.0.shared, number)?;
+        let mut rollout = lock(&self.0.rollout);
+        rollout.begin(Arc::new(fresh), Mode::Trial(Duration::ZERO));
+        rollout.promote();
         Ok(())
     }
+
+    /// Compiles and starts a new generation and has it tried as `mode` says. It takes the place of any other
+    /// that is being tried. Takes as long as loading does, and no call waits for it.
+    ///
+    /// # Errors
+    /// What [`Host::load`] says, or that a hook which the running generation has is missing. Nothing changes then.
+    pub fn introduce(&self, host: &Host, spec: ExtensionSpec, mode: Mode) -> Result<(), LoadError> {
+        let (current, number) = self.next();
+        let fresh = Generation::load(host, spec, &self.0.shared, number)?;
+        if let Some(hook) = current.hooks.lacks(fresh.hooks) {
+            return Err(LoadError::LostHook { extension: self.name().into(), hook });
+        }
+        let candidate = lock(&self.0.rollout).begin(Arc::new(fresh), mode);
+        let (extension, running) = (&*candidate.generation.id, &*current.id);
+        tracing::info!(extension, running, ?mode, "extension version is tried");
+        Ok(())
+    }
+
+    /// The generation that is being tried takes over; answers whether there is one.
+    pub fn promote(&self) -> bool {
+        lock(&self.0.rollout).promote()
+    }
+
+    /// Drops the generation that is being tried; answers its name if there is one.
+    pub fn abandon(&self) -> Option<Arc<str>> {
+        let candidate = lock(&self.0.rollout).abandon();
+        candidate.map(|candidate| Arc::clone(&candidate.generation.id))
+    }
+
+    /// Name of the generation that decides where none is tried.
+    #[must_use]
+    pub fn running(&self) -> Arc<str> {
+        Arc::clone(&lock(&self.0.rollout).running().id)
+    }
+
+    /// What is being tried.
+    #[must_use]
+    pub fn candidate(&self) -> Option<CandidateStatus> {
+        lock(&self.0.rollout).candidate().map(|candidate| candidate.status())
+    }
+
+    fn next(&self) -> (Arc<Generation>, u32) {
+        let mut rollout = lock(&self.0.rollout);
+        rollout.number += 1;
+        (Arc::clone(rollout.current()), rollout.number)
+    }
+}
+
+/// The hooks. Each answer is that of exactly one generation.
+impl Extension {
+    /// Asks who a client is.
+    pub fn authenticate(
+        &self,
+        connection: &Arc<Connecting>,
+        secret: Option<&[u8]>,
+    ) -> Answer<AuthenticationOutcome> {
+        self.answer(
+            connection,
+            |generation| generation.authenticate(connection, secret),
+            |result| {
+                let question = Question::Authenticate(secret.map(<[u8]>::to_vec));
+                Some((asked(connection, None, question), Said::authentication(result)))
+            },
+        )
+    }
+
+    /// Has one step of enhanced authentication taken. `who` is the identity of a client that is
+    /// connected and authenticates again. An exchange stays with the generation that began it.
+    pub fn step(
+        &self,
+        who: Option<&Arc<auth::Identity>>,
+        connection: &Arc<Connecting>,
+        step: Step<'_>,
+    ) -> Answer<Progress> {
+        let Some(begun) = step.state.map(Continuation::generation) else {
+            return self.answer(connection, |g| g.step(who, connection, step), |_| None);
+        };
+        let began = Instant::now();
+        let result = begun.step(who, connection, step);
+        Answer { result, took: began.elapsed(), by: Arc::clone(&begun.id) }
+    }
+
+    /// Asks what a client may do. None abstains.
+    pub fn permissions(
+        &self,
+        who: &Arc<auth::Identity>,
+        connection: &Arc<Connecting>,
+    ) -> Answer<Option<auth::Permissions>> {
+        self.answer(
+            connection,
+            |generation| generation.permissions(who, connection),
+            |result| {
+                let asked = asked(connection, Some(who), Question::Permissions);
+                Some((asked, Said::permissions(result)))
+            },
+        )
+    }
+
+    /// Asks about a publish that the permission set leaves to the extension.
+    pub fn authorize_publish(
+        &self,
+        who: &Arc<auth::Identity>,
+        connection: &Arc<Connecting>,
+        what: &Publication<'_>,
+    ) -> Answer<Verdict> {
+        self.answer(
+            connection,
+            |generation| generation.authorize_publish(who, connection, what),
+            |result| {
+                let question = Question::Publish {
+                    topic: what.topic.to_owned(),
+                    qos: what.qos,
+                    retain: what.retain,
+                    payload_len: what.payload_len,
+                };
+                Some((asked(connection, Some(who), question), Said::verdict(result)))
+            },
+        )
+    }
+
+    /// Asks about the entries of one SUBSCRIBE that the permission set leaves to the extension. Exactly one
+    /// verdict for each entry.
+    pub fn authorize_subscribe(
+        &self,
+        who: &Arc<auth::Identity>,
+        connection: &Arc<Connecting>,
+        what: &[SubscriptionRequest<'_>],
+    ) -> Answer<Vec<Verdict>> {
+        self.answer(
+            connection,
+            |generation| generation.authorize_subscribe(who, connection, what),
+            |result| {
+                let entry = |request: &SubscriptionRequest<'_>| Entry {
+                    filter: request.filter.to_owned(),
+                    share_group: request.share_group.map(str::to_owned),
+                    qos: request.qos,
+                };
+                let question = Question::Subscribe(what.iter().map(entry).collect());
+                Some((asked(connection, Some(who), question), Said::verdicts(result)))
+            },
+        )
+    }
+
+    /// Has the generation answer whose turn it is. Where a candidate fails, the running one answers in its place; a
+    /// candidate that only watches is handed what was asked and said.
+    fn answer<R>(
+        &self,
+        connection: &Connecting,
+        ask: impl Fn(&Arc<Generation>) -> Result<R, Failure>,
+        keep: impl FnOnce(&Result<R, Failure>) -> Option<(Asked, Said)>,
+    ) -> Answer<R> {
+        let began = Instant::now();
+        let turn = lock(&self.0.rollout).turn(&connection.client_id);
+        let mut result = ask(&turn.first);
+        let mut by = Arc::clone(&turn.first.id);
+        if let Some(candidate) = &turn.candidate {
+            match (&turn.fallback, &candidate.shadow) {
+                (Some(running), _) => {
+                    candidate.tally.decisions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if let Err(failure) = &result
+                        && failure.is_regression()
+                    {
+                        let again = ask(running);
+                        if !again.as_ref().is_err_and(Failure::is_regression) {
+                            self.regressed(candidate, failure);
+                            result = again;
+                            by = Arc::clone(&running.id);
+                        }
+                    }
+                }
+                (None, Some(shadow)) => {
+                    if let Some((asked, said)) = keep(&result) {
+                        shadow.compare(asked, said);
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        Answer { result, took: began.elapsed(), by }
+    }
+
+    /// A candidate failed where the running generation did not.
+    fn regressed(&self, candidate: &Arc<Candidate>, failure: &Failure) {
+        let (dropped, running) = {
+            let mut rollout = lock(&self.0.rollout);
+            let dropped = rollout.regressed(candidate);
+            (dropped, Arc::clone(&rollout.running().id))
+        };
+        let extension = &*candidate.generation.id;
+        if dropped {
+            self.0.shared.counters.rolled_back.count();
+            tracing::error!(extension, %running, %failure, "extension version rolled back");
+        } else {
+            tracing::warn!(extension, %running, %failure, "extension version failed; the running one answered");
+        }
+    }
+}
+
+fn asked(
+    connection: &Arc<Connecting>,
+    who: Option<&Arc<auth::Identity>>,
+    question: Question,
+) -> Asked {
+    Asked { connection: Arc::clone(connection), identity: who.map(Arc::clone), question }
 }
 
 impl fmt::Debug for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Extension").field(&self.0.id).finish()
-    }
-}
-
-fn check_limits(host: &Host, spec: &ExtensionSpec) -> Result<(), LoadError> {
-    let most = host.settings.max_memory_bytes;
-    let why = if spec.limits.memory_bytes > most {
-        format!("`memory` is {} bytes; this gateway gives at most {most}", spec.limits.memory_bytes)
-    } else if spec.limits.instances == 0 {
-        "`instances` is 0; it takes at least 1".into()
-    } else {
-        return Ok(());
-    };
-    Err(LoadError::BadLimit { extension: spec.name.clone(), why })
-}
-
-fn check_hash(spec: &ExtensionSpec) -> Result<String, LoadError> {
-    let found: [u8; 32] = Sha256::digest(&spec.component).into();
-    match spec.sha256_pin {
-        Some(pinned) if pinned != found => Err(LoadError::HashMismatch {
-            extension: spec.name.clone(),
-            pinned: hex(&pinned),
-            found: hex(&found),
-        }),
-        _ => Ok(hex(&found)),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(crate) fn load_error(extension: &str, error: BuildError) -> LoadError {
-    let extension = extension.to_owned();
-    match error {
-        BuildError::TooBig(refusal) => LoadError::TooBig {
-            extension,
-            what: refusal.what,
-            wanted: refusal.wanted,
-            limit: refusal.limit,
-        },
-        BuildError::WrongShape(why) => LoadError::WrongWorld { extension, why },
-        BuildError::BadMethods(why) => LoadError::BadMethods { extension, why },
-        BuildError::Failed(failure) => LoadError::InitTrapped { extension, failure },
-        BuildError::Refused(reason) => {
-            LoadError::InitFailed { extension, reason: convert::reason(&reason) }
-        }
-        BuildError::NoRoom(why) => LoadError::NoRoom { extension, why },
+        f.debug_tuple("Extension").field(&self.id()).finish()
     }
 }
 

@@ -29,6 +29,19 @@ pub struct Hooks {
     pub authorizer: bool,
 }
 
+impl Hooks {
+    /// The first of these hooks that `other` has not.
+    pub(crate) fn lacks(self, other: Self) -> Option<&'static str> {
+        [
+            (self.authenticator, other.authenticator, "authenticator"),
+            (self.enhanced_authenticator, other.enhanced_authenticator, "enhanced-authenticator"),
+            (self.authorizer, other.authorizer, "authorizer"),
+        ]
+        .into_iter()
+        .find_map(|(here, there, name)| (here && !there).then_some(name))
+    }
+}
+
 /// What the bytes of a file are, going by their first ones; none for a component.
 pub(crate) fn not_a_component(bytes: &[u8]) -> Option<&'static str> {
     match bytes {

@@ -9,6 +9,7 @@
 
 mod answer;
 mod ask;
+mod asked;
 mod bindings;
 mod breaker;
 mod cache;
@@ -18,6 +19,7 @@ mod convert;
 mod error;
 mod extension;
 mod gate;
+mod generation;
 mod guest;
 mod host;
 mod inspect;
@@ -29,13 +31,16 @@ mod metrics;
 mod nature;
 mod pool;
 mod questions;
+mod rollout;
+mod said;
+mod shadow;
 mod spec;
 mod stats;
 mod ticker;
 mod wasi;
 
 pub use answer::{
-    Answer, AuthenticationOutcome, Challenge, Failure, Progress, Publication, Step,
+    Answer, AuthenticationOutcome, Challenge, Continuation, Failure, Progress, Publication, Step,
     SubscriptionRequest, Verdict,
 };
 pub use connecting::{
@@ -49,5 +54,6 @@ pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};
 pub use inspect::Hooks;
 pub use metrics::{Metric, Value as MetricValue};
 pub use nature::Nature;
+pub use rollout::{CandidateStatus, Difference, Mode};
 pub use spec::{BreakerSettings, Capability, ExtensionLimits, ExtensionSpec};
 pub use stats::Stats;

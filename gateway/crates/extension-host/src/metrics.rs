@@ -114,8 +114,7 @@ mod tests {
             metrics.note("load".into(), Vec::new(), Change::Set(0.5)).unwrap();
         }
         let all = metrics.all();
-        let denied =
-            Metric { name: "denied".into(), labels: label("a"), value: Value::Counter(4) };
+        let denied = Metric { name: "denied".into(), labels: label("a"), value: Value::Counter(4) };
         let load = Metric { name: "load".into(), labels: vec![], value: Value::Gauge(0.5) };
         assert_eq!(all, [denied, load]);
     }

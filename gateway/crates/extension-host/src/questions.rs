@@ -1,4 +1,4 @@
-//! The hooks of an extension as the gateway asks them.
+//! The hooks of one generation as the gateway asks them.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use mqtt::PacketKind;
 use wasmtime::component::Resource;
 
 use crate::answer::{
-    Answer, AuthenticationOutcome, Failure, Progress, Publication, Step, SubscriptionRequest,
+    AuthenticationOutcome, Continuation, Failure, Progress, Publication, Step, SubscriptionRequest,
     Verdict,
 };
 use crate::ask::Hook;
@@ -16,16 +16,16 @@ use crate::bindings::exports::portcullis::gateway::{
 use crate::bindings::portcullis::gateway::types;
 use crate::connecting::Connecting;
 use crate::convert;
-use crate::extension::{Extension, lock};
+use crate::generation::Generation;
 use crate::guest::{ConnectionHandle, Subject};
 
-impl Extension {
+impl Generation {
     /// Asks who a client is.
-    pub fn authenticate(
+    pub(crate) fn authenticate(
         &self,
         connection: &Arc<Connecting>,
         secret: Option<&[u8]>,
-    ) -> Answer<AuthenticationOutcome> {
+    ) -> Result<AuthenticationOutcome, Failure> {
         let subject = Subject { connection: Some(Arc::clone(connection)), identity: None };
         let client = client(connection, None);
         self.ask(Hook::Authenticate, connection, secret.map_or(0, <[u8]>::len), subject, |h, s| {
@@ -38,10 +38,14 @@ impl Extension {
             Some(result.map(|answer| {
                 answer
                     .map_err(hook_error)
-                    .and_then(|o| convert::outcome(o, self.id()).map_err(Failure::InvalidAnswer))
+                    .and_then(|o| convert::outcome(o, &self.id).map_err(Failure::InvalidAnswer))
                     .and_then(|outcome| {
                         if let AuthenticationOutcome::Accept(grant) = &outcome {
-                            grant.permissions.as_ref().map_or(Ok(()), |p| self.check_rules(p))?;
+                            grant
+                                .permissions
+                                .as_ref()
+                                .map_or(Ok(()), |p| self.check_rules(p))
+                                .map_err(Failure::InvalidAnswer)?;
                         }
                         Ok(outcome)
                     })
@@ -51,19 +55,19 @@ impl Extension {
 
     /// Has one step of enhanced authentication taken. `who` is the identity of a client that is
     /// connected and authenticates again.
-    pub fn step(
-        &self,
+    pub(crate) fn step(
+        self: &Arc<Self>,
         who: Option<&Arc<auth::Identity>>,
         connection: &Arc<Connecting>,
         step: Step<'_>,
-    ) -> Answer<Progress> {
+    ) -> Result<Progress, Failure> {
         let subject =
             Subject { connection: Some(Arc::clone(connection)), identity: who.map(Arc::clone) };
         let client = client(connection, who);
         let said = enhanced_authenticator::Exchange {
             method: step.method,
             data: step.data,
-            state: step.state,
+            state: step.state.map(Continuation::state),
             re_authentication: who.is_some(),
         };
         let data_bytes = step.data.map_or(0, <[u8]>::len);
@@ -71,11 +75,14 @@ impl Extension {
         self.ask(hook, connection, data_bytes, subject, |h, s| {
             let result = h.enhanced_authenticator.as_ref()?.call_step(s, client, handle(), said);
             Some(result.map(|answer| {
-                let progress =
-                    convert::progress(answer.map_err(hook_error)?, who.is_some(), self.id())
-                        .map_err(Failure::InvalidAnswer)?;
+                let progress = convert::progress(answer.map_err(hook_error)?, who.is_some(), self)
+                    .map_err(Failure::InvalidAnswer)?;
                 if let Progress::Accept { grant, .. } = &progress {
-                    grant.permissions.as_ref().map_or(Ok(()), |p| self.check_rules(p))?;
+                    grant
+                        .permissions
+                        .as_ref()
+                        .map_or(Ok(()), |p| self.check_rules(p))
+                        .map_err(Failure::InvalidAnswer)?;
                 }
                 Ok(progress)
             }))
@@ -83,30 +90,33 @@ impl Extension {
     }
 
     /// Asks what a client may do. None abstains.
-    pub fn permissions(
+    pub(crate) fn permissions(
         &self,
         who: &Arc<auth::Identity>,
         connection: &Arc<Connecting>,
-    ) -> Answer<Option<auth::Permissions>> {
+    ) -> Result<Option<auth::Permissions>, Failure> {
         let client = client(connection, Some(who));
         self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
             let result = h.authorizer.as_ref()?.call_permissions(s, client, handle());
             Some(result.map(|answer| {
                 let given = answer.map_err(hook_error)?;
-                let given = given.map(|p| convert::permissions(p, self.id()));
-                given.as_ref().map_or(Ok(()), |p| self.check_rules(p))?;
+                let given = given.map(|p| convert::permissions(p, &self.id));
+                given
+                    .as_ref()
+                    .map_or(Ok(()), |p| self.check_rules(p))
+                    .map_err(Failure::InvalidAnswer)?;
                 Ok(given)
             }))
         })
     }
 
     /// Asks about a publish that the permission set leaves to the extension.
-    pub fn authorize_publish(
+    pub(crate) fn authorize_publish(
         &self,
         who: &Arc<auth::Identity>,
         connection: &Arc<Connecting>,
         what: &Publication<'_>,
-    ) -> Answer<Verdict> {
+    ) -> Result<Verdict, Failure> {
         let client = client(connection, Some(who));
         let what = authorizer::Publication {
             topic: what.topic,
@@ -125,12 +135,12 @@ impl Extension {
 
     /// Asks about the entries of one SUBSCRIBE that the permission set leaves to the extension. Exactly one
     /// verdict for each entry.
-    pub fn authorize_subscribe(
+    pub(crate) fn authorize_subscribe(
         &self,
         who: &Arc<auth::Identity>,
         connection: &Arc<Connecting>,
         what: &[SubscriptionRequest<'_>],
-    ) -> Answer<Vec<Verdict>> {
+    ) -> Result<Vec<Verdict>, Failure> {
         let client = client(connection, Some(who));
         let entries: Vec<_> = what
             .iter()
@@ -148,18 +158,6 @@ impl Extension {
                     .map_err(Failure::InvalidAnswer)
             }))
         })
-    }
-
-    /// Whether rules compile, so that whoever gets them can rely on it.
-    fn check_rules(&self, permissions: &auth::Permissions) -> Result<(), Failure> {
-        let mut last = lock(&self.0.compiles);
-        if last.as_ref() == Some(permissions) {
-            return Ok(());
-        }
-        auth::PermissionSet::compile(permissions)
-            .map_err(|e| Failure::InvalidAnswer(e.to_string()))?;
-        *last = Some(permissions.clone());
-        Ok(())
     }
 }
 

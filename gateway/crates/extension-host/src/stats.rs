@@ -29,6 +29,8 @@ pub struct Stats {
     pub log_dropped: u64,
     /// Changes of metrics that were refused.
     pub metrics_refused: u64,
+    /// New versions that were dropped because they failed.
+    pub rolled_back: u64,
     /// Instances that exist now.
     pub instances: u64,
     /// Bytes of linear memory that they have now.
@@ -50,6 +52,7 @@ pub(crate) struct Counters {
     pub(crate) built: Counter,
     pub(crate) log_dropped: Counter,
     pub(crate) metrics_refused: Counter,
+    pub(crate) rolled_back: Counter,
     pub(crate) instances: Counter,
     pub(crate) memory_bytes: Counter,
 }
@@ -69,6 +72,7 @@ impl Counters {
             rebuilt: self.built.get().saturating_sub(1),
             log_dropped: self.log_dropped.get(),
             metrics_refused: self.metrics_refused.get(),
+            rolled_back: self.rolled_back.get(),
             instances: self.instances.get(),
             memory_bytes: self.memory_bytes.get(),
         }

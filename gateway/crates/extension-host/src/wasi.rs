@@ -136,9 +136,6 @@ impl<'a> Arguments<'a> {
 }
 
 /// Gives a handle back: a borrowed one must not outlast the call.
-fn release(
-    store: &mut StoreContextMut<'_, Guest>,
-    handle: ResourceAny,
-) -> wasmtime::Result<u32> {
+fn release(store: &mut StoreContextMut<'_, Guest>, handle: ResourceAny) -> wasmtime::Result<u32> {
     Ok(handle.try_into_resource_dynamic(store.as_context_mut())?.rep())
 }

@@ -128,7 +128,9 @@ fn metrics_are_kept_with_the_extension_and_bad_ones_counted() {
     let mut guest = Guest::authenticator("");
     let (good, bad) = (guest.put(b"denied_total"), guest.put(b"Denied"));
     let add = |name: u32, bytes: u32| {
-        format!("(call $add (i32.const {name}) (i32.const {bytes}) (i64.const 3) (i32.const 0) (i32.const 0))")
+        format!(
+            "(call $add (i32.const {name}) (i32.const {bytes}) (i64.const 3) (i32.const 0) (i32.const 0))"
+        )
     };
     let guest = guest
         .with_authenticate(&format!("{} {} {ACCEPT}", add(good, 12), add(bad, 6)))

@@ -35,7 +35,7 @@ fn accept_carries_principal_and_permissions() {
     assert_eq!(&*grant.principal, "c1");
     let permissions = grant.permissions.unwrap();
     assert_eq!(permissions.fallback, auth::Fallback::Ask);
-    assert_eq!(&permissions.source, extension.id());
+    assert_eq!(permissions.source, extension.id());
     let [first, second] = &permissions.rules[..] else { panic!("two rules") };
     assert_eq!(first.filter, "devices/${client-id}/#");
     assert_eq!((first.effect, first.actions), (auth::Effect::Allow, auth::Actions::BOTH));

@@ -153,7 +153,10 @@ fn what_a_guest_writes_to_its_standard_error_reaches_the_log_with_its_hook() {
 #[test]
 fn another_version_of_wasi_is_refused() {
     let guest = Guest::authenticator(ACCEPT)
-        .wit("package wasi:cli@0.3.0; interface exit { exit: func(); }", "import wasi:cli/exit@0.3.0;")
+        .wit(
+            "package wasi:cli@0.3.0; interface exit { exit: func(); }",
+            "import wasi:cli/exit@0.3.0;",
+        )
         .import("wasi:cli/exit@0.3.0", "exit", "$exit", "");
     let error = host().load(spec(&guest)).unwrap_err();
     assert!(matches!(&error, LoadError::ForbiddenImport { grant: None, .. }), "{error}");

@@ -114,17 +114,23 @@ fn io(
     };
     Ok(match method {
         "pollable.ready" => Some(Val::Bool(true)),
-        "input-stream.read" | "input-stream.blocking-read" | "input-stream.skip"
-        | "input-stream.blocking-skip" | "output-stream.splice"
+        "input-stream.read"
+        | "input-stream.blocking-read"
+        | "input-stream.skip"
+        | "input-stream.blocking-skip"
+        | "output-stream.splice"
         | "output-stream.blocking-splice" => Some(closed()),
         "output-stream.check-write" => Some(ok(Some(Val::U64(WRITE_BYTES)))),
         "output-stream.write" | "output-stream.blocking-write-and-flush" => {
-            let stream = if said.handles.first() == Some(&STDERR) { Stream::Err } else { Stream::Out };
+            let stream =
+                if said.handles.first() == Some(&STDERR) { Stream::Err } else { Stream::Out };
             let bytes = said.bytes(1);
             store.data_mut().print(stream, &bytes);
             Some(ok(None))
         }
-        "output-stream.flush" | "output-stream.blocking-flush" | "output-stream.write-zeroes"
+        "output-stream.flush"
+        | "output-stream.blocking-flush"
+        | "output-stream.write-zeroes"
         | "output-stream.blocking-write-zeroes-and-flush" => Some(ok(None)),
         "input-stream.subscribe" | "output-stream.subscribe" => {
             Some(handle(store, "pollable", NOTHING)?)
@@ -157,7 +163,8 @@ fn random(
         "random.get-random-bytes" | "insecure.get-insecure-random-bytes" => {
             let count = said.number(0);
             if count > RANDOM_BYTES_MAX {
-                let why = format!("{count} random bytes at once; at most {RANDOM_BYTES_MAX} are given");
+                let why =
+                    format!("{count} random bytes at once; at most {RANDOM_BYTES_MAX} are given");
                 return Err(Ended::error(why));
             }
             let bytes = guest.random(usize::try_from(count).unwrap_or_default())?;

@@ -1,0 +1,231 @@
+//! One version of an extension: a component with one configuration.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use sha2::{Digest, Sha256};
+
+use crate::breaker::Breaker;
+use crate::cache::Cache;
+use crate::error::LoadError;
+use crate::extension::lock;
+use crate::guest::Services;
+use crate::host::Host;
+use crate::inspect::{self, Hooks};
+use crate::instance::{BuildError, Plan, chain};
+use crate::log::LogSink;
+use crate::metrics::Metrics;
+use crate::pool::Pool;
+use crate::spec::{BreakerSettings, ExtensionLimits, ExtensionSpec};
+use crate::stats::Counters;
+
+/// What is compiled, configured and asked. A decision is that of exactly one generation.
+pub(crate) struct Generation {
+    pub(crate) id: Arc<str>,
+    pub(crate) hash: Arc<str>,
+    pub(crate) name: Arc<str>,
+    pub(crate) hooks: Hooks,
+    pub(crate) limits: ExtensionLimits,
+    pub(crate) pool: Pool,
+    pub(crate) breakers: Breakers,
+    pub(crate) counters: Arc<Counters>,
+    /// The permission set that was compiled last: most clients of an extension share a few.
+    pub(crate) compiles: Mutex<Option<auth::Permissions>>,
+}
+
+/// What all generations of an extension share.
+pub(crate) struct Shared {
+    pub(crate) name: Arc<str>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) cache: Arc<Mutex<Cache>>,
+    pub(crate) metrics: Arc<Mutex<Metrics>>,
+}
+
+/// One breaker for each kind of caller: what a stranger can provoke does not stop the clients that are in.
+pub(crate) struct Breakers {
+    pub(crate) authenticate: Mutex<Breaker>,
+    pub(crate) step: Mutex<Breaker>,
+    pub(crate) step_again: Mutex<Breaker>,
+    pub(crate) authorize: Mutex<Breaker>,
+}
+
+impl Breakers {
+    fn new(settings: &BreakerSettings) -> Self {
+        let breaker = || Mutex::new(Breaker::new(settings.clone()));
+        Self {
+            authenticate: breaker(),
+            step: breaker(),
+            step_again: breaker(),
+            authorize: breaker(),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(spec: &ExtensionSpec) -> Self {
+        Self {
+            name: spec.name.as_str().into(),
+            counters: Arc::new(Counters::default()),
+            cache: Arc::new(Mutex::new(Cache::new(spec.limits.cache_bytes))),
+            metrics: Arc::new(Mutex::new(Metrics::default())),
+        }
+    }
+}
+
+impl Generation {
+    /// Compiles, checks and starts what `spec` says, as the `number`th generation of its extension.
+    pub(crate) fn load(
+        host: &Host,
+        spec: ExtensionSpec,
+        shared: &Shared,
+        number: u32,
+    ) -> Result<Self, LoadError> {
+        check_limits(host, &spec)?;
+        let hash = check_hash(&spec)?;
+        let component = host.compile(&spec)?;
+        inspect::check_imports(&spec.name, &component, &spec.grants)?;
+        let hooks = inspect::find_hooks(&spec.name, &component)?;
+        let pre = host
+            .linker(&spec, &component)
+            .and_then(|linker| linker.instantiate_pre(&component))
+            .map_err(|e| LoadError::WrongWorld { extension: spec.name.clone(), why: chain(&e) })?;
+        let exports = inspect::find_functions(&spec.name, &pre, hooks)?;
+        let id = id(&spec.name, &hash, number);
+        let counters = &shared.counters;
+        let rate = spec.limits.log_bytes_per_second;
+        let services = Services {
+            grants: spec.grants,
+            config: spec.config,
+            log: Arc::new(LogSink::new(Arc::clone(&id), rate, Arc::clone(counters))),
+            gate: Arc::clone(&host.gate),
+            gate_wait: host.settings.password_wait,
+            nature: Arc::clone(&host.nature),
+            cache: Arc::clone(&shared.cache),
+            metrics: Arc::clone(&shared.metrics),
+            counters: Arc::clone(counters),
+        };
+        let plan = Plan {
+            pre,
+            exports,
+            limits: spec.limits,
+            services: Arc::new(services),
+            counters: Arc::clone(counters),
+            ticker: Arc::clone(&host.ticker),
+        };
+        Self::start(plan, shared, id, hash.into(), hooks)
+    }
+
+    /// The same component with another configuration.
+    pub(crate) fn reconfigured(
+        &self,
+        config: BTreeMap<String, String>,
+        shared: &Shared,
+        number: u32,
+    ) -> Result<Self, LoadError> {
+        let running = self.pool.plan();
+        let id = id(&shared.name, &self.hash, number);
+        let rate = self.limits.log_bytes_per_second;
+        let log = LogSink::new(Arc::clone(&id), rate, Arc::clone(&shared.counters));
+        let services =
+            Services { config, log: Arc::new(log), ..Services::clone(&running.services) };
+        let plan = Plan { services: Arc::new(services), ..running.clone() };
+        Self::start(plan, shared, id, Arc::clone(&self.hash), self.hooks)
+    }
+
+    /// Makes the first instance, which shows that more can be made.
+    fn start(
+        plan: Plan,
+        shared: &Shared,
+        id: Arc<str>,
+        hash: Arc<str>,
+        hooks: Hooks,
+    ) -> Result<Self, LoadError> {
+        let limits = plan.limits.clone();
+        let pool = Pool::new(plan).map_err(|e| load_error(&shared.name, e))?;
+        Ok(Self {
+            id,
+            hash,
+            name: Arc::clone(&shared.name),
+            hooks,
+            breakers: Breakers::new(&limits.breaker),
+            limits,
+            pool,
+            counters: Arc::clone(&shared.counters),
+            compiles: Mutex::new(None),
+        })
+    }
+
+    /// Whether rules compile, so that whoever gets them can rely on it.
+    pub(crate) fn check_rules(&self, permissions: &auth::Permissions) -> Result<(), String> {
+        let mut last = lock(&self.compiles);
+        if last.as_ref() == Some(permissions) {
+            return Ok(());
+        }
+        auth::PermissionSet::compile(permissions).map_err(|e| e.to_string())?;
+        *last = Some(permissions.clone());
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Generation").field(&self.id).finish()
+    }
+}
+
+/// `acl@1a2b3c4d`, and from the second generation on `acl@1a2b3c4d.2`.
+fn id(name: &str, hash: &str, number: u32) -> Arc<str> {
+    let short = hash.get(..8).unwrap_or(hash);
+    match number {
+        0 | 1 => format!("{name}@{short}").into(),
+        _ => format!("{name}@{short}.{number}").into(),
+    }
+}
+
+fn check_limits(host: &Host, spec: &ExtensionSpec) -> Result<(), LoadError> {
+    let most = host.settings.max_memory_bytes;
+    let why = if spec.limits.memory_bytes > most {
+        format!("`memory` is {} bytes; this gateway gives at most {most}", spec.limits.memory_bytes)
+    } else if spec.limits.instances == 0 {
+        "`instances` is 0; it takes at least 1".into()
+    } else {
+        return Ok(());
+    };
+    Err(LoadError::BadLimit { extension: spec.name.clone(), why })
+}
+
+fn check_hash(spec: &ExtensionSpec) -> Result<String, LoadError> {
+    let found: [u8; 32] = Sha256::digest(&spec.component).into();
+    match spec.sha256_pin {
+        Some(pinned) if pinned != found => Err(LoadError::HashMismatch {
+            extension: spec.name.clone(),
+            pinned: hex(&pinned),
+            found: hex(&found),
+        }),
+        _ => Ok(hex(&found)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn load_error(extension: &str, error: BuildError) -> LoadError {
+    let extension = extension.to_owned();
+    match error {
+        BuildError::TooBig(refusal) => LoadError::TooBig {
+            extension,
+            what: refusal.what,
+            wanted: refusal.wanted,
+            limit: refusal.limit,
+        },
+        BuildError::WrongShape(why) => LoadError::WrongWorld { extension, why },
+        BuildError::BadMethods(why) => LoadError::BadMethods { extension, why },
+        BuildError::Failed(failure) => LoadError::InitTrapped { extension, failure },
+        BuildError::Refused(reason) => {
+            LoadError::InitFailed { extension, reason: crate::convert::reason(&reason) }
+        }
+        BuildError::NoRoom(why) => LoadError::NoRoom { extension, why },
+    }
+}
