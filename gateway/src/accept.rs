@@ -72,7 +72,7 @@ impl Door {
 }
 
 async fn run(mut link: Link<transport::Stream>, mut judge: Judge) {
-    while let Step::Ask(question) = link.run().await {
+    while let Step::Ask(question) = link.run(&mut judge).await {
         let answer = judge.answer(question).await;
         link.answer(answer);
     }

@@ -104,7 +104,7 @@ fn in_words(extensions: &Extensions) -> String {
             text,
             "{separator}{} calls={} traps={} deadline_exceeded={} memory_refused={} unavailable={} \
              invalid_answers={} saturated={} turned_away={} breaker_open={} rebuilt={} \
-             log_dropped={} instances={} memory_bytes={}",
+             log_dropped={} metrics_refused={} rolled_back={} instances={} memory_bytes={}",
             extension.id(),
             stats.calls,
             stats.traps,
@@ -117,6 +117,8 @@ fn in_words(extensions: &Extensions) -> String {
             stats.breaker_open,
             stats.rebuilt,
             stats.log_dropped,
+            stats.metrics_refused,
+            stats.rolled_back,
             stats.instances,
             stats.memory_bytes,
         );

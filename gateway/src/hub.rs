@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker::durable::{Lsn, Page};
 use broker::{
-    Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Event, Flow, Limit, LinkId,
-    Outbox, Question, Reader,
+    Admission, Admitted, Broker, Closing, Conversation, Effect, Event, Flow, Limit, LinkId, Outbox,
+    Question, Reader,
 };
 use mqtt::{DecodeError, Decoded, Decoder, ReasonCode, TopicName};
 use telemetry::Counter;
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::disk::Errand;
+use crate::foresight::Foresight;
 use crate::mailbox::Mailbox;
 use crate::report::Reporter;
 use crate::system::Totals;
@@ -142,7 +143,7 @@ impl Hub {
         link: LinkId,
         decoder: &mut Decoder,
         bytes: &[u8],
-        mut answer: Option<Answer>,
+        foresight: &mut Foresight,
         outbox: &mut Outbox,
     ) -> Batch {
         let now = self.clock.now();
@@ -158,7 +159,7 @@ impl Hub {
                     break Next::Read;
                 }
                 Ok(Decoded::Packet { packet, len }) => {
-                    let flow = broker.receive(now, from, &packet, answer.take());
+                    let flow = broker.receive(now, from, &packet, foresight.about(consumed));
                     if let Flow::Ask(question) = flow {
                         break Next::Ask(question);
                     }

@@ -1,17 +1,23 @@
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use auth::{Fallback, Identity};
+use auth::{Decision, Fallback, Identity, PermissionSet};
 use broker::{Answer, Authentication, Question, Requested, Verdict};
-use extension_host::{Connecting, Extension, Publication, SubscriptionRequest};
-use mqtt::{ReasonCode, TopicFilter};
+use extension_host::{Connecting, Extension, Publication, SubscriptionRequest, Validity};
+use mqtt::{Decoded, Decoder, Packet, Publish, ReasonCode, TopicFilter};
 use tokio::sync::Semaphore;
 
 use crate::chain::Standing;
+use crate::foresight::Foresight;
+use crate::memory::Memory;
 use crate::reauthentication::Reauthentication;
 
 /// Questions of connected clients that extensions may be answering together. They have their own
 /// places: clients that are in do not wait for strangers that want to be.
 pub(crate) const QUESTIONS_MAX: usize = 32;
+
+/// How long a connection may answer ahead before others have their turn on its thread.
+const FORESIGHT_MAX: Duration = Duration::from_millis(1);
 
 /// Answers what a client's permission set leaves to the extension that gave it.
 pub(crate) struct Judge {
@@ -20,11 +26,14 @@ pub(crate) struct Judge {
     case: Option<Arc<Case>>,
     /// `None` for a client that cannot authenticate again.
     again: Option<Box<Reauthentication>>,
+    /// Verdicts that need not be asked for again.
+    memory: Memory,
 }
 
 /// Whom the questions are about, and who answers them.
 struct Case {
     authority: Extension,
+    permissions: Arc<PermissionSet>,
     identity: Arc<Identity>,
     connecting: Arc<Connecting>,
 }
@@ -41,13 +50,22 @@ impl Judge {
         connecting: &Arc<Connecting>,
         again: Option<Box<Reauthentication>>,
     ) -> Self {
-        Self { bench, case: Case::of(standing, connecting), again }
+        Self { bench, case: Case::of(standing, connecting), again, memory: Memory::default() }
+    }
+
+    /// One that foresees nothing.
+    #[cfg(test)]
+    pub(crate) fn without_case() -> Self {
+        Self { bench: bench(), case: None, again: None, memory: Memory::default() }
     }
 
     /// Has a question answered. Whatever is not a clear yes denies.
     pub(crate) async fn answer(&mut self, question: Question) -> Answer {
         if let Question::Authenticate { begins, data } = question {
             return Answer::Authenticate(self.authenticate(begins, data).await);
+        }
+        if let Some(verdict) = self.recall(&question) {
+            return Answer::Publish(verdict);
         }
         let shape = Shape::of(&question);
         let Some(case) = self.case.clone() else {
@@ -59,9 +77,57 @@ impl Judge {
         let job = tokio::task::spawn_blocking(move || {
             let answer = case.answer(&question);
             drop(turn);
-            answer
+            (answer, question)
         });
-        job.await.unwrap_or_else(|_| shape.denied("the call of the extension did not end in order"))
+        match job.await {
+            Ok((Answered { answer, validity }, question)) => {
+                self.remember(&question, &answer, validity);
+                answer
+            }
+            Err(_) => shape.denied("the call of the extension did not end in order"),
+        }
+    }
+
+    /// Answers ahead about the publishes that `bytes` begin with, as far as that takes no waiting: what the
+    /// extension said before still holds, or it answers at once. Everything else is left for the broker to ask.
+    pub(crate) fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
+        let Some(case) = self.case.clone() else { return };
+        self.memory.keep_to(case.authority.revision());
+        let began = Instant::now();
+        let (mut decoder, mut at) = (decoder.clone(), 0);
+        while let Ok(Decoded::Packet { packet, len }) =
+            decoder.decode(bytes.get(at..).unwrap_or_default())
+        {
+            match packet {
+                Packet::Publish(publish) => {
+                    if let Some(verdict) = case.foresee(&publish, began, &mut self.memory) {
+                        foresight.note(at, verdict);
+                    }
+                }
+                // The answers to what follows depend on what becomes of it.
+                Packet::Auth(_) => break,
+                _ => {}
+            }
+            at += len;
+            if foresight.is_due() && began.elapsed() > FORESIGHT_MAX {
+                break;
+            }
+        }
+    }
+
+    fn recall(&mut self, question: &Question) -> Option<Verdict> {
+        let Question::Publish { topic, qos, retain, .. } = question else { return None };
+        self.memory.keep_to(self.case.as_ref()?.authority.revision());
+        self.memory.recall(topic, *qos, *retain, Instant::now())
+    }
+
+    fn remember(&mut self, question: &Question, answer: &Answer, validity: Option<Validity>) {
+        if let Question::Publish { topic, .. } = question
+            && let Answer::Publish(verdict) = answer
+            && let Some(validity) = validity
+        {
+            self.memory.remember(topic, verdict, validity, Instant::now());
+        }
     }
 
     /// Has a step of a re-authentication taken. From its end on, questions are about who the client is
@@ -85,13 +151,38 @@ impl Case {
         let authority = standing.authority.as_ref().filter(|_| asks)?;
         Some(Arc::new(Self {
             authority: authority.clone(),
+            permissions: Arc::clone(&standing.permissions),
             identity: Arc::clone(&standing.identity),
             connecting: Arc::clone(connecting),
         }))
     }
 
-    fn answer(&self, question: &Question) -> Answer {
-        match question {
+    /// The verdict about a publish that the set leaves open, if it takes no waiting. A repeat is left to the broker,
+    /// which may know it, and so is an alias, whose topic the broker knows.
+    fn foresee(&self, publish: &Publish<'_>, now: Instant, memory: &mut Memory) -> Option<Verdict> {
+        let topic = publish.topic.filter(|_| !publish.dup)?.as_str();
+        let (qos, retain) = (publish.qos, publish.retain);
+        let decision = self.permissions.check_publish(&self.identity, topic, qos, retain);
+        if decision != Decision::Ask {
+            return None;
+        }
+        if let Some(verdict) = memory.recall(topic, qos, retain, now) {
+            return Some(verdict);
+        }
+        let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
+        let what = Publication { topic, qos, retain, payload_len };
+        let answer =
+            self.authority.authorize_publish_now(&self.identity, &self.connecting, &what)?;
+        self.log(&answer.by, "publish", topic, answer.took);
+        let (verdict, validity) = publish_verdict(answer);
+        if let Some(validity) = validity {
+            memory.remember(topic, &verdict, validity, now);
+        }
+        Some(verdict)
+    }
+
+    fn answer(&self, question: &Question) -> Answered {
+        let answer = match question {
             Question::Publish { topic, qos, retain, payload_len } => {
                 let publication = Publication {
                     topic,
@@ -105,14 +196,13 @@ impl Case {
                     &publication,
                 );
                 self.log(&answer.by, "publish", topic, answer.took);
-                Answer::Publish(match answer.result {
-                    Ok(given) => verdict(&answer.by, given),
-                    Err(failure) => denial(&answer.by, &failure.to_string()),
-                })
+                let (verdict, validity) = publish_verdict(answer);
+                return Answered { answer: Answer::Publish(verdict), validity };
             }
             Question::Subscribe(requested) => Answer::Subscribe(self.subscribe(requested)),
             Question::Authenticate { .. } => Shape::Authenticate.denied("it is no such question"),
-        }
+        };
+        Answered { answer, validity: None }
     }
 
     fn subscribe(&self, requested: &[Requested]) -> Vec<Verdict> {
@@ -136,13 +226,15 @@ impl Case {
             self.log(&answer.by, "subscribe", &entry.filter, answer.took);
         }
         match answer.result {
-            Ok(verdicts) => verdicts.into_iter().map(|given| verdict(&answer.by, given)).collect(),
+            Ok(verdicts) => {
+                verdicts.into_iter().map(|given| verdict(&answer.by, given).0).collect()
+            }
             Err(failure) => all(&answer.by, &failure.to_string()),
         }
     }
 
     /// A denial is reported by the broker; this says what the question cost.
-    fn log(&self, by: &str, action: &str, topic: &str, took: std::time::Duration) {
+    fn log(&self, by: &str, action: &str, topic: &str, took: Duration) {
         tracing::debug!(
             client = &*self.identity.client_id,
             principal = &*self.identity.principal,
@@ -155,13 +247,28 @@ impl Case {
     }
 }
 
-fn verdict(by: &str, given: extension_host::Verdict) -> Verdict {
+/// An answer, and for what else it holds.
+struct Answered {
+    answer: Answer,
+    validity: Option<Validity>,
+}
+
+fn publish_verdict(
+    answer: extension_host::Answer<extension_host::Verdict>,
+) -> (Verdict, Option<Validity>) {
+    match answer.result {
+        Ok(given) => verdict(&answer.by, given),
+        Err(failure) => (denial(&answer.by, &failure.to_string()), None),
+    }
+}
+
+fn verdict(by: &str, given: extension_host::Verdict) -> (Verdict, Option<Validity>) {
     match given {
-        extension_host::Verdict::Allow { .. } => Verdict::Allow,
-        extension_host::Verdict::Deny { reason, .. } => {
-            denial(by, reason.as_deref().unwrap_or("denied without a reason"))
+        extension_host::Verdict::Allow { validity, .. } => (Verdict::Allow, validity),
+        extension_host::Verdict::Deny { reason, validity, .. } => {
+            (denial(by, reason.as_deref().unwrap_or("denied without a reason")), validity)
         }
-        extension_host::Verdict::Abstain => denial(by, "the extension abstained"),
+        extension_host::Verdict::Abstain => (denial(by, "the extension abstained"), None),
     }
 }
 

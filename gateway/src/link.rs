@@ -10,7 +10,9 @@ use mqtt::{Decoder, ReasonCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::foresight::Foresight;
 use crate::hub::{Hub, Next, Registration};
+use crate::judge::Judge;
 
 /// Bytes that are asked of a socket at a time, and that may wait to be written before it is
 /// not read any more.
@@ -40,11 +42,14 @@ pub(crate) struct Link<S> {
     decoder: Decoder,
     /// Bytes that were read and not handled yet.
     unhandled: Vec<u8>,
-    /// Below this length `unhandled` holds no whole packet.
+    /// How many of those have been handled since.
+    handled: usize,
+    /// With fewer bytes `unhandled` holds no whole packet.
     wanted: usize,
     /// `unhandled` may hold a whole packet, or one that waits for `answer`.
     try_again: bool,
-    answer: Option<Answer>,
+    /// Answers about what is to be passed on next.
+    foresight: Foresight,
     may_read: bool,
     outbox: Outbox,
     written: usize,
@@ -83,8 +88,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             decoder,
             try_again: !unhandled.is_empty(),
             unhandled,
+            handled: 0,
             wanted: 0,
-            answer: None,
+            foresight: Foresight::default(),
             may_read: true,
             outbox: Outbox::default(),
             written: 0,
@@ -96,26 +102,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Runs until the packet at the front needs an answer or the connection is over.
-    pub(crate) async fn run(&mut self) -> Step {
-        std::future::poll_fn(|context| self.poll(context)).await
+    pub(crate) async fn run(&mut self, judge: &mut Judge) -> Step {
+        std::future::poll_fn(|context| self.poll(context, judge)).await
     }
 
     /// Gives the answer that [`Step::Ask`] asked for.
     pub(crate) fn answer(&mut self, answer: Answer) {
-        self.answer = Some(answer);
+        self.foresight.answer(answer);
         self.try_again = true;
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+    fn poll(&mut self, context: &mut Context<'_>, judge: &mut Judge) -> Poll<Step> {
         self.registration.mailbox.listen(context);
-        match self.advance(context) {
+        match self.advance(context, judge) {
             Poll::Pending if self.gave_up_waiting(context) => Poll::Ready(Step::Done),
             step => step,
         }
     }
 
     /// Goes on until the socket or the hub makes it wait.
-    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+    fn advance(&mut self, context: &mut Context<'_>, judge: &mut Judge) -> Poll<Step> {
         loop {
             if self.shut {
                 return self.discard(context);
@@ -142,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             }
             if self.try_again {
                 self.try_again = false;
-                match self.handle_joined() {
+                match self.handle_joined(judge) {
                     Next::Read | Next::Closed => continue,
                     Next::Ask(question) => return Poll::Ready(Step::Ask(question)),
                 }
@@ -150,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if !self.may_read || (written.is_pending() && self.outbox.len() >= READ_MAX) {
                 return Poll::Pending;
             }
-            match ready!(self.poll_read(context)) {
+            match ready!(self.poll_read(context, judge)) {
                 Ok(Next::Read | Next::Closed) => {}
                 Ok(Next::Ask(question)) => return Poll::Ready(Step::Ask(question)),
                 Err(error) => return Poll::Ready(self.lost("read from", &error)),
@@ -222,7 +228,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.may_read = may_read && alive;
     }
 
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Next>> {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        judge: &mut Judge,
+    ) -> Poll<io::Result<Next>> {
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut filled = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut filled))?;
@@ -231,46 +241,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             if self.unhandled.is_empty() {
-                return Poll::Ready(Ok(self.handle_fresh(bytes)));
+                return Poll::Ready(Ok(self.handle_fresh(bytes, judge)));
             }
+            self.unhandled.drain(..self.handled);
+            self.handled = 0;
             self.unhandled.extend_from_slice(bytes);
             if self.unhandled.len() < self.wanted {
                 return Poll::Ready(Ok(Next::Read));
             }
-            Poll::Ready(Ok(self.handle_joined()))
+            Poll::Ready(Ok(self.handle_joined(judge)))
         })
     }
 
     /// Passes on bytes that nothing came before, and keeps what is left of them.
-    fn handle_fresh(&mut self, bytes: &[u8]) -> Next {
-        let (consumed, next) = self.pass(bytes);
+    fn handle_fresh(&mut self, bytes: &[u8], judge: &mut Judge) -> Next {
+        let (consumed, next) = self.pass(bytes, judge);
         if let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
             self.unhandled = rest.to_vec();
         }
         next
     }
 
-    /// Passes on what was kept. A packet that is still not complete is not copied once more.
-    fn handle_joined(&mut self) -> Next {
+    /// Passes on what was kept. What is left of it stays where it is.
+    fn handle_joined(&mut self, judge: &mut Judge) -> Next {
         let joined = std::mem::take(&mut self.unhandled);
-        let (consumed, next) = self.pass(&joined);
-        match joined.get(consumed..) {
-            Some(_) if consumed == 0 => self.unhandled = joined,
-            Some(rest) if !rest.is_empty() => self.unhandled = rest.to_vec(),
-            _ => {}
+        let (consumed, next) = self.pass(joined.get(self.handled..).unwrap_or_default(), judge);
+        self.handled += consumed;
+        if self.handled < joined.len() {
+            self.unhandled = joined;
+        } else {
+            self.handled = 0;
         }
         next
     }
 
-    fn pass(&mut self, bytes: &[u8]) -> (usize, Next) {
+    fn pass(&mut self, bytes: &[u8], judge: &mut Judge) -> (usize, Next) {
+        judge.foresee(&self.decoder, bytes, &mut self.foresight);
         let batch = self.hub.receive(
             self.conversation,
             self.registration.link,
             &mut self.decoder,
             bytes,
-            self.answer.take(),
+            &mut self.foresight,
             &mut self.outbox,
         );
+        self.foresight.clear();
         self.may_read = batch.may_read;
         self.wanted = bytes.len().saturating_sub(batch.consumed).saturating_add(batch.missing);
         (batch.consumed, batch.next)

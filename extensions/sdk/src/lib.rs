@@ -93,7 +93,7 @@ pub use extension::EnhancedAuthenticator;
 
 #[cfg(feature = "authorizer")]
 pub use bindings::exports::portcullis::gateway::authorizer::{
-    Opinion, Publication, Subscription, Verdict,
+    Opinion, Publication, Subscription, Validity, Verdict,
 };
 #[cfg(feature = "authorizer")]
 pub use extension::Authorizer;

@@ -96,7 +96,8 @@ impl Stage {
 /// Runs a link, and tells what it asked.
 async fn serve(mut link: Link<DuplexStream>) -> Vec<Question> {
     let mut asked = Vec::new();
-    while let Step::Ask(question) = link.run().await {
+    let mut judge = Judge::without_case();
+    while let Step::Ask(question) = link.run(&mut judge).await {
         link.answer(match &question {
             Question::Publish { .. } => Answer::Publish(Verdict::Allow),
             Question::Subscribe(filters) => {

@@ -39,6 +39,12 @@ fn calls(c: &mut Criterion) {
     c.bench_function("authorize_publish", |b| {
         b.iter(|| black_box(extension.authorize_publish(&who, &conn, &publication)));
     });
+    while extension.authorize_publish_now(&who, &conn, &publication).is_none() {
+        black_box(extension.authorize_publish(&who, &conn, &publication));
+    }
+    c.bench_function("authorize_publish_now", |b| {
+        b.iter(|| black_box(extension.authorize_publish_now(&who, &conn, &publication)));
+    });
     c.bench_function("authorize_subscribe: two filters", |b| {
         b.iter(|| black_box(extension.authorize_subscribe(&who, &conn, &subscriptions)));
     });
@@ -59,7 +65,7 @@ fn typical() -> Guest {
         )
         .granting(&[allow("devices/${client-id}/#"), allow("public/#")], Fallback::Ask)
         .authorize_subscribe(
-            "(memory.fill (i32.const 2048) (i32.const 0) (i32.const 32)) \
+            "(memory.fill (i32.const 2048) (i32.const 0) (i32.const 80)) \
              (i32.store (i32.const 1028) (i32.const 2048)) \
              (i32.store (i32.const 1032) (local.get $count))",
         )

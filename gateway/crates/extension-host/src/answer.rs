@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt::{QoS, ReasonCode};
+use mqtt::{QoS, ReasonCode, TopicFilterBuf};
 
 use crate::generation::Generation;
 
@@ -118,6 +118,8 @@ pub enum Verdict {
     Allow {
         /// For the log.
         reason: Option<String>,
+        /// For what else it holds.
+        validity: Option<Validity>,
     },
     /// Refuse it.
     Deny {
@@ -125,9 +127,24 @@ pub enum Verdict {
         code: ReasonCode,
         /// For the log.
         reason: Option<String>,
+        /// For what else it holds.
+        validity: Option<Validity>,
     },
     /// The guest cannot tell.
     Abstain,
+}
+
+/// For which later publishes of the same client a verdict holds too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// For how long; at most [`crate::ExtensionLimits::verdict_ttl`].
+    pub time: Duration,
+    /// For which topics; `None` for the one that was asked about.
+    pub filter: Option<TopicFilterBuf>,
+    /// Of a verdict that allows, up to which QoS.
+    pub max_qos: QoS,
+    /// Of a verdict that allows, whether with the retain flag.
+    pub retain: bool,
 }
 
 /// A message about which an authorizer is asked.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mqtt::QoS;
 
 use crate::answer::{Publication, SubscriptionRequest};
+use crate::ask::Patience;
 use crate::connecting::Connecting;
 use crate::generation::Generation;
 use crate::said::Said;
@@ -110,7 +111,12 @@ impl Asked {
             (Question::Publish { topic, qos, retain, payload_len }, Some(who)) => {
                 let publication =
                     Publication { topic, qos: *qos, retain: *retain, payload_len: *payload_len };
-                Said::verdict(&generation.authorize_publish(who, connection, &publication))
+                Said::verdict(&generation.authorize_publish(
+                    who,
+                    connection,
+                    &publication,
+                    Patience::Budget,
+                ))
             }
             (Question::Subscribe(entries), Some(who)) => {
                 let requests: Vec<_> = entries

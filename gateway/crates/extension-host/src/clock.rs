@@ -28,6 +28,10 @@ impl CallClock {
         Some(ticks(self.budget - inside))
     }
 
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Takes note of time that the gateway spent on behalf of the guest.
     pub(crate) fn spent_outside(&mut self, time: Duration) {
         self.outside += time;

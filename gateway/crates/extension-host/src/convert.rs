@@ -1,10 +1,11 @@
 //! Turns a guest's answers into the gateway's own values, and refuses those that the contract does not allow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use mqtt::{PacketKind, QoS, ReasonCode};
+use mqtt::{PacketKind, QoS, ReasonCode, TopicFilter};
 
-use crate::answer::{AuthenticationOutcome, Challenge, Continuation, Progress, Verdict};
+use crate::answer::{AuthenticationOutcome, Challenge, Continuation, Progress, Validity, Verdict};
 use crate::bindings::exports::portcullis::gateway::{
     authenticator, authorizer, enhanced_authenticator,
 };
@@ -159,22 +160,42 @@ fn rule(rule: types::Rule) -> auth::Rule {
             subscribe: rule.actions.contains(types::Actions::SUBSCRIBE),
         },
         filter: rule.filter,
-        max_qos: match rule.max_qos {
-            types::Qos::AtMostOnce => QoS::AtMostOnce,
-            types::Qos::AtLeastOnce => QoS::AtLeastOnce,
-            types::Qos::ExactlyOnce => QoS::ExactlyOnce,
-        },
+        max_qos: from_qos(rule.max_qos),
         retain: rule.retain,
         label: rule.label.as_deref().map(|label| reason(label).into()),
     }
 }
 
-pub(crate) fn verdict(verdict: authorizer::Verdict, packet: PacketKind) -> Result<Verdict, String> {
+/// `ttl` is the longest that a verdict may be remembered.
+pub(crate) fn verdict(
+    verdict: authorizer::Verdict,
+    packet: PacketKind,
+    ttl: Duration,
+) -> Result<Verdict, String> {
     let reason = verdict.reason.as_deref().map(reason);
+    let validity = verdict.validity.map(|given| validity(given, ttl)).transpose()?;
     Ok(match verdict.opinion {
-        authorizer::Opinion::Allow => Verdict::Allow { reason },
-        authorizer::Opinion::Deny => Verdict::Deny { code: refusal(packet, verdict.code)?, reason },
+        authorizer::Opinion::Allow => Verdict::Allow { reason, validity },
+        authorizer::Opinion::Deny => {
+            Verdict::Deny { code: refusal(packet, verdict.code)?, reason, validity }
+        }
         authorizer::Opinion::Abstain => Verdict::Abstain,
+    })
+}
+
+fn validity(given: authorizer::Validity, ttl: Duration) -> Result<Validity, String> {
+    let filter = given.filter.map(|text| {
+        TopicFilter::new(&text)
+            .ok()
+            .filter(|filter| filter.share_group().is_none())
+            .map(TopicFilter::to_owned)
+            .ok_or_else(|| format!("validity for {text:?}, which is not a topic filter"))
+    });
+    Ok(Validity {
+        time: Duration::from_millis(given.ttl_ms.into()).min(ttl),
+        filter: filter.transpose()?,
+        max_qos: from_qos(given.max_qos),
+        retain: given.retain,
     })
 }
 
@@ -185,7 +206,15 @@ pub(crate) fn verdicts(
     if verdicts.len() != asked {
         return Err(format!("{} verdicts for {asked} subscriptions", verdicts.len()));
     }
-    verdicts.into_iter().map(|v| verdict(v, PacketKind::SubAck)).collect()
+    verdicts.into_iter().map(|v| verdict(v, PacketKind::SubAck, Duration::ZERO)).collect()
+}
+
+fn from_qos(qos: types::Qos) -> QoS {
+    match qos {
+        types::Qos::AtMostOnce => QoS::AtMostOnce,
+        types::Qos::AtLeastOnce => QoS::AtLeastOnce,
+        types::Qos::ExactlyOnce => QoS::ExactlyOnce,
+    }
 }
 
 pub(crate) fn qos(qos: QoS) -> types::Qos {

@@ -9,6 +9,7 @@ use crate::answer::{
     Answer, AuthenticationOutcome, Continuation, Failure, Progress, Publication, Step,
     SubscriptionRequest, Verdict,
 };
+use crate::ask::Patience;
 use crate::asked::{Asked, Entry, Question};
 use crate::connecting::Connecting;
 use crate::error::LoadError;
@@ -214,7 +215,7 @@ impl Extension {
     ) -> Answer<Verdict> {
         self.answer(
             connection,
-            |generation| generation.authorize_publish(who, connection, what),
+            |generation| generation.authorize_publish(who, connection, what, Patience::Budget),
             |result| {
                 let question = Question::Publish {
                     topic: what.topic.to_owned(),
@@ -225,6 +226,32 @@ impl Extension {
                 Some((asked(connection, Some(who), question), Said::verdict(result)))
             },
         )
+    }
+
+    /// As [`authorize_publish`](Self::authorize_publish), where the caller cannot wait: none if the extension may take
+    /// longer than some ten microseconds, has no free instance, or a new version of it is being tried.
+    pub fn authorize_publish_now(
+        &self,
+        who: &Arc<auth::Identity>,
+        connection: &Arc<Connecting>,
+        what: &Publication<'_>,
+    ) -> Option<Answer<Verdict>> {
+        let generation = lock(&self.0.rollout).undisputed()?;
+        if !generation.is_quick() {
+            return None;
+        }
+        let began = Instant::now();
+        let result = generation.authorize_publish(who, connection, what, Patience::None);
+        if matches!(result, Err(Failure::Saturated | Failure::Deadline)) {
+            return None;
+        }
+        Some(Answer { result, took: began.elapsed(), by: Arc::clone(&generation.id) })
+    }
+
+    /// A number that changes whenever the extension may decide otherwise than before.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        lock(&self.0.rollout).revision()
     }
 
     /// Asks about the entries of one SUBSCRIBE that the permission set leaves to the extension. Exactly one

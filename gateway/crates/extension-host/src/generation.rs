@@ -16,6 +16,7 @@ use crate::inspect::{self, Hooks};
 use crate::instance::{BuildError, Plan, chain};
 use crate::log::LogSink;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::pool::Pool;
 use crate::spec::{BreakerSettings, ExtensionLimits, ExtensionSpec};
 use crate::stats::Counters;
@@ -30,6 +31,8 @@ pub(crate) struct Generation {
     pub(crate) pool: Pool,
     pub(crate) breakers: Breakers,
     pub(crate) counters: Arc<Counters>,
+    /// Of the authorizer.
+    pub(crate) pace: Pace,
     /// The permission set that was compiled last: most clients of an extension share a few.
     pub(crate) compiles: Mutex<Option<auth::Permissions>>,
 }
@@ -152,8 +155,16 @@ impl Generation {
             limits,
             pool,
             counters: Arc::clone(&shared.counters),
+            pace: Pace::unknown(),
             compiles: Mutex::new(None),
         })
+    }
+
+    /// Whether the authorizer answers so soon that nobody has to step aside for it: it has been quick, and none of
+    /// its capabilities can make it wait.
+    pub(crate) fn is_quick(&self) -> bool {
+        let waits = self.pool.plan().services.grants.iter().any(|grant| grant.may_wait());
+        !waits && self.pace.is_quick()
     }
 
     /// Whether rules compile, so that whoever gets them can rely on it.

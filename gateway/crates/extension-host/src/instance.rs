@@ -116,6 +116,11 @@ impl Instance {
         }
     }
 
+    /// Time since the last call began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.store.data().clock.elapsed()
+    }
+
     /// Whether it has served its time, or was refused memory and may be in disorder.
     pub(crate) fn is_spent(&self, plan: &Plan) -> bool {
         self.calls >= plan.limits.recycle_after_calls || self.was_refused_memory()

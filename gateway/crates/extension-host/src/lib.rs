@@ -29,6 +29,7 @@ mod log;
 mod methods;
 mod metrics;
 mod nature;
+mod pace;
 mod pool;
 mod questions;
 mod rollout;
@@ -41,7 +42,7 @@ mod wasi;
 
 pub use answer::{
     Answer, AuthenticationOutcome, Challenge, Continuation, Failure, Progress, Publication, Step,
-    SubscriptionRequest, Verdict,
+    SubscriptionRequest, Validity, Verdict,
 };
 pub use connecting::{
     CertificateInfo, Connecting, MAX_CERTIFICATE_BYTES, MAX_CLIENT_TEXT_BYTES, Transport,

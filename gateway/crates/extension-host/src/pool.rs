@@ -69,6 +69,14 @@ impl Pool {
         }
     }
 
+    /// An instance that is free now.
+    pub(crate) fn take_idle(&self) -> Option<Seat<'_>> {
+        let mut seats = self.lock();
+        let instance = seats.idle.pop()?;
+        seats.busy += 1;
+        Some(Seat { pool: self, instance: Some(instance) })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Seats> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,7 +9,7 @@ use crate::answer::{
     AuthenticationOutcome, Continuation, Failure, Progress, Publication, Step, SubscriptionRequest,
     Verdict,
 };
-use crate::ask::Hook;
+use crate::ask::{Call, Hook, Patience};
 use crate::bindings::exports::portcullis::gateway::{
     authenticator, authorizer, enhanced_authenticator,
 };
@@ -28,29 +28,35 @@ impl Generation {
     ) -> Result<AuthenticationOutcome, Failure> {
         let subject = Subject { connection: Some(Arc::clone(connection)), identity: None };
         let client = client(connection, None);
-        self.ask(Hook::Authenticate, connection, secret.map_or(0, <[u8]>::len), subject, |h, s| {
-            let secret = match secret {
-                None => authenticator::Secret::None,
-                Some(bytes) => authenticator::Secret::Password(bytes),
-            };
-            let guest = h.authenticator.as_ref()?;
-            let result = guest.call_authenticate(s, client, handle(), secret);
-            Some(result.map(|answer| {
-                answer
-                    .map_err(hook_error)
-                    .and_then(|o| convert::outcome(o, &self.id).map_err(Failure::InvalidAnswer))
-                    .and_then(|outcome| {
-                        if let AuthenticationOutcome::Accept(grant) = &outcome {
-                            grant
-                                .permissions
-                                .as_ref()
-                                .map_or(Ok(()), |p| self.check_rules(p))
-                                .map_err(Failure::InvalidAnswer)?;
-                        }
-                        Ok(outcome)
-                    })
-            }))
-        })
+        self.ask(
+            Call::of(Hook::Authenticate),
+            connection,
+            secret.map_or(0, <[u8]>::len),
+            subject,
+            |h, s| {
+                let secret = match secret {
+                    None => authenticator::Secret::None,
+                    Some(bytes) => authenticator::Secret::Password(bytes),
+                };
+                let guest = h.authenticator.as_ref()?;
+                let result = guest.call_authenticate(s, client, handle(), secret);
+                Some(result.map(|answer| {
+                    answer
+                        .map_err(hook_error)
+                        .and_then(|o| convert::outcome(o, &self.id).map_err(Failure::InvalidAnswer))
+                        .and_then(|outcome| {
+                            if let AuthenticationOutcome::Accept(grant) = &outcome {
+                                grant
+                                    .permissions
+                                    .as_ref()
+                                    .map_or(Ok(()), |p| self.check_rules(p))
+                                    .map_err(Failure::InvalidAnswer)?;
+                            }
+                            Ok(outcome)
+                        })
+                }))
+            },
+        )
     }
 
     /// Has one step of enhanced authentication taken. `who` is the identity of a client that is
@@ -72,7 +78,7 @@ impl Generation {
         };
         let data_bytes = step.data.map_or(0, <[u8]>::len);
         let hook = if who.is_some() { Hook::StepAgain } else { Hook::Step };
-        self.ask(hook, connection, data_bytes, subject, |h, s| {
+        self.ask(Call::of(hook), connection, data_bytes, subject, |h, s| {
             let result = h.enhanced_authenticator.as_ref()?.call_step(s, client, handle(), said);
             Some(result.map(|answer| {
                 let progress = convert::progress(answer.map_err(hook_error)?, who.is_some(), self)
@@ -96,7 +102,7 @@ impl Generation {
         connection: &Arc<Connecting>,
     ) -> Result<Option<auth::Permissions>, Failure> {
         let client = client(connection, Some(who));
-        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
+        self.ask(Call::of(Hook::Authorize), connection, 0, subject(who, connection), |h, s| {
             let result = h.authorizer.as_ref()?.call_permissions(s, client, handle());
             Some(result.map(|answer| {
                 let given = answer.map_err(hook_error)?;
@@ -116,6 +122,7 @@ impl Generation {
         who: &Arc<auth::Identity>,
         connection: &Arc<Connecting>,
         what: &Publication<'_>,
+        patience: Patience,
     ) -> Result<Verdict, Failure> {
         let client = client(connection, Some(who));
         let what = authorizer::Publication {
@@ -124,10 +131,12 @@ impl Generation {
             retain: what.retain,
             payload_size: what.payload_len,
         };
-        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
+        let call = Call { hook: Hook::Authorize, patience };
+        self.ask(call, connection, 0, subject(who, connection), |h, s| {
             let result = h.authorizer.as_ref()?.call_authorize_publish(s, client, handle(), what);
             Some(result.map(|answer| {
-                convert::verdict(answer.map_err(hook_error)?, PacketKind::PubAck)
+                let given = answer.map_err(hook_error)?;
+                convert::verdict(given, PacketKind::PubAck, self.limits.verdict_ttl)
                     .map_err(Failure::InvalidAnswer)
             }))
         })
@@ -150,7 +159,7 @@ impl Generation {
                 qos: convert::qos(s.qos),
             })
             .collect();
-        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
+        self.ask(Call::of(Hook::Authorize), connection, 0, subject(who, connection), |h, s| {
             let guest = h.authorizer.as_ref()?;
             let result = guest.call_authorize_subscribe(s, client, handle(), &entries);
             Some(result.map(|answer| {

@@ -91,6 +91,7 @@ pub(crate) struct Rollout {
     candidate: Option<Arc<Candidate>>,
     /// Generations that there have been.
     pub(crate) number: u32,
+    revision: u64,
 }
 
 /// Who answers a question.
@@ -104,7 +105,7 @@ pub(crate) struct Turn {
 
 impl Rollout {
     pub(crate) fn new(first: Generation) -> Self {
-        Self { running: Arc::new(first), candidate: None, number: 1 }
+        Self { running: Arc::new(first), candidate: None, number: 1, revision: 0 }
     }
 
     /// The generation that decides for most clients.
@@ -121,6 +122,16 @@ impl Rollout {
 
     pub(crate) fn candidate(&self) -> Option<&Arc<Candidate>> {
         self.candidate.as_ref()
+    }
+
+    /// The running generation, if nothing is being tried.
+    pub(crate) fn undisputed(&self) -> Option<Arc<Generation>> {
+        self.candidate.is_none().then(|| Arc::clone(&self.running))
+    }
+
+    /// Moves on whenever another generation decides, for anybody.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Who answers a question about this client.
@@ -157,18 +168,21 @@ impl Rollout {
         let candidate =
             Arc::new(Candidate { generation, mode, shadow, began: Instant::now(), tally });
         self.candidate = Some(Arc::clone(&candidate));
+        self.revision += 1;
         candidate
     }
 
     /// The candidate takes over; answers whether there was one.
     pub(crate) fn promote(&mut self) -> bool {
         let Some(candidate) = self.candidate.take() else { return false };
+        self.revision += 1;
         self.running = Arc::clone(&candidate.generation);
         true
     }
 
     /// The candidate goes; answers it if there was one.
     pub(crate) fn abandon(&mut self) -> Option<Arc<Candidate>> {
+        self.revision += 1;
         self.candidate.take()
     }
 
@@ -179,6 +193,7 @@ impl Rollout {
         if failed < REGRESSIONS_MAX || !is_it {
             return false;
         }
+        self.revision += 1;
         self.candidate = None;
         true
     }

@@ -157,7 +157,7 @@ impl fmt::Display for Said {
                     match verdict {
                         Verdict::Allow { .. } => f.write_str("allow")?,
                         Verdict::Abstain => f.write_str("abstain")?,
-                        Verdict::Deny { code, reason } => {
+                        Verdict::Deny { code, reason, .. } => {
                             let reason = reason.as_deref().unwrap_or("no reason");
                             write!(f, "deny 0x{:02x}: {reason}", code.as_u8())?;
                         }

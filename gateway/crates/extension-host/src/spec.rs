@@ -80,6 +80,11 @@ impl Capability {
         }
     }
 
+    /// Whether its functions can take long.
+    pub(crate) const fn may_wait(self) -> bool {
+        matches!(self, Self::Credentials)
+    }
+
     /// The capability of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -111,6 +116,8 @@ pub struct ExtensionLimits {
     pub deadline_authenticate: Duration,
     /// The same for each function of the authorizer.
     pub deadline_authorize: Duration,
+    /// How long a verdict may be remembered.
+    pub verdict_ttl: Duration,
     /// Bytes of log text per second, shared by all instances; a second's worth may come at once.
     pub log_bytes_per_second: u32,
     /// Bytes of all that it keeps in its cache.
@@ -132,6 +139,7 @@ impl Default for ExtensionLimits {
             deadline_init: Duration::from_secs(5),
             deadline_authenticate: Duration::from_secs(2),
             deadline_authorize: Duration::from_millis(50),
+            verdict_ttl: Duration::from_secs(600),
             log_bytes_per_second: 64 << 10,
             cache_bytes: 1 << 20,
             transfer_bytes: 1 << 20,

@@ -17,8 +17,8 @@ use std::time::Duration;
 use guest::{ABSTAIN, ACCEPT, Fallback, Guest, Rule, allow};
 use mqtt::{QoS, ReasonCode};
 use portcullis_extension_host::{
-    AuthenticationOutcome, Capability, Failure, Hooks, LoadError, Publication, SubscriptionRequest,
-    Verdict,
+    AuthenticationOutcome, Capability, Extension, Failure, Hooks, LoadError, Publication,
+    SubscriptionRequest, Verdict,
 };
 use support::{client, host, identity, load, refused, spec};
 
@@ -106,9 +106,9 @@ fn permissions_publish_and_subscribe() {
         )
         // Verdicts at 2048: the first allows, the second denies.
         .authorize_subscribe(
-            "(memory.fill (i32.const 2048) (i32.const 0) (i32.const 32)) \
-             (i32.store8 (i32.const 2064) (i32.const 1)) \
-             (i32.store8 (i32.const 2065) (i32.const 0x8f)) \
+            "(memory.fill (i32.const 2048) (i32.const 0) (i32.const 80)) \
+             (i32.store8 (i32.const 2088) (i32.const 1)) \
+             (i32.store8 (i32.const 2089) (i32.const 0x8f)) \
              (i32.store (i32.const 1028) (i32.const 2048)) \
              (i32.store (i32.const 1032) (local.get $count))",
         );
@@ -118,17 +118,23 @@ fn permissions_publish_and_subscribe() {
     assert_eq!(permissions.rules[0].filter, "a/#");
 
     let verdict = extension.authorize_publish(&who, &conn, &publication()).result.unwrap();
-    assert_eq!(verdict, Verdict::Allow { reason: None });
+    assert_eq!(verdict, Verdict::Allow { reason: None, validity: None });
     let twice = Publication { qos: QoS::ExactlyOnce, ..publication() };
     let verdict = extension.authorize_publish(&who, &conn, &twice).result.unwrap();
-    assert_eq!(verdict, Verdict::Deny { code: ReasonCode::NotAuthorized, reason: None });
+    assert_eq!(
+        verdict,
+        Verdict::Deny { code: ReasonCode::NotAuthorized, reason: None, validity: None }
+    );
 
     let filter =
         |filter| SubscriptionRequest { filter, share_group: Some("g"), qos: QoS::AtMostOnce };
     let verdicts =
         extension.authorize_subscribe(&who, &conn, &[filter("x/#"), filter("y")]).result.unwrap();
     assert_eq!(verdicts.len(), 2);
-    assert_eq!(verdicts[1], Verdict::Deny { code: ReasonCode::TopicFilterInvalid, reason: None });
+    assert_eq!(
+        verdicts[1],
+        Verdict::Deny { code: ReasonCode::TopicFilterInvalid, reason: None, validity: None }
+    );
     assert_eq!(extension.stats().calls, 4);
 }
 
@@ -262,4 +268,72 @@ fn clients_that_send_too_much_are_refused_whole() {
 
 fn publication() -> Publication<'static> {
     Publication { topic: "a/b", qos: QoS::AtMostOnce, retain: false, payload_len: 5 }
+}
+
+/// A publish that guests here are asked about.
+const PUBLICATION: Publication<'static> =
+    Publication { topic: "a/b", qos: mqtt::QoS::AtLeastOnce, retain: false, payload_len: 4 };
+
+/// Asks until the extension answers at once, or so many times.
+fn becomes_quick(extension: &Extension, calls: u32) -> bool {
+    let (who, conn) = (identity(), client("c1"));
+    (0..calls).any(|_| {
+        extension.authorize_publish(&who, &conn, &PUBLICATION).result.unwrap();
+        extension.authorize_publish_now(&who, &conn, &PUBLICATION).is_some()
+    })
+}
+
+#[test]
+fn an_authorizer_that_is_quick_answers_where_nobody_can_wait() {
+    let slow_for_b = "(if (i32.eq (i32.load8_u (local.get $topic)) (i32.const 98)) \
+        (then (loop $again (br $again))))";
+    let guest = Guest::authorizer().authorize_publish(slow_for_b);
+    let extension = load(&guest);
+    let (who, conn) = (identity(), client("c1"));
+    assert!(extension.authorize_publish_now(&who, &conn, &PUBLICATION).is_none(), "nobody knows");
+    assert!(becomes_quick(&extension, 5000));
+    let slow = Publication { topic: "b", ..PUBLICATION };
+    let began = std::time::Instant::now();
+    assert!(extension.authorize_publish_now(&who, &conn, &slow).is_none());
+    assert!(began.elapsed() < std::time::Duration::from_millis(500), "{:?}", began.elapsed());
+    let again = extension.authorize_publish_now(&who, &conn, &PUBLICATION);
+    assert!(again.is_none(), "it has to prove itself anew");
+    assert_eq!(extension.stats().deadline_exceeded, 0, "nobody was refused");
+
+    let mut spec = spec(&guest);
+    spec.grants = [Capability::Credentials].into();
+    let may_wait = host().load(spec).unwrap();
+    assert!(!becomes_quick(&may_wait, 500), "its next call may check a password");
+}
+
+#[test]
+fn a_verdict_says_for_what_else_it_holds() {
+    let mut guest = Guest::authorizer();
+    let filter = guest.put(b"a/#");
+    let valid = |filter: &str| {
+        format!(
+            "(i32.store8 (i32.const 1044) (i32.const 1)) (i32.store (i32.const 1048) (i32.const 5000)) \
+             {filter} (i32.store8 (i32.const 1064) (i32.const 1))"
+        )
+    };
+    let with_filter = |bytes: usize| {
+        format!(
+            "(i32.store8 (i32.const 1052) (i32.const 1)) (i32.store (i32.const 1056) (i32.const {filter})) \
+             (i32.store (i32.const 1060) (i32.const {bytes}))"
+        )
+    };
+    let verdict = |body: &str| {
+        let extension = load(&guest.clone().authorize_publish(body));
+        extension.authorize_publish(&identity(), &client("c1"), &PUBLICATION).result
+    };
+    let five = std::time::Duration::from_secs(5);
+    let Ok(Verdict::Allow { validity: Some(topic), .. }) = verdict(&valid("")) else { panic!() };
+    assert_eq!((topic.time, topic.filter), (five, None));
+    assert_eq!((topic.max_qos, topic.retain), (mqtt::QoS::AtLeastOnce, false));
+    let Ok(Verdict::Allow { validity: Some(wide), .. }) = verdict(&valid(&with_filter(3))) else {
+        panic!()
+    };
+    assert_eq!(wide.filter.unwrap().as_str(), "a/#");
+    let failure = verdict(&valid(&with_filter(0))).unwrap_err();
+    assert!(failure.to_string().contains("not a topic filter"), "{failure}");
 }

@@ -10,8 +10,8 @@
 //! | `methods` | no method, which is refused | 0 and 4 list of names, 8 bytes each |
 //! | `step` | accept, but the principal is missing | 0: 1 is an error; 8: 0 accept, 1 reject, 2 abstain, 3 more; accept: as `authenticate`, and 48: 1 is a validity, 56 its milliseconds, 64: 1 is data, 68 and 72; reject: 16 code; more: 16: 1 is data, 20 and 24, state at 28 and 32 |
 //! | `permissions` | none | 0: 1 is an error; 4: 1 is a set; 8 and 12 rules, 16 fallback |
-//! | `authorize-publish` | allow | 0: 1 is an error; 4: 0 allow, 1 deny, 2 abstain; 5 code |
-//! | `authorize-subscribe` | no verdict | 0: 1 is an error; 4 and 8 list of verdicts, 16 bytes each: 0 opinion, 1 code |
+//! | `authorize-publish` | allow | 0: 1 is an error; 4: 0 allow, 1 deny, 2 abstain; 5 code; 20: 1 is a validity, 24 its ms, 28: 1 is a filter, 32 and 36, 40 QoS, 41 retain |
+//! | `authorize-subscribe` | no verdict | 0: 1 is an error; 4 and 8 list of verdicts, 40 bytes each: 0 opinion, 1 code |
 //!
 //! Arguments are named: `$id $client $client_len $user_some $user $user_len $principal_some $principal $principal_len
 //! $conn`, then `$secret_kind $secret $secret_len`, or `$method $method_len $data_some $data $data_len $state_some

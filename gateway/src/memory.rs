@@ -1,0 +1,154 @@
+use std::collections::HashMap;
+use std::time::Instant;
+
+use broker::Verdict;
+use extension_host::Validity;
+use mqtt::{QoS, TopicFilterBuf, TopicName};
+
+/// Topics with a verdict of their own, and filters with one, that are remembered for a client at most.
+const TOPICS_MAX: usize = 256;
+const FILTERS_MAX: usize = 16;
+
+/// What an extension said about publishes of one client and need not be asked again.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    topics: HashMap<Box<str>, Remembered>,
+    filters: Vec<(TopicFilterBuf, Remembered)>,
+    /// Of the extension whose verdicts these are.
+    revision: u64,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    verdict: Verdict,
+    until: Instant,
+    max_qos: QoS,
+    retain: bool,
+}
+
+impl Memory {
+    /// Forgets everything if the extension may decide otherwise by now.
+    pub(crate) fn keep_to(&mut self, revision: u64) {
+        if self.revision != revision {
+            *self = Self { revision, ..Self::default() };
+        }
+    }
+
+    pub(crate) fn recall(
+        &self,
+        topic: &str,
+        qos: QoS,
+        retain: bool,
+        now: Instant,
+    ) -> Option<Verdict> {
+        let holds = |remembered: &&Remembered| remembered.holds(qos, retain, now);
+        let of_topic = self.topics.get(topic).filter(holds);
+        let found = of_topic.or_else(|| {
+            let name = TopicName::new(topic).ok()?;
+            let fitting =
+                self.filters.iter().filter(|(filter, _)| filter.as_filter().matches(name));
+            fitting.map(|(_, remembered)| remembered).find(holds)
+        });
+        found.map(|remembered| remembered.verdict.clone())
+    }
+
+    pub(crate) fn remember(
+        &mut self,
+        topic: &str,
+        verdict: &Verdict,
+        validity: Validity,
+        now: Instant,
+    ) {
+        let remembered = Remembered {
+            verdict: verdict.clone(),
+            until: now + validity.time,
+            max_qos: validity.max_qos,
+            retain: validity.retain,
+        };
+        match validity.filter {
+            Some(filter) => {
+                self.filters.retain(|(other, old)| *other != filter && old.until > now);
+                if self.filters.len() >= FILTERS_MAX {
+                    self.filters.remove(0);
+                }
+                self.filters.push((filter, remembered));
+            }
+            None => {
+                if self.topics.len() >= TOPICS_MAX {
+                    self.topics.retain(|_, old| old.until > now);
+                }
+                // Whoever publishes on so many topics is asked about all of them anew.
+                if self.topics.len() >= TOPICS_MAX {
+                    self.topics.clear();
+                }
+                self.topics.insert(topic.into(), remembered);
+            }
+        }
+    }
+}
+
+impl Remembered {
+    fn holds(&self, qos: QoS, retain: bool, now: Instant) -> bool {
+        let covers = match self.verdict {
+            Verdict::Allow => qos <= self.max_qos && (self.retain || !retain),
+            Verdict::Deny { .. } => true,
+        };
+        covers && now < self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn validity(filter: Option<&str>) -> Validity {
+        let filter = filter.map(|text| mqtt::TopicFilter::new(text).unwrap().to_owned());
+        Validity { time: SECOND, filter, max_qos: QoS::AtLeastOnce, retain: false }
+    }
+
+    #[test]
+    fn a_verdict_holds_for_its_topic_its_time_and_what_it_covers() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        memory.remember("a/b", &Verdict::Allow, validity(None), now);
+        let recall = |topic, qos, retain, now| memory.recall(topic, qos, retain, now);
+        assert_eq!(recall("a/b", QoS::AtLeastOnce, false, now), Some(Verdict::Allow));
+        assert_eq!(recall("a/b", QoS::ExactlyOnce, false, now), None);
+        assert_eq!(recall("a/b", QoS::AtMostOnce, true, now), None);
+        assert_eq!(recall("a/c", QoS::AtMostOnce, false, now), None);
+        assert_eq!(recall("a/b", QoS::AtMostOnce, false, now + SECOND), None);
+    }
+
+    #[test]
+    fn a_denial_covers_everything_on_its_filter() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        let deny = Verdict::Deny { why: "no".to_owned() };
+        memory.remember("a/b", &deny, validity(Some("a/#")), now);
+        assert_eq!(memory.recall("a/c/d", QoS::ExactlyOnce, true, now), Some(deny));
+        assert_eq!(memory.recall("b", QoS::AtMostOnce, false, now), None);
+    }
+
+    #[test]
+    fn another_revision_of_the_extension_begins_anew() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        memory.remember("a", &Verdict::Allow, validity(None), now);
+        memory.keep_to(0);
+        assert!(memory.recall("a", QoS::AtMostOnce, false, now).is_some());
+        memory.keep_to(1);
+        assert!(memory.recall("a", QoS::AtMostOnce, false, now).is_none());
+    }
+
+    #[test]
+    fn it_does_not_grow_without_end() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        for n in 0..1000 {
+            memory.remember(&n.to_string(), &Verdict::Allow, validity(None), now);
+            memory.remember("t", &Verdict::Allow, validity(Some(&format!("{n}/#"))), now);
+            assert!(memory.topics.len() <= TOPICS_MAX && memory.filters.len() <= FILTERS_MAX);
+        }
+        assert!(memory.recall("999", QoS::AtMostOnce, false, now).is_some());
+    }
+}
