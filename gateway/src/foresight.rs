@@ -2,9 +2,6 @@ use std::collections::VecDeque;
 
 use broker::{Answer, Verdict};
 
-/// Verdicts between two looks at the time.
-const LOOK_EVERY: usize = 32;
-
 /// Answers to questions about packets of one batch that the broker has not asked yet, each by where its packet begins.
 #[derive(Default)]
 pub(crate) struct Foresight {
@@ -21,10 +18,6 @@ impl Foresight {
     /// Notes a verdict about the packet that begins at `at`, which is behind those noted before.
     pub(crate) fn note(&mut self, at: usize, verdict: Verdict) {
         self.verdicts.push_back((at, verdict));
-    }
-
-    pub(crate) fn is_due(&self) -> bool {
-        self.verdicts.len().is_multiple_of(LOOK_EVERY)
     }
 
     /// The answer about the packet that begins at `at`, if there is one.

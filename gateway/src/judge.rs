@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 
 use auth::{Decision, Fallback, Identity, PermissionSet};
 use broker::{Answer, Authentication, Question, Requested, Verdict};
-use extension_host::{Connecting, Extension, Publication, SubscriptionRequest, Validity};
+use extension_host::{
+    Connecting, Extension, Failure, Publication, Sitting, SubscriptionRequest, Validity,
+};
 use mqtt::{Decoded, Decoder, Packet, Publish, ReasonCode, TopicFilter};
 use tokio::sync::Semaphore;
 
@@ -15,9 +17,6 @@ use crate::reauthentication::Reauthentication;
 /// Questions of connected clients that extensions may be answering together. They have their own
 /// places: clients that are in do not wait for strangers that want to be.
 pub(crate) const QUESTIONS_MAX: usize = 32;
-
-/// How long a connection may answer ahead before others have their turn on its thread.
-const FORESIGHT_MAX: Duration = Duration::from_millis(1);
 
 /// Answers what a client's permission set leaves to the extension that gave it.
 pub(crate) struct Judge {
@@ -93,14 +92,14 @@ impl Judge {
     pub(crate) fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
         let Some(case) = self.case.clone() else { return };
         self.memory.keep_to(case.authority.revision());
-        let began = Instant::now();
+        let mut hearing = Hearing::new(&case, &mut self.memory);
         let (mut decoder, mut at) = (decoder.clone(), 0);
         while let Ok(Decoded::Packet { packet, len }) =
             decoder.decode(bytes.get(at..).unwrap_or_default())
         {
             match packet {
                 Packet::Publish(publish) => {
-                    if let Some(verdict) = case.foresee(&publish, began, &mut self.memory) {
+                    if let Some(verdict) = hearing.verdict(&publish) {
                         foresight.note(at, verdict);
                     }
                 }
@@ -109,9 +108,6 @@ impl Judge {
                 _ => {}
             }
             at += len;
-            if foresight.is_due() && began.elapsed() > FORESIGHT_MAX {
-                break;
-            }
         }
     }
 
@@ -157,30 +153,6 @@ impl Case {
         }))
     }
 
-    /// The verdict about a publish that the set leaves open, if it takes no waiting. A repeat is left to the broker,
-    /// which may know it, and so is an alias, whose topic the broker knows.
-    fn foresee(&self, publish: &Publish<'_>, now: Instant, memory: &mut Memory) -> Option<Verdict> {
-        let topic = publish.topic.filter(|_| !publish.dup)?.as_str();
-        let (qos, retain) = (publish.qos, publish.retain);
-        let decision = self.permissions.check_publish(&self.identity, topic, qos, retain);
-        if decision != Decision::Ask {
-            return None;
-        }
-        if let Some(verdict) = memory.recall(topic, qos, retain, now) {
-            return Some(verdict);
-        }
-        let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
-        let what = Publication { topic, qos, retain, payload_len };
-        let answer =
-            self.authority.authorize_publish_now(&self.identity, &self.connecting, &what)?;
-        self.log(&answer.by, "publish", topic, answer.took);
-        let (verdict, validity) = publish_verdict(answer);
-        if let Some(validity) = validity {
-            memory.remember(topic, &verdict, validity, now);
-        }
-        Some(verdict)
-    }
-
     fn answer(&self, question: &Question) -> Answered {
         let answer = match question {
             Question::Publish { topic, qos, retain, payload_len } => {
@@ -196,7 +168,7 @@ impl Case {
                     &publication,
                 );
                 self.log(&answer.by, "publish", topic, answer.took);
-                let (verdict, validity) = publish_verdict(answer);
+                let (verdict, validity) = publish_verdict(&answer.by, answer.result);
                 return Answered { answer: Answer::Publish(verdict), validity };
             }
             Question::Subscribe(requested) => Answer::Subscribe(self.subscribe(requested)),
@@ -247,6 +219,46 @@ impl Case {
     }
 }
 
+/// The publishes of one batch before the extension, with one instance for all of them.
+struct Hearing<'a> {
+    case: &'a Case,
+    memory: &'a mut Memory,
+    now: Instant,
+    /// Asked for when the first question comes; `Some(None)` if there is none to be had.
+    sitting: Option<Option<Sitting>>,
+    questions: usize,
+}
+
+impl<'a> Hearing<'a> {
+    fn new(case: &'a Case, memory: &'a mut Memory) -> Self {
+        Self { case, memory, now: Instant::now(), sitting: None, questions: 0 }
+    }
+
+    /// The verdict about a publish that the set leaves open, if it takes no waiting. A repeat is left to the broker,
+    /// which may know it, and so is an alias, whose topic the broker knows.
+    fn verdict(&mut self, publish: &Publish<'_>) -> Option<Verdict> {
+        let Case { authority, permissions, identity, connecting } = self.case;
+        let topic = publish.topic.filter(|_| !publish.dup)?.as_str();
+        let (qos, retain) = (publish.qos, publish.retain);
+        if permissions.check_publish(identity, topic, qos, retain) != Decision::Ask {
+            return None;
+        }
+        if let Some(verdict) = self.memory.recall(topic, qos, retain, self.now) {
+            return Some(verdict);
+        }
+        let sitting = self.sitting.get_or_insert_with(|| authority.sit(identity, connecting));
+        let sitting = sitting.as_mut().filter(|sitting| self.questions < sitting.questions())?;
+        self.questions += 1;
+        let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
+        let result = sitting.authorize_publish(&Publication { topic, qos, retain, payload_len })?;
+        let (verdict, validity) = publish_verdict(sitting.by(), result);
+        if let Some(validity) = validity {
+            self.memory.remember(topic, &verdict, validity, self.now);
+        }
+        Some(verdict)
+    }
+}
+
 /// An answer, and for what else it holds.
 struct Answered {
     answer: Answer,
@@ -254,11 +266,12 @@ struct Answered {
 }
 
 fn publish_verdict(
-    answer: extension_host::Answer<extension_host::Verdict>,
+    by: &str,
+    result: Result<extension_host::Verdict, Failure>,
 ) -> (Verdict, Option<Validity>) {
-    match answer.result {
-        Ok(given) => verdict(&answer.by, given),
-        Err(failure) => (denial(&answer.by, &failure.to_string()), None),
+    match result {
+        Ok(given) => verdict(by, given),
+        Err(failure) => (denial(by, &failure.to_string()), None),
     }
 }
 

@@ -13,7 +13,6 @@ use crate::generation::{Generation, load_error};
 use crate::guest::{Guest, Subject};
 use crate::instance::BoundHooks;
 use crate::pool::NoSeat;
-use crate::ticker::TICK;
 
 /// Which breaker and which deadline a call has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,29 +25,6 @@ pub(crate) enum Hook {
     Authorize,
 }
 
-/// How long a caller waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// For an instance, and then for the answer, as long as the operator says.
-    Budget,
-    /// For no instance, and for the answer no longer than it takes to notice that it does not come: the caller
-    /// serves others as well.
-    None,
-}
-
-/// What a call is, and how patient.
-#[derive(Clone, Copy)]
-pub(crate) struct Call {
-    pub(crate) hook: Hook,
-    pub(crate) patience: Patience,
-}
-
-impl Call {
-    pub(crate) fn of(hook: Hook) -> Self {
-        Self { hook, patience: Patience::Budget }
-    }
-}
-
 /// What a call of the guest gave: nothing for an absent hook, an error of the engine, or an answer, which may
 /// itself be no good.
 pub(crate) type Called<R> = Option<wasmtime::Result<Result<R, Failure>>>;
@@ -56,21 +32,21 @@ pub(crate) type Called<R> = Option<wasmtime::Result<Result<R, Failure>>>;
 impl Generation {
     pub(crate) fn ask<R>(
         &self,
-        what: Call,
+        hook: Hook,
         connection: &Connecting,
         secret_bytes: usize,
         subject: Subject,
         call: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
     ) -> Result<R, Failure> {
         connection.check_size(secret_bytes)?;
-        self.admit(what.hook)?;
-        let result = self.call(what, subject, call);
-        self.settle(what, &result);
+        self.admit(hook)?;
+        let result = self.call(hook, subject, call);
+        self.settle(hook, &result);
         result
     }
 
-    fn admit(&self, hook: Hook) -> Result<(), Failure> {
-        lock(self.breaker(hook)).admit(Instant::now()).map_err(|retry_in| {
+    pub(crate) fn admit(&self, hook: Hook) -> Result<(), Failure> {
+        lock(self.breaker(hook)).admit(Instant::now).map_err(|retry_in| {
             self.counters.turned_away.count();
             Failure::BreakerOpen { retry_in }
         })
@@ -78,19 +54,12 @@ impl Generation {
 
     fn call<R>(
         &self,
-        what: Call,
+        hook: Hook,
         subject: Subject,
         call: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
     ) -> Result<R, Failure> {
-        let (hook, plan) = (what.hook, self.pool.plan());
-        let (budget, seat) = match what.patience {
-            Patience::Budget => {
-                let budget = self.budget(hook);
-                (budget, self.pool.take(budget))
-            }
-            Patience::None => (TICK, self.pool.take_idle().ok_or(NoSeat::Saturated)),
-        };
-        let mut seat = seat.map_err(|e| match e {
+        let (budget, plan) = (self.budget(hook), self.pool.plan());
+        let mut seat = self.pool.take(budget).map_err(|e| match e {
             NoSeat::Saturated => Failure::Saturated,
             NoSeat::Build(e) => Failure::Restart(load_error(&self.name, e).to_string()),
         })?;
@@ -115,13 +84,10 @@ impl Generation {
 
     /// Counts what came of a call and tells the breaker. A guest that says "unavailable" works: only its
     /// faults open the breaker.
-    fn settle<R>(&self, what: Call, result: &Result<R, Failure>) {
-        let (hook, impatient) = (what.hook, what.patience == Patience::None);
+    pub(crate) fn settle<R>(&self, hook: Hook, result: &Result<R, Failure>) {
         let counters = &self.counters;
         match result {
             Err(Failure::Trap(_)) => counters.traps.count(),
-            // Whoever had no patience asks again and has some then.
-            Err(Failure::Deadline | Failure::Saturated) if impatient => return,
             Err(Failure::Deadline) => counters.deadline_exceeded.count(),
             Err(Failure::InvalidAnswer(_)) => counters.invalid_answers.count(),
             Err(Failure::Unavailable(_) | Failure::Internal(_)) => counters.unavailable.count(),
@@ -171,7 +137,7 @@ impl Generation {
 }
 
 impl Hook {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Authenticate => "authenticate",
             Self::Step => "step",

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use mqtt::QoS;
 
 use crate::answer::{Publication, SubscriptionRequest};
-use crate::ask::Patience;
 use crate::connecting::Connecting;
 use crate::generation::Generation;
 use crate::said::Said;
@@ -111,12 +110,7 @@ impl Asked {
             (Question::Publish { topic, qos, retain, payload_len }, Some(who)) => {
                 let publication =
                     Publication { topic, qos: *qos, retain: *retain, payload_len: *payload_len };
-                Said::verdict(&generation.authorize_publish(
-                    who,
-                    connection,
-                    &publication,
-                    Patience::Budget,
-                ))
+                Said::verdict(&generation.authorize_publish(who, connection, &publication))
             }
             (Question::Subscribe(entries), Some(who)) => {
                 let requests: Vec<_> = entries

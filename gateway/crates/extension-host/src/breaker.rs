@@ -26,8 +26,9 @@ impl Breaker {
 
     /// Whether a call may be made at `now`; the error is the time until it may. Letting a probe through
     /// moves the time of the next one, so that one caller at a time probes even if it never reports.
-    pub(crate) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn admit(&mut self, now: impl FnOnce() -> Instant) -> Result<(), Duration> {
         let Some(open) = &mut self.open else { return Ok(()) };
+        let now = now();
         match open.until.checked_duration_since(now) {
             Some(left) if !left.is_zero() => Err(left),
             _ => {
@@ -76,27 +77,27 @@ mod tests {
             b.failed(now);
             b.succeeded();
         }
-        assert_eq!(b.admit(now), Ok(()));
+        assert_eq!(b.admit(|| now), Ok(()));
     }
 
     #[test]
     fn opens_probes_once_and_doubles_up_to_the_ceiling() {
         let (mut b, t0) = (breaker(), Instant::now());
         assert!(!b.failed(t0) && !b.failed(t0) && b.failed(t0));
-        assert_eq!(b.admit(t0), Err(S));
+        assert_eq!(b.admit(|| t0), Err(S));
 
         let mut now = t0;
         for backoff in [S, 2 * S, 4 * S, 4 * S] {
-            assert!(b.admit(now + backoff - S / 10).is_err());
+            assert!(b.admit(|| now + backoff - S / 10).is_err());
             now += backoff;
-            assert_eq!(b.admit(now), Ok(()), "the probe");
-            assert!(b.admit(now).is_err(), "only one probe");
+            assert_eq!(b.admit(|| now), Ok(()), "the probe");
+            assert!(b.admit(|| now).is_err(), "only one probe");
             assert!(!b.failed(now), "open already");
         }
         now += 4 * S;
-        assert_eq!(b.admit(now), Ok(()));
+        assert_eq!(b.admit(|| now), Ok(()));
         b.succeeded();
-        assert_eq!(b.admit(now), Ok(()));
+        assert_eq!(b.admit(|| now), Ok(()));
         assert!(!b.failed(now), "closed: counts from the start again");
     }
 
@@ -106,7 +107,7 @@ mod tests {
         for _ in 0..3 {
             b.failed(t0);
         }
-        assert_eq!(b.admit(t0 + S), Ok(()));
-        assert_eq!(b.admit(t0 + 2 * S), Ok(()));
+        assert_eq!(b.admit(|| t0 + S), Ok(()));
+        assert_eq!(b.admit(|| t0 + 2 * S), Ok(()));
     }
 }

@@ -9,7 +9,6 @@ use crate::answer::{
     Answer, AuthenticationOutcome, Continuation, Failure, Progress, Publication, Step,
     SubscriptionRequest, Verdict,
 };
-use crate::ask::Patience;
 use crate::asked::{Asked, Entry, Question};
 use crate::connecting::Connecting;
 use crate::error::LoadError;
@@ -19,6 +18,7 @@ use crate::inspect::Hooks;
 use crate::metrics::Metric;
 use crate::rollout::{Candidate, CandidateStatus, Mode, Rollout};
 use crate::said::Said;
+use crate::sitting::Sitting;
 use crate::spec::ExtensionSpec;
 use crate::stats::Stats;
 
@@ -215,7 +215,7 @@ impl Extension {
     ) -> Answer<Verdict> {
         self.answer(
             connection,
-            |generation| generation.authorize_publish(who, connection, what, Patience::Budget),
+            |generation| generation.authorize_publish(who, connection, what),
             |result| {
                 let question = Question::Publish {
                     topic: what.topic.to_owned(),
@@ -228,24 +228,12 @@ impl Extension {
         )
     }
 
-    /// As [`authorize_publish`](Self::authorize_publish), where the caller cannot wait: none if the extension may take
+    /// An instance for some questions in a row, where the caller cannot wait: none if the extension may take
     /// longer than some ten microseconds, has no free instance, or a new version of it is being tried.
-    pub fn authorize_publish_now(
-        &self,
-        who: &Arc<auth::Identity>,
-        connection: &Arc<Connecting>,
-        what: &Publication<'_>,
-    ) -> Option<Answer<Verdict>> {
+    #[must_use]
+    pub fn sit(&self, who: &Arc<auth::Identity>, connection: &Arc<Connecting>) -> Option<Sitting> {
         let generation = lock(&self.0.rollout).undisputed()?;
-        if !generation.is_quick() {
-            return None;
-        }
-        let began = Instant::now();
-        let result = generation.authorize_publish(who, connection, what, Patience::None);
-        if matches!(result, Err(Failure::Saturated | Failure::Deadline)) {
-            return None;
-        }
-        Some(Answer { result, took: began.elapsed(), by: Arc::clone(&generation.id) })
+        Sitting::begin(generation, who, connection)
     }
 
     /// A number that changes whenever the extension may decide otherwise than before.

@@ -7,6 +7,7 @@ use wasmtime::component::{Instance as ComponentInstance, InstancePre};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::answer::Failure;
+use crate::ask::Called;
 use crate::bindings::exports::portcullis::gateway::{
     authenticator, authorizer, enhanced_authenticator, lifecycle,
 };
@@ -114,6 +115,30 @@ impl Instance {
             Some(Err(e)) => Err(failure(&e, self.store.data())),
             None => Err(Failure::NoHook),
         }
+    }
+
+    /// Begins a row of calls with [`call_now`](Self::call_now), all about one subject.
+    pub(crate) fn open(&mut self, name: &'static str, subject: Subject) {
+        self.store.data_mut().begin(name, Duration::ZERO, subject);
+    }
+
+    /// Calls a hook; the guest is stopped with the next tick but one.
+    pub(crate) fn call_now<R>(
+        &mut self,
+        hook: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
+    ) -> Result<R, Failure> {
+        self.store.set_epoch_deadline(1);
+        match hook(&self.hooks, &mut self.store) {
+            Some(Ok(answer)) => answer,
+            Some(Err(e)) => Err(failure(&e, self.store.data())),
+            None => Err(Failure::NoHook),
+        }
+    }
+
+    /// Ends the row, of so many calls.
+    pub(crate) fn close(&mut self, calls: u32) {
+        self.calls = self.calls.saturating_add(calls);
+        self.store.data_mut().end();
     }
 
     /// Time since the last call began.

@@ -30,6 +30,12 @@ impl Pace {
         self.0.store(FAULT_NS, Ordering::Relaxed);
     }
 
+    /// Answers that take two milliseconds together, at least one.
+    pub(crate) fn in_two_ms(&self) -> usize {
+        let average = self.0.load(Ordering::Relaxed).max(500);
+        usize::try_from(2_000_000 / average).unwrap_or(1).max(1)
+    }
+
     pub(crate) fn is_quick(&self) -> bool {
         self.0.load(Ordering::Relaxed) <= QUICK_NS
     }

@@ -18,6 +18,8 @@ pub(crate) struct Pool {
 struct Seats {
     idle: Vec<Instance>,
     busy: usize,
+    /// Callers that wait: waking nobody costs a system call too.
+    waiting: usize,
 }
 
 /// Why there is no instance for a call.
@@ -33,7 +35,7 @@ impl Pool {
     pub(crate) fn new(plan: Plan) -> Result<Self, BuildError> {
         let mut first = Instance::build(&plan)?;
         let methods = Methods::of(&mut first, &plan)?;
-        let seats = Mutex::new(Seats { idle: vec![first], busy: 0 });
+        let seats = Mutex::new(Seats { idle: vec![first], busy: 0, waiting: 0 });
         Ok(Self { plan, methods, seats, freed: Condvar::new() })
     }
 
@@ -65,16 +67,30 @@ impl Pool {
             let Some(left) = until.checked_duration_since(Instant::now()) else {
                 return Err(NoSeat::Saturated);
             };
+            seats.waiting += 1;
             seats = self.freed.wait_timeout(seats, left).unwrap_or_else(PoisonError::into_inner).0;
+            seats.waiting -= 1;
         }
     }
 
-    /// An instance that is free now.
-    pub(crate) fn take_idle(&self) -> Option<Seat<'_>> {
+    /// An instance that is free now, until [`give_back`](Self::give_back).
+    pub(crate) fn take_idle(&self) -> Option<Instance> {
         let mut seats = self.lock();
         let instance = seats.idle.pop()?;
         seats.busy += 1;
-        Some(Seat { pool: self, instance: Some(instance) })
+        Some(instance)
+    }
+
+    /// Ends a use of an instance, which is nothing if it was discarded.
+    pub(crate) fn give_back(&self, instance: Option<Instance>) {
+        let mut seats = self.lock();
+        seats.busy -= 1;
+        seats.idle.extend(instance);
+        let waiting = seats.waiting > 0;
+        drop(seats);
+        if waiting {
+            self.freed.notify_one();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Seats> {
@@ -101,10 +117,6 @@ impl Seat<'_> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        let mut seats = self.pool.lock();
-        seats.busy -= 1;
-        seats.idle.extend(self.instance.take());
-        drop(seats);
-        self.pool.freed.notify_one();
+        self.pool.give_back(self.instance.take());
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use mqtt::PacketKind;
+use wasmtime::Store;
 use wasmtime::component::Resource;
 
 use crate::answer::{
     AuthenticationOutcome, Continuation, Failure, Progress, Publication, Step, SubscriptionRequest,
     Verdict,
 };
-use crate::ask::{Call, Hook, Patience};
+use crate::ask::{Called, Hook};
 use crate::bindings::exports::portcullis::gateway::{
     authenticator, authorizer, enhanced_authenticator,
 };
@@ -17,7 +18,8 @@ use crate::bindings::portcullis::gateway::types;
 use crate::connecting::Connecting;
 use crate::convert;
 use crate::generation::Generation;
-use crate::guest::{ConnectionHandle, Subject};
+use crate::guest::{ConnectionHandle, Guest, Subject};
+use crate::instance::BoundHooks;
 
 impl Generation {
     /// Asks who a client is.
@@ -28,35 +30,29 @@ impl Generation {
     ) -> Result<AuthenticationOutcome, Failure> {
         let subject = Subject { connection: Some(Arc::clone(connection)), identity: None };
         let client = client(connection, None);
-        self.ask(
-            Call::of(Hook::Authenticate),
-            connection,
-            secret.map_or(0, <[u8]>::len),
-            subject,
-            |h, s| {
-                let secret = match secret {
-                    None => authenticator::Secret::None,
-                    Some(bytes) => authenticator::Secret::Password(bytes),
-                };
-                let guest = h.authenticator.as_ref()?;
-                let result = guest.call_authenticate(s, client, handle(), secret);
-                Some(result.map(|answer| {
-                    answer
-                        .map_err(hook_error)
-                        .and_then(|o| convert::outcome(o, &self.id).map_err(Failure::InvalidAnswer))
-                        .and_then(|outcome| {
-                            if let AuthenticationOutcome::Accept(grant) = &outcome {
-                                grant
-                                    .permissions
-                                    .as_ref()
-                                    .map_or(Ok(()), |p| self.check_rules(p))
-                                    .map_err(Failure::InvalidAnswer)?;
-                            }
-                            Ok(outcome)
-                        })
-                }))
-            },
-        )
+        self.ask(Hook::Authenticate, connection, secret.map_or(0, <[u8]>::len), subject, |h, s| {
+            let secret = match secret {
+                None => authenticator::Secret::None,
+                Some(bytes) => authenticator::Secret::Password(bytes),
+            };
+            let guest = h.authenticator.as_ref()?;
+            let result = guest.call_authenticate(s, client, handle(), secret);
+            Some(result.map(|answer| {
+                answer
+                    .map_err(hook_error)
+                    .and_then(|o| convert::outcome(o, &self.id).map_err(Failure::InvalidAnswer))
+                    .and_then(|outcome| {
+                        if let AuthenticationOutcome::Accept(grant) = &outcome {
+                            grant
+                                .permissions
+                                .as_ref()
+                                .map_or(Ok(()), |p| self.check_rules(p))
+                                .map_err(Failure::InvalidAnswer)?;
+                        }
+                        Ok(outcome)
+                    })
+            }))
+        })
     }
 
     /// Has one step of enhanced authentication taken. `who` is the identity of a client that is
@@ -78,7 +74,7 @@ impl Generation {
         };
         let data_bytes = step.data.map_or(0, <[u8]>::len);
         let hook = if who.is_some() { Hook::StepAgain } else { Hook::Step };
-        self.ask(Call::of(hook), connection, data_bytes, subject, |h, s| {
+        self.ask(hook, connection, data_bytes, subject, |h, s| {
             let result = h.enhanced_authenticator.as_ref()?.call_step(s, client, handle(), said);
             Some(result.map(|answer| {
                 let progress = convert::progress(answer.map_err(hook_error)?, who.is_some(), self)
@@ -102,7 +98,7 @@ impl Generation {
         connection: &Arc<Connecting>,
     ) -> Result<Option<auth::Permissions>, Failure> {
         let client = client(connection, Some(who));
-        self.ask(Call::of(Hook::Authorize), connection, 0, subject(who, connection), |h, s| {
+        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
             let result = h.authorizer.as_ref()?.call_permissions(s, client, handle());
             Some(result.map(|answer| {
                 let given = answer.map_err(hook_error)?;
@@ -122,8 +118,20 @@ impl Generation {
         who: &Arc<auth::Identity>,
         connection: &Arc<Connecting>,
         what: &Publication<'_>,
-        patience: Patience,
     ) -> Result<Verdict, Failure> {
+        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |hooks, store| {
+            self.call_authorize_publish(hooks, store, who, connection, what)
+        })
+    }
+
+    pub(crate) fn call_authorize_publish(
+        &self,
+        hooks: &BoundHooks,
+        store: &mut Store<Guest>,
+        who: &Arc<auth::Identity>,
+        connection: &Connecting,
+        what: &Publication<'_>,
+    ) -> Called<Verdict> {
         let client = client(connection, Some(who));
         let what = authorizer::Publication {
             topic: what.topic,
@@ -131,15 +139,13 @@ impl Generation {
             retain: what.retain,
             payload_size: what.payload_len,
         };
-        let call = Call { hook: Hook::Authorize, patience };
-        self.ask(call, connection, 0, subject(who, connection), |h, s| {
-            let result = h.authorizer.as_ref()?.call_authorize_publish(s, client, handle(), what);
-            Some(result.map(|answer| {
-                let given = answer.map_err(hook_error)?;
-                convert::verdict(given, PacketKind::PubAck, self.limits.verdict_ttl)
-                    .map_err(Failure::InvalidAnswer)
-            }))
-        })
+        let guest = hooks.authorizer.as_ref()?;
+        let result = guest.call_authorize_publish(store, client, handle(), what);
+        Some(result.map(|answer| {
+            let given = answer.map_err(hook_error)?;
+            convert::verdict(given, PacketKind::PubAck, self.limits.verdict_ttl)
+                .map_err(Failure::InvalidAnswer)
+        }))
     }
 
     /// Asks about the entries of one SUBSCRIBE that the permission set leaves to the extension. Exactly one
@@ -159,7 +165,7 @@ impl Generation {
                 qos: convert::qos(s.qos),
             })
             .collect();
-        self.ask(Call::of(Hook::Authorize), connection, 0, subject(who, connection), |h, s| {
+        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
             let guest = h.authorizer.as_ref()?;
             let result = guest.call_authorize_subscribe(s, client, handle(), &entries);
             Some(result.map(|answer| {
@@ -182,7 +188,7 @@ fn client<'a>(
     }
 }
 
-fn subject(who: &Arc<auth::Identity>, connection: &Arc<Connecting>) -> Subject {
+pub(crate) fn subject(who: &Arc<auth::Identity>, connection: &Arc<Connecting>) -> Subject {
     Subject { connection: Some(Arc::clone(connection)), identity: Some(Arc::clone(who)) }
 }
 

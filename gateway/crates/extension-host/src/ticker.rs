@@ -49,6 +49,14 @@ impl Ticker {
     }
 }
 
+impl Ticker {
+    /// As [`enter`](Self::enter), with a guard that stands for itself.
+    pub(crate) fn stay(&self) -> Presence {
+        std::mem::forget(self.enter());
+        Presence(Arc::clone(&self.shared))
+    }
+}
+
 impl Drop for Ticker {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
@@ -63,6 +71,15 @@ impl Drop for Ticker {
 pub(crate) struct Running<'a>(&'a Shared);
 
 impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A guest that may run.
+pub(crate) struct Presence(Arc<Shared>);
+
+impl Drop for Presence {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }

@@ -279,7 +279,7 @@ fn becomes_quick(extension: &Extension, calls: u32) -> bool {
     let (who, conn) = (identity(), client("c1"));
     (0..calls).any(|_| {
         extension.authorize_publish(&who, &conn, &PUBLICATION).result.unwrap();
-        extension.authorize_publish_now(&who, &conn, &PUBLICATION).is_some()
+        extension.sit(&who, &conn).is_some()
     })
 }
 
@@ -290,14 +290,22 @@ fn an_authorizer_that_is_quick_answers_where_nobody_can_wait() {
     let guest = Guest::authorizer().authorize_publish(slow_for_b);
     let extension = load(&guest);
     let (who, conn) = (identity(), client("c1"));
-    assert!(extension.authorize_publish_now(&who, &conn, &PUBLICATION).is_none(), "nobody knows");
+    assert!(extension.sit(&who, &conn).is_none(), "nobody knows yet how quick it is");
     assert!(becomes_quick(&extension, 5000));
+    let before = extension.stats().calls;
+    let mut sitting = extension.sit(&who, &conn).unwrap();
+    for _ in 0..10 {
+        let allowed = Verdict::Allow { reason: None, validity: None };
+        assert_eq!(sitting.authorize_publish(&PUBLICATION), Some(Ok(allowed)));
+    }
     let slow = Publication { topic: "b", ..PUBLICATION };
     let began = std::time::Instant::now();
-    assert!(extension.authorize_publish_now(&who, &conn, &slow).is_none());
-    assert!(began.elapsed() < std::time::Duration::from_millis(500), "{:?}", began.elapsed());
-    let again = extension.authorize_publish_now(&who, &conn, &PUBLICATION);
-    assert!(again.is_none(), "it has to prove itself anew");
+    assert_eq!(sitting.authorize_publish(&slow), None);
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    assert_eq!(sitting.authorize_publish(&PUBLICATION), None, "the instance is gone");
+    drop(sitting);
+    assert_eq!(extension.stats().calls - before, 11);
+    assert!(extension.sit(&who, &conn).is_none(), "it has to prove itself anew");
     assert_eq!(extension.stats().deadline_exceeded, 0, "nobody was refused");
 
     let mut spec = spec(&guest);
