@@ -105,6 +105,9 @@ mod tests {
                 if let ["listeners" | "extensions" | "topics", name, ..] = parts.as_mut_slice() {
                     *name = "*";
                 }
+                if let ["extensions", _, "key-sets", name, ..] = parts.as_mut_slice() {
+                    *name = "*";
+                }
                 table = parts.join(".");
                 documented.insert(table.clone());
             } else if let Some((key, _)) = line.split_once(" = ")

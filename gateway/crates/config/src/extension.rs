@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::key_set::{self, KeySet};
 use crate::section::{Located, Section};
 
 /// One extension.
@@ -28,6 +29,10 @@ pub struct Extension {
     pub config: BTreeMap<String, String>,
     /// Files whose text is added to `config` under the same key; no key is in both.
     pub files: BTreeMap<String, PathBuf>,
+    /// Keys that it may have tokens verified with, sorted by name.
+    pub key_sets: Vec<KeySet>,
+    /// Files with secrets that it may have codes made with, by name. It never sees what is in them.
+    pub secrets: BTreeMap<String, PathBuf>,
 }
 
 /// Leaves out the values of `config`.
@@ -42,6 +47,8 @@ impl fmt::Debug for Extension {
             .field("grants", &self.grants)
             .field("config_keys", &self.config.keys().collect::<Vec<_>>())
             .field("files", &self.files)
+            .field("key_sets", &self.key_sets)
+            .field("secrets", &self.secrets)
             .finish_non_exhaustive()
     }
 }
@@ -64,7 +71,7 @@ pub enum Grant {
     Log,
     /// To read its configuration.
     Config,
-    /// To have passwords compared with hashes.
+    /// To have passwords compared with hashes, tokens verified with key sets and codes made with secrets.
     Credentials,
     /// To know the time.
     Clock,
@@ -140,6 +147,12 @@ fn read_one(name: String, section: &Section<'_>) -> Option<Extension> {
     let grants = grants(section);
     let config = section.free("config");
     let files = files(section, &config);
+    let key_sets = key_set::read(section);
+    let secrets = secrets(section);
+    if !grants.contains(&Grant::Credentials) {
+        let why = "without the grant \"credentials\"; add it to grants, or remove this";
+        section.meaningless(&["key-sets", "secrets"], why);
+    }
     section.finish();
     Some(Extension {
         name,
@@ -151,6 +164,8 @@ fn read_one(name: String, section: &Section<'_>) -> Option<Extension> {
         grants,
         config: config.into_iter().map(|(key, found)| (key, found.value)).collect(),
         files,
+        key_sets,
+        secrets,
     })
 }
 
@@ -212,6 +227,15 @@ fn files(
         }
     }
     files
+}
+
+fn secrets(section: &Section<'_>) -> BTreeMap<String, PathBuf> {
+    let table = section.part("secrets");
+    let located = |(key, path): (String, Located<String>)| {
+        let path = Located { value: path.value.as_str(), line: path.line };
+        (key.clone(), table.readable(&key, &path))
+    };
+    section.free("secrets").into_iter().map(located).collect()
 }
 
 #[cfg(test)]

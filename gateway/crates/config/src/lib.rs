@@ -7,10 +7,12 @@
 //! `examples/gateway.toml` documents every key.
 
 mod address;
+mod algorithm;
 mod broker;
 mod checked;
 mod duration;
 mod extension;
+mod key_set;
 mod listener;
 mod log;
 mod mqtt;
@@ -24,13 +26,16 @@ mod sessions;
 mod size;
 mod store;
 mod topics;
+mod url;
 mod value;
 
 use std::path::Path;
 
+pub use algorithm::Algorithm;
 pub use broker::Broker;
 pub use checked::Checked;
 pub use extension::{Deadlines, Extension, Grant};
+pub use key_set::{Expected, KeySet, KeySource, KeyUrl};
 pub use listener::{ACCEPT_PLAINTEXT, ClientAuth, Listener, Tls, TlsVersion, Transport};
 pub use log::{Format, Level, Log};
 pub use mqtt::Mqtt;

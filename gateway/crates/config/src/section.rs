@@ -80,16 +80,19 @@ impl<'a> Section<'a> {
     }
 
     /// The tables under names that the operator chooses: `[listeners.plant]`, each called
-    /// `listener "plant"`.
+    /// `listener "plant"`, or `extension "x": key set "y"` below a table that has a name itself.
     pub(crate) fn named(&self, key: &'static str, noun: &str) -> Vec<(String, Section<'a>)> {
         let all = self.part(key);
         let mut named = Vec::new();
         for (name, value, line) in all.entries() {
             all.reader.note_key(format!("{}{name}", all.path), line);
-            let label = format!("{noun} \"{name}\"");
+            let label = match self.label.as_str() {
+                "" => format!("{noun} \"{name}\""),
+                outer => format!("{outer}: {noun} \"{name}\""),
+            };
             let DeValue::Table(table) = value else {
                 let message =
-                    format!("{label} is {}; make it a table, [{key}.{name}]", kind(value));
+                    format!("{label} is {}; make it a table, [{}{name}]", kind(value), all.path);
                 self.reader.fault(Some(line), message);
                 continue;
             };

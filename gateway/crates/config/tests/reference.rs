@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 
 use portcullis_config::{
-    Checked, ClientAuth, Engine, FileProbe, Found, Grant, TlsVersion, Transport, parse,
+    Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, KeySource, TlsVersion,
+    Transport, parse,
 };
 
 const REFERENCE: &str = include_str!("../../../../examples/gateway.toml");
@@ -37,7 +38,16 @@ fn the_reference_is_valid() {
     assert_eq!(tls.client_auth, ClientAuth::Required("/etc/portcullis/pki/ca.pem".into()));
     assert_eq!(tls.min_version, TlsVersion::V1_3);
     assert_eq!(checked.listeners[2].chain, ["password", "acl"]);
-    let password = &checked.extensions[1];
+    let names: Vec<_> = checked.extensions.iter().map(|extension| &*extension.name).collect();
+    assert_eq!(names, ["acl", "jwt", "password", "x509"]);
+    let key_sets: Vec<_> = checked.extensions[1].key_sets.iter().map(|set| &*set.name).collect();
+    assert_eq!(key_sets, ["devices", "maintenance", "partner", "plant"]);
+    let plant = &checked.extensions[1].key_sets[3];
+    assert_eq!(plant.audience, Expected::OneOf(vec!["mqtt".into(), "plant".into()]));
+    assert_eq!((plant.leeway.as_secs(), plant.max_token_age), (30, None));
+    let KeySource::Url(url) = &plant.source else { panic!() };
+    assert_eq!((url.refresh.as_secs(), url.max_stale.as_secs()), (3600, 86_400));
+    let password = &checked.extensions[2];
     assert_eq!(password.component, Path::new("/etc/portcullis/extensions/password.wasm"));
     assert_eq!(password.sha256.map(|digest| (digest[0], digest[31])), Some((0xe3, 0x55)));
     assert!(password.grants.iter().eq(&[Grant::Log, Grant::Config, Grant::Credentials]));
