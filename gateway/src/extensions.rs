@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use config::Checked;
@@ -130,7 +130,9 @@ impl Extensions {
             && fresh.limits == last.limits;
         let reconfigured = match fresh.config == last.config {
             true => Ok(()),
-            false => extension.reconfigure(fresh.config.clone()).map_err(sentence),
+            false => extension
+                .reconfigure(fresh.config.clone(), Arc::clone(&fresh.keyring))
+                .map_err(sentence),
         };
         if same_code {
             reconfigured?;
@@ -175,6 +177,7 @@ fn spec(stated: &config::Extension) -> Result<ExtensionSpec, Failure> {
         sha256_pin: stated.sha256,
         grants: stated.grants.iter().copied().map(settings::capability).collect(),
         config: configuration(stated)?,
+        keyring: Arc::default(),
         limits: settings::extension_limits(stated),
     })
 }

@@ -15,6 +15,7 @@ use crate::error::LoadError;
 use crate::generation::{Generation, Shared};
 use crate::host::Host;
 use crate::inspect::Hooks;
+use crate::keyring::Keyring;
 use crate::metrics::Metric;
 use crate::rollout::{Candidate, CandidateStatus, Mode, Rollout};
 use crate::said::Said;
@@ -96,13 +97,17 @@ impl Extension {
 
 /// New generations. Each is made aside, and takes over between two calls.
 impl Extension {
-    /// Gives the extension a new configuration at once, without a trial.
+    /// Gives the extension a new configuration and a keyring at once, without a trial.
     ///
     /// # Errors
     /// The extension refuses the configuration or fails in `init`; it goes on with the old one.
-    pub fn reconfigure(&self, config: BTreeMap<String, String>) -> Result<(), LoadError> {
+    pub fn reconfigure(
+        &self,
+        config: BTreeMap<String, String>,
+        keyring: Arc<Keyring>,
+    ) -> Result<(), LoadError> {
         let (current, number) = self.next();
-        let fresh = current.reconfigured(config, &self.0.shared, number)?;
+        let fresh = current.reconfigured(config, keyring, &self.0.shared, number)?;
         let mut rollout = lock(&self.0.rollout);
         rollout.begin(Arc::new(fresh), Mode::Trial(Duration::ZERO));
         rollout.promote();

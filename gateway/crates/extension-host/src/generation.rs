@@ -14,6 +14,7 @@ use crate::guest::Services;
 use crate::host::Host;
 use crate::inspect::{self, Hooks};
 use crate::instance::{BuildError, Plan, chain};
+use crate::keyring::Keyring;
 use crate::log::LogSink;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
@@ -100,6 +101,7 @@ impl Generation {
         let services = Services {
             grants: spec.grants,
             config: spec.config,
+            keyring: spec.keyring,
             log: Arc::new(LogSink::new(Arc::clone(&id), rate, Arc::clone(counters))),
             gate: Arc::clone(&host.gate),
             gate_wait: host.settings.password_wait,
@@ -119,10 +121,11 @@ impl Generation {
         Self::start(plan, shared, id, hash.into(), hooks)
     }
 
-    /// The same component with another configuration.
+    /// The same component with another configuration and other keys.
     pub(crate) fn reconfigured(
         &self,
         config: BTreeMap<String, String>,
+        keyring: Arc<Keyring>,
         shared: &Shared,
         number: u32,
     ) -> Result<Self, LoadError> {
@@ -131,7 +134,7 @@ impl Generation {
         let rate = self.limits.log_bytes_per_second;
         let log = LogSink::new(Arc::clone(&id), rate, Arc::clone(&shared.counters));
         let services =
-            Services { config, log: Arc::new(log), ..Services::clone(&running.services) };
+            Services { config, keyring, log: Arc::new(log), ..Services::clone(&running.services) };
         let plan = Plan { services: Arc::new(services), ..running.clone() };
         Self::start(plan, shared, id, Arc::clone(&self.hash), self.hooks)
     }

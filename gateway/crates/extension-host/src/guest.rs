@@ -20,6 +20,7 @@ use crate::cache::Cache;
 use crate::clock::CallClock;
 use crate::connecting::Connecting;
 use crate::gate::Gate;
+use crate::keyring::Keyring;
 use crate::ledger::Ledger;
 use crate::log::LogSink;
 use crate::metrics::Metrics;
@@ -79,6 +80,7 @@ impl std::error::Error for Ended {}
 pub(crate) struct Services {
     pub(crate) grants: BTreeSet<Capability>,
     pub(crate) config: BTreeMap<String, String>,
+    pub(crate) keyring: Arc<Keyring>,
     pub(crate) log: Arc<LogSink>,
     pub(crate) gate: Arc<Gate>,
     /// How long a password check waits for its turn.

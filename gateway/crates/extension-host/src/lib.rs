@@ -24,6 +24,7 @@ mod guest;
 mod host;
 mod inspect;
 mod instance;
+mod keyring;
 mod ledger;
 mod log;
 mod methods;
@@ -39,6 +40,7 @@ mod sitting;
 mod spec;
 mod stats;
 mod ticker;
+mod token;
 mod wasi;
 
 pub use answer::{
@@ -54,6 +56,7 @@ pub use error::{HostError, LoadError};
 pub use extension::Extension;
 pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};
 pub use inspect::Hooks;
+pub use keyring::{KeySource, Keyring, Look, Miss, Secret, TokenKeys};
 pub use metrics::{Metric, Value as MetricValue};
 pub use nature::Nature;
 pub use rollout::{CandidateStatus, Difference, Mode};

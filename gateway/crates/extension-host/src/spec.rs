@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::keyring::Keyring;
+
 /// All that is needed to load one extension.
 #[derive(Clone)]
 pub struct ExtensionSpec {
@@ -18,6 +20,8 @@ pub struct ExtensionSpec {
     pub grants: BTreeSet<Capability>,
     /// What the guest reads through `portcullis:host/config`.
     pub config: BTreeMap<String, String>,
+    /// What it may have tokens verified and codes made with through `portcullis:host/credentials`.
+    pub keyring: Arc<Keyring>,
     /// Bounds on what the guest may use.
     pub limits: ExtensionLimits,
 }
@@ -30,6 +34,7 @@ impl fmt::Debug for ExtensionSpec {
             .field("component_bytes", &self.component.len())
             .field("grants", &self.grants)
             .field("config_keys", &self.config.keys().collect::<Vec<_>>())
+            .field("keyring", &self.keyring)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -117,7 +117,7 @@ fn the_cache_outlives_an_instance_that_trapped_and_ends_with_its_time() {
     let extension = host().clone().with_nature(Arc::clone(&still) as _).load(spec).unwrap();
     assert!(accepts(&extension, "c1") && !accepts(&extension, "!") && accepts(&extension, "c2"));
     assert!(!accepts(&extension, "c3"), "counted in three instances");
-    extension.reconfigure(std::collections::BTreeMap::new()).unwrap();
+    extension.reconfigure(std::collections::BTreeMap::new(), Arc::default()).unwrap();
     assert!(!accepts(&extension, "c4"), "and in a new configuration");
     still.0.store(1000, Ordering::SeqCst);
     assert!(accepts(&extension, "c5"), "the window is over");

@@ -202,9 +202,9 @@ fn configuration_is_replaced_between_calls_or_not_at_all() {
     spec.config = settings("one");
     let extension = host().load(spec).unwrap();
     assert_eq!(name(&extension), "one");
-    extension.reconfigure(settings("two")).unwrap();
+    extension.reconfigure(settings("two"), Arc::default()).unwrap();
     assert_eq!(name(&extension), "two");
-    extension.reconfigure(BTreeMap::new()).unwrap_err();
+    extension.reconfigure(BTreeMap::new(), Arc::default()).unwrap_err();
     assert_eq!(name(&extension), "two");
     assert_eq!(extension.stats().instances, 1, "old instances are gone");
 }

@@ -6,6 +6,7 @@ mod guest;
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guest::{ABSTAIN, ACCEPT, Fallback, Guest, TRAP, allow, provoked};
@@ -155,7 +156,7 @@ fn settled(extension: &Extension, decisions: u64) -> portcullis_extension_host::
 fn a_new_configuration_is_a_version_of_its_own() {
     let extension = load(&Guest::authenticator(ACCEPT));
     let (hash, first) = (extension.hash(), extension.id());
-    extension.reconfigure(BTreeMap::from([("k".into(), "v".into())])).unwrap();
+    extension.reconfigure(BTreeMap::from([("k".into(), "v".into())]), Arc::default()).unwrap();
     assert_eq!(extension.hash(), hash);
     assert_eq!(*extension.id(), format!("{first}.2"));
 }

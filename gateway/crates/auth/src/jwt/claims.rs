@@ -10,6 +10,7 @@ pub struct Claims {
     pub(super) text: String,
     pub(super) members: Map<String, Value>,
     pub(super) expires_at: Option<u64>,
+    pub(super) valid_until: Option<u64>,
 }
 
 impl Claims {
@@ -33,6 +34,12 @@ impl Claims {
     /// [`Expiry::Optional`](super::Expiry::Optional) allows.
     pub fn expires_at(&self) -> Option<u64> {
         self.expires_at
+    }
+
+    /// When the policy that verified the token begins to refuse it, in Unix seconds: after `exp`, or the age that
+    /// it allows, and the leeway. `None` for never.
+    pub fn valid_until(&self) -> Option<u64> {
+        self.valid_until
     }
 
     /// A claim by its path: names with dots between them, such as `realm_access.roles`.
@@ -80,6 +87,10 @@ pub struct Claim<'a>(&'a Value);
 impl<'a> Claim<'a> {
     pub(super) fn of(value: &'a Value) -> Self {
         Self(value)
+    }
+
+    pub(super) fn value(self) -> &'a Value {
+        self.0
     }
 
     /// A string.

@@ -11,13 +11,21 @@ const LAST_S: u64 = 253_402_300_799;
 
 const RULE: &str = "a number of seconds since 1970, from 0 to 253402300799 (the year 9999)";
 
+/// Ends of a token, in Unix seconds.
+pub(super) struct Validity {
+    /// `exp`.
+    pub(super) expires_at: Option<u64>,
+    /// When the policy begins to refuse it.
+    pub(super) valid_until: Option<u64>,
+}
+
 /// Holds `exp`, `nbf` and `iat` to the policy at this time, in Unix seconds. Sums saturate: with a
 /// leeway without bounds everything is valid.
 pub(super) fn check(
     claims: &Map<String, Value>,
     policy: &Policy,
     now: u64,
-) -> Result<Option<u64>, JwtError> {
+) -> Result<Validity, JwtError> {
     let leeway_s = policy.leeway_s;
     // A part of a second never makes a token valid for longer.
     let expires_at = numeric_date(claims, "exp", f64::floor)?;
@@ -37,6 +45,7 @@ pub(super) fn check(
             return Err(JwtError::NotYetValid { claim, from, now, leeway_s });
         }
     }
+    let mut valid_until = expires_at.map(|expires_at| expires_at.saturating_add(leeway_s));
     if let Some(max_age_s) = policy.max_age_s {
         let issued_at = numeric_date(claims, "iat", f64::floor)?
             .ok_or_else(|| JwtError::MissingClaim { claim: "iat".to_owned() })?;
@@ -44,8 +53,12 @@ pub(super) fn check(
         if age_s > max_age_s.saturating_add(leeway_s) {
             return Err(JwtError::TooOld { age_s, max_age_s });
         }
+        // At this age it is still accepted, a second later not.
+        let too_old =
+            issued_at.saturating_add(max_age_s).saturating_add(leeway_s).saturating_add(1);
+        valid_until = Some(valid_until.map_or(too_old, |end| end.min(too_old)));
     }
-    Ok(expires_at)
+    Ok(Validity { expires_at, valid_until })
 }
 
 /// A NumericDate (RFC 7519, section 2) in whole seconds. What is not one is refused, not taken for

@@ -9,7 +9,7 @@ use super::header::Header;
 use super::json;
 use super::key_set::{KeySet, MAX_KEYS_TRIED};
 use super::policy::{Expected, Policy};
-use super::validity;
+use super::validity::{self, Validity};
 
 impl KeySet {
     /// Verifies a token in compact serialization at this time, in Unix seconds.
@@ -44,12 +44,12 @@ impl KeySet {
         check_names(&members)?;
         check_issuer(&members, policy)?;
         check_audience(&members, policy)?;
-        let expires_at = validity::check(&members, policy, now_unix_s)?;
+        let Validity { expires_at, valid_until } = validity::check(&members, policy, now_unix_s)?;
         let missing = |claim: &&String| members.get(*claim).is_none_or(Value::is_null);
         if let Some(claim) = policy.required_claims.iter().find(missing) {
             return Err(JwtError::MissingClaim { claim: claim.clone() });
         }
-        Ok(Claims { text, members, expires_at })
+        Ok(Claims { text, members, expires_at, valid_until })
     }
 
     fn verify_signature(

@@ -4,8 +4,8 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 use portcullis_auth::hmac;
 use portcullis_auth::jwt::{
-    Algorithm, Claims, Expected, Expiry, JwtError, KeySet, KeySetError, Malformed, PemError,
-    Policy, SkipReason,
+    Algorithm, Claims, Expected, Expiry, JwtError, KeySet, KeySetError, MAX_FLATTENED,
+    MAX_FLATTENED_BYTES, Malformed, PemError, Policy, SkipReason,
 };
 
 #[path = "../jwt/keys.rs"]
@@ -155,6 +155,14 @@ fn accepted(token: &str, claims: &Claims, policy: &Policy) {
     let parts: Vec<&str> = token.split('.').collect();
     assert_eq!(parts.len(), 3);
     assert_eq!(Base64UrlUnpadded::encode_string(claims.json().as_bytes()), parts[1]);
+    assert!(claims.valid_until().is_none_or(|until| NOW < until));
+    let flattened = claims.flattened();
+    let bytes = |(path, texts): &(String, Vec<String>)| {
+        path.len() + texts.iter().map(String::len).sum::<usize>()
+    };
+    assert!(flattened.len() <= MAX_FLATTENED);
+    assert!(flattened.iter().map(bytes).sum::<usize>() <= MAX_FLATTENED_BYTES);
+    assert!(flattened.iter().all(|(path, _)| claims.claim(path).is_some()));
     match claims.expires_at() {
         Some(expires_at) => assert!(NOW < expires_at + policy.leeway_s),
         None => assert_eq!(policy.expiry, Expiry::Optional),

@@ -1,6 +1,8 @@
 //! Issuer, audience, required claims, and views of claims.
 
-use portcullis_auth::jwt::{Algorithm, Claims, Expected, JwtError, Policy};
+use portcullis_auth::jwt::{
+    Algorithm, Claims, Expected, JwtError, MAX_FLATTENED, MAX_FLATTENED_BYTES, Policy,
+};
 
 use crate::signing::{NOW, PAYLOAD, policy, set, signed, token};
 
@@ -120,6 +122,53 @@ fn claims_are_found_by_their_path() {
     );
     assert_eq!((claim("yes").as_bool(), claim("n").as_bool()), (Some(true), None));
     assert_eq!(claim("mixed").to_json(), r#"["a",1]"#);
+}
+
+#[test]
+fn flattened_claims_are_those_that_a_path_finds() {
+    let payload = r#"{"iss":"https://id.example","aud":["portcullis","b"],"exp":1700003600,"null":null,
+        "a.b":{"c":"dotted"},"a":{"b":{"c":"nested","d":"hidden"},"e":{}},"n":7.5,"yes":true,
+        "mixed":["x",1,null,{"k":[2]}],"none":[]}"#;
+    let flattened = verify(payload, &strict()).unwrap().flattened();
+    let shown: Vec<_> =
+        flattened.iter().map(|(path, texts)| format!("{path}={}", texts.join("|"))).collect();
+    let expected = [
+        "a.b.c=dotted",
+        "aud=portcullis|b",
+        "exp=1700003600",
+        "iss=https://id.example",
+        r#"mixed=x|1|null|{"k":[2]}"#,
+        "n=7.5",
+        "none=",
+        "yes=true",
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(flattened[6].1, Vec::<String>::new());
+}
+
+#[test]
+fn flattened_claims_have_limits() {
+    let with = |more: &str| {
+        let payload = PAYLOAD.replace(r#""realm_access""#, &format!(r#"{more},"realm_access""#));
+        verify(&payload, &strict()).unwrap().flattened()
+    };
+    let found = |flattened: &[(String, Vec<String>)], path: &str| {
+        flattened.iter().any(|(name, _)| name == path)
+    };
+    // Many that are nested cost none at the top.
+    let many: Vec<_> = (0..700).map(|n| format!(r#""k{n}":{n}"#)).collect();
+    let flattened = with(&format!(r#""0":{{{}}}"#, many.join(",")));
+    assert_eq!(flattened.len(), MAX_FLATTENED);
+    assert!(found(&flattened, "sub") && found(&flattened, "0.k1"));
+    // A long name before many values would come to megabytes.
+    let flattened = with(&format!(r#""{}":{{{}}}"#, "x".repeat(4000), many[..500].join(",")));
+    let bytes: usize = flattened.iter().map(|(path, _)| path.len()).sum();
+    assert!(bytes <= MAX_FLATTENED_BYTES && found(&flattened, "sub"), "{bytes}");
+    let nested =
+        |depth: usize| format!(r#"{}"leaf":1{}"#, r#""d":{"#.repeat(depth), "}".repeat(depth));
+    let path = |depth: usize| format!("{}leaf", "d.".repeat(depth));
+    assert!(found(&with(&nested(7)), &path(7)), "8 names");
+    assert!(!found(&with(&nested(8)), &path(8)), "9 names");
 }
 
 #[test]

@@ -104,6 +104,26 @@ fn exp_is_required_unless_told_otherwise() {
 }
 
 #[test]
+fn a_token_says_until_when_it_is_accepted() {
+    let aged = Policy { max_age_s: Some(60), leeway_s: 10, ..plain() };
+    let leeway = Policy { leeway_s: 10, ..plain() };
+    for (payload, policy, expected) in [
+        ("{}", &leeway, None),
+        (r#"{"exp":2000.9}"#, &leeway, Some(2010)),
+        (r#"{"exp":2000,"iat":1000}"#, &aged, Some(1071)),
+        (r#"{"exp":1020,"iat":1000}"#, &aged, Some(1030)),
+        (r#"{"iat":1000}"#, &aged, Some(1071)),
+    ] {
+        let claims = verify(payload, policy, 1000).unwrap();
+        assert_eq!(claims.valid_until(), expected, "{payload}");
+        if let Some(end) = expected {
+            assert!(verify(payload, policy, end - 1).is_ok(), "{payload}");
+            assert!(verify(payload, policy, end).is_err(), "{payload}");
+        }
+    }
+}
+
+#[test]
 fn age_is_counted_from_iat() {
     let policy = Policy { max_age_s: Some(60), leeway_s: 10, ..plain() };
     assert!(verify(r#"{"iat":1000}"#, &policy, 1070).is_ok());

@@ -32,6 +32,7 @@ pub fn spec(guest: &Guest) -> ExtensionSpec {
         sha256_pin: None,
         grants: BTreeSet::new(),
         config: BTreeMap::new(),
+        keyring: Arc::default(),
         limits: ExtensionLimits::default(),
     }
 }
