@@ -79,6 +79,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let listeners = bind(&checked)?;
     let (store, loaded) = open_store(&checked)?;
     let extensions = Arc::new(Extensions::load(&checked)?);
+    extensions.start_fetching()?;
 
     let clock = Clock::start();
     let seed = u64::from_ne_bytes(secret::random()?);

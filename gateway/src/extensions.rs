@@ -8,6 +8,7 @@ use config::Checked;
 use extension_host::{EngineSettings, Extension, ExtensionSpec, Host, LoadError, Mode};
 
 use crate::failure::Failure;
+use crate::keyring::Keyring;
 use crate::settings;
 
 /// Bytes of a file whose text an extension gets: it must fit the guest's memory several times over.
@@ -21,9 +22,17 @@ const TRIAL: Duration = Duration::from_secs(300);
 pub(crate) struct Extensions {
     host: Host,
     file: PathBuf,
+    /// Where key sets that were fetched are kept.
+    data: PathBuf,
     /// In the order of the configuration. Each with what it was loaded from last, held while a new version is
     /// made of it, so that two reloads do not cross.
-    loaded: Vec<(Extension, Mutex<ExtensionSpec>)>,
+    loaded: Vec<(Extension, Mutex<Loaded>)>,
+}
+
+/// What an extension was loaded from.
+struct Loaded {
+    spec: ExtensionSpec,
+    keyring: Keyring,
 }
 
 /// What came of a reload.
@@ -45,15 +54,24 @@ impl Extensions {
         let mut loaded = Vec::with_capacity(checked.extensions.len());
         let mut faults = Vec::new();
         for stated in &checked.extensions {
-            match load_one(&host, stated) {
-                Ok((extension, spec)) => loaded.push((extension, Mutex::new(spec))),
+            match load_one(&host, stated, &checked.data) {
+                Ok((extension, last)) => loaded.push((extension, Mutex::new(last))),
                 Err(failure) => faults.push(failure.to_string()),
             }
         }
         if !faults.is_empty() {
             return Err(Failure::Faults(faults));
         }
-        Ok(Self { host, file: checked.file.clone(), loaded })
+        let (file, data) = (checked.file.clone(), checked.data.clone());
+        Ok(Self { host, file, data, loaded })
+    }
+
+    /// Begins to fetch the key sets that are to be fetched.
+    pub(crate) fn start_fetching(&self) -> Result<(), Failure> {
+        let lock = |last: &Mutex<Loaded>| {
+            last.lock().unwrap_or_else(PoisonError::into_inner).keyring.start()
+        };
+        self.loaded.iter().try_for_each(|(_, last)| lock(last))
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Extension> {
@@ -118,17 +136,22 @@ impl Extensions {
     fn reload_one(
         &self,
         extension: &Extension,
-        last: &Mutex<ExtensionSpec>,
+        last: &Mutex<Loaded>,
         stated: &config::Extension,
         mode: Mode,
     ) -> Result<Reloaded, Failure> {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = spec(stated)?;
+        let keyring = last.keyring.again(stated, &self.data)?;
+        if let Some(keyring) = &keyring {
+            keyring.start()?;
+        }
+        let fresh = spec(stated, keyring.as_ref().unwrap_or(&last.keyring))?;
         let sentence = |error: LoadError| Failure::Extension(error.to_string());
-        let same_code = fresh.component == last.component
-            && fresh.grants == last.grants
-            && fresh.limits == last.limits;
-        let reconfigured = match fresh.config == last.config {
+        let same_code = fresh.component == last.spec.component
+            && fresh.grants == last.spec.grants
+            && fresh.limits == last.spec.limits;
+        let unchanged = fresh.config == last.spec.config && keyring.is_none();
+        let reconfigured = match unchanged {
             true => Ok(()),
             false => extension
                 .reconfigure(fresh.config.clone(), Arc::clone(&fresh.keyring))
@@ -136,8 +159,7 @@ impl Extensions {
         };
         if same_code {
             reconfigured?;
-            let unchanged = fresh.config == last.config;
-            *last = fresh;
+            last.become_of(fresh, keyring);
             return Ok(if unchanged { Reloaded::Unchanged } else { Reloaded::Reconfigured });
         }
         if let Err(failure) = reconfigured {
@@ -145,16 +167,27 @@ impl Extensions {
             tracing::warn!(extension = &*extension.id(), error = %failure, "running version keeps its configuration");
         }
         extension.introduce(&self.host, fresh.clone(), mode).map_err(sentence)?;
-        *last = fresh;
+        last.become_of(fresh, keyring);
         Ok(Reloaded::Introduced)
+    }
+}
+
+impl Loaded {
+    fn become_of(&mut self, spec: ExtensionSpec, keyring: Option<Keyring>) {
+        self.spec = spec;
+        if let Some(keyring) = keyring {
+            self.keyring = keyring;
+        }
     }
 }
 
 fn load_one(
     host: &Host,
     stated: &config::Extension,
-) -> Result<(Extension, ExtensionSpec), Failure> {
-    let spec = spec(stated)?;
+    data: &Path,
+) -> Result<(Extension, Loaded), Failure> {
+    let keyring = Keyring::open(stated, data)?;
+    let spec = spec(stated, &keyring)?;
     let extension =
         host.load(spec.clone()).map_err(|error| Failure::Extension(error.to_string()))?;
     let hooks = extension.hooks();
@@ -165,10 +198,10 @@ fn load_one(
         authorizer = hooks.authorizer,
         "extension loaded"
     );
-    Ok((extension, spec))
+    Ok((extension, Loaded { spec, keyring }))
 }
 
-fn spec(stated: &config::Extension) -> Result<ExtensionSpec, Failure> {
+fn spec(stated: &config::Extension, keyring: &Keyring) -> Result<ExtensionSpec, Failure> {
     let component =
         fs::read(&stated.component).map_err(Failure::file("read", &stated.component))?;
     Ok(ExtensionSpec {
@@ -177,7 +210,7 @@ fn spec(stated: &config::Extension) -> Result<ExtensionSpec, Failure> {
         sha256_pin: stated.sha256,
         grants: stated.grants.iter().copied().map(settings::capability).collect(),
         config: configuration(stated)?,
-        keyring: Arc::default(),
+        keyring: Arc::clone(&keyring.keys),
         limits: settings::extension_limits(stated),
     })
 }

@@ -17,6 +17,7 @@ mod foresight;
 mod greeting;
 mod hub;
 mod judge;
+mod keyring;
 mod link;
 mod load;
 mod mailbox;
