@@ -69,13 +69,16 @@ pub mod metrics;
 pub mod random;
 pub mod reason;
 mod register;
+mod token;
 mod verdict;
 
 pub use bindings::portcullis::gateway::types::{
     Actions, Certificate, Client, Connection, Denial, Effect, Fallback, HookError, PermissionSet,
     Qos, Rule,
 };
-pub use bindings::portcullis::host::credentials::{PasswordCheck, verify_password};
+pub use bindings::portcullis::host::credentials::{
+    PasswordCheck, TokenError, VerifiedToken, equal, hmac_sha256, verify_password, verify_token,
+};
 pub use config::Config;
 pub use extension::Extension;
 

@@ -12,7 +12,7 @@ use crate::root::Root;
 use crate::wasm_toolchain::{TARGET, WasmToolchain};
 
 /// What is built: `extensions/NAME` becomes `target/extensions/NAME.wasm`.
-const SHIPPED: [&str; 2] = ["password", "acl"];
+const SHIPPED: [&str; 4] = ["password", "acl", "jwt", "x509"];
 
 /// A guest's stack. The usual 1 MiB must be cleared for each new instance; the hooks use a few KiB.
 const STACK_BYTES: u32 = 64 * 1024;

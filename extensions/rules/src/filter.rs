@@ -4,17 +4,26 @@ use std::fmt;
 
 /// A filter that no rule can use, and why.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum BadFilter {
+pub enum BadFilter {
+    /// It is that of a shared subscription.
     Shared,
+    /// `#` is not a level of its own at the end.
     Hash,
+    /// `+` is not a level of its own.
     Plus,
+    /// A placeholder has no end.
     OpenPlaceholder,
+    /// There is no such placeholder.
     UnknownPlaceholder(String),
+    /// It holds U+0000.
     Nul,
 }
 
-/// Checks a topic filter with placeholders (MQTT 5.0 section 4.7.1). It is not empty: it is a word of a line.
-pub(crate) fn check(filter: &str) -> Result<(), BadFilter> {
+/// Checks a topic filter with placeholders (MQTT 5.0 section 4.7.1), which is not empty.
+///
+/// # Errors
+/// What about it is not as it must be.
+pub fn check(filter: &str) -> Result<(), BadFilter> {
     if filter.starts_with("$share/") {
         return Err(BadFilter::Shared);
     }

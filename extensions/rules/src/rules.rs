@@ -7,14 +7,17 @@ use crate::line::{Line, Malformed, Rule, Who};
 
 /// The rules of a file, in their order, and who is in which group.
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub struct Rules {
     rules: Vec<Rule>,
     groups: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Rules {
-    /// Reads a rules file. All faults are reported at once, each with its line.
-    pub(crate) fn parse(text: &str) -> Result<Self, Faults> {
+    /// Reads a rules file.
+    ///
+    /// # Errors
+    /// All faults at once, each with its line.
+    pub fn parse(text: &str) -> Result<Self, Faults> {
         let mut rules = Vec::new();
         let mut groups = BTreeMap::new();
         let mut group_lines = BTreeMap::new();
@@ -49,6 +52,12 @@ impl Rules {
         }
     }
 
+    /// Whether there is no rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// The rules that speak of `principal`, in the order of the file.
     pub(crate) fn of<'a>(&'a self, principal: &'a str) -> impl Iterator<Item = &'a Rule> {
         self.rules.iter().filter(move |rule| match &rule.who {
@@ -60,15 +69,22 @@ impl Rules {
         })
     }
 
+    /// The same as the gateway takes them.
+    #[must_use]
+    pub fn granted_to(&self, principal: &str) -> Vec<portcullis_extension::Rule> {
+        self.of(principal).map(portcullis_extension::Rule::from).collect()
+    }
+
     /// How many rules there are.
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.rules.len()
     }
 }
 
 /// Each fault of a rules file, by line.
 #[derive(Debug)]
-pub(crate) struct Faults(Vec<(usize, Fault)>);
+pub struct Faults(Vec<(usize, Fault)>);
 
 #[derive(Debug)]
 enum Fault {
