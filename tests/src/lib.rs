@@ -6,6 +6,7 @@
 //! | start, signal, kill and look into a gateway | [`Gateway`] |
 //! | speak MQTT packet by packet | [`Client`], and [`Wire`] below it |
 //! | keep a stream of numbered messages going through crashes | [`Publisher`], [`Subscriber`] |
+//! | have a document on the web | [`Web`] |
 //! | use other people's clients | [`tools`], [`Driver`] |
 //!
 //! Everything is on loopback and ends only processes that it has started. A test fails by a panic, here too.
@@ -29,6 +30,7 @@ mod received;
 mod site;
 mod subscriber;
 pub mod tools;
+mod web;
 mod wire;
 
 pub use client::{Client, Options};
@@ -42,6 +44,7 @@ pub use publisher::Publisher;
 pub use received::{Message, Received};
 pub use site::{DEMO, Site, free_port};
 pub use subscriber::{Subscriber, collect, number};
+pub use web::Web;
 pub use wire::Wire;
 
 use std::time::Duration;

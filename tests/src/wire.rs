@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::PATIENCE;
@@ -37,16 +37,32 @@ impl Wire {
     /// # Errors
     /// If nobody accepts it, or the handshake fails.
     pub fn tls(port: u16, ca: &Path) -> io::Result<Self> {
+        Self::tls_as(port, ca, None)
+    }
+
+    /// As [`Wire::tls`], with the certificate and the key of a client in PEM files.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or the handshake fails.
+    pub fn tls_as(port: u16, ca: &Path, identity: Option<(&Path, &Path)>) -> io::Result<Self> {
         let Self::Plain(mut stream) = Self::plain(port)? else { unreachable!("plain is plain") };
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(ca).expect("a certificate in PEM");
         roots.add(ca).expect("a certificate authority");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider knows TLS 1.3 and 1.2")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let certificate =
+                    CertificateDer::from_pem_file(certificate).expect("a certificate in PEM");
+                let key = PrivateKeyDer::from_pem_file(key).expect("a key in PEM");
+                config.with_client_auth_cert(vec![certificate], key).expect("they fit")
+            }
+        };
         config.alpn_protocols = vec![b"mqtt".to_vec()];
         let name = ServerName::try_from("localhost").expect("a name");
         let mut session = ClientConnection::new(Arc::new(config), name).expect("a TLS client");

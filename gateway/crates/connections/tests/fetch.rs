@@ -101,7 +101,9 @@ fn authorities_must_be_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ca.pem");
     let fetcher = |text: Option<&str>| {
-        text.map(|text| std::fs::write(&path, text).unwrap());
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
         let settings = Settings {
             url: "https://localhost:1/keys".to_owned(),
             authorities: Some(path.clone()),

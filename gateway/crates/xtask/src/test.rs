@@ -7,10 +7,11 @@ use crate::failure::Failure;
 use crate::packages::{self, Package};
 use crate::{extensions, libraries, root::Root};
 
-/// Real clients and a real broker to test against.
-const PACKAGES: [Package; 2] = [
+/// Real clients and a real broker to test against, and what issues certificates for clients.
+const PACKAGES: [Package; 3] = [
     Package { name: "mosquitto", brings: "mosquitto" },
     Package { name: "mosquitto-clients", brings: "mosquitto_sub" },
+    Package { name: "openssl", brings: "openssl" },
 ];
 
 /// Where the tests find the components.
