@@ -49,6 +49,7 @@ impl Plan {
     pub(crate) fn draw(random: &mut Random) -> Self {
         let prompt = random.chance(30);
         let mut settings = Settings { receive_maximum: 6, max_inflight: 4, ..Settings::default() };
+        let (reject, oldest) = (Overflow::Reject, Overflow::DropOldest);
         let small_queues = random.chance(25);
         if small_queues {
             settings.max_queued_messages = random.pick(&[2, 5]);
@@ -58,7 +59,6 @@ impl Plan {
             settings.max_retained_bytes = random.pick(&[250, 500]);
             settings.max_subscriptions = 3;
             settings.max_journal_bytes = 4096;
-            let (reject, oldest) = (Overflow::Reject, Overflow::DropOldest);
             settings.overflow =
                 random.pick(&[reject, reject, oldest, Overflow::DropNewest, Overflow::LastValue]);
         } else if random.chance(10) {
@@ -76,7 +76,6 @@ impl Plan {
         if random.chance(30) {
             settings.topic_rules = rules(random);
             if !small_queues {
-                let oldest = Overflow::DropOldest;
                 settings.overflow =
                     random.pick(&[settings.overflow, oldest, oldest, Overflow::DropNewest]);
             }
