@@ -29,7 +29,7 @@ fn a_database_that_is_not_synced_is_seen_to_lose() {
     let stage = Stage::with_store("log-file-size = \"64 KiB\"\ncheckpoint-after = \"64 KiB\"");
     let seed = u64::from(std::process::id());
     let recording = Recording::on(&stage, seed, Duration::from_secs(4));
-    let report = recording.cut(60, &How { gateway_every: 0, ..How::default() });
+    let report = recording.cut(150, &How { gateway_every: 0, ..How::default() });
     println!("{report}");
     assert!(report.faults.is_empty(), "{report}");
     let lost = lost_without_syncs_of("sled/db", &recording);

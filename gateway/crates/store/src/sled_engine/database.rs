@@ -30,6 +30,18 @@ pub(super) enum OpenError {
 /// The action in which an input error means that a sector cannot be read any more.
 pub(super) const READ: &str = "read";
 
+/// Makes durable what a predecessor that was killed left to the operating system. When sled opens it writes a snapshot of
+/// what it reads, and syncs that: it must not outlive what it is about. And without any snapshot sled
+/// finds nothing behind a segment that has been used again, so its name has to be durable too.
+fn settle(path: &Path) -> Result<(), StoreError> {
+    let log = path.join("db");
+    if log.exists() {
+        sync(&log)?;
+        sync(path)?;
+    }
+    Ok(())
+}
+
 impl Database {
     /// Opens or creates the database at `path`. Waits for sled's own lock as for the
     /// store's: whoever holds that one is the only one who may hold this.
@@ -48,11 +60,14 @@ impl Database {
     fn try_open(path: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
         let config =
             sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
+        settle(path).map_err(OpenError::Environment)?;
         let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
             Ok(Ok(db)) => db,
             Ok(Err(error)) => return Err(classify_open(error, path)),
             Err(panic) => return Err(OpenError::Unusable(panic_text(panic.as_ref()))),
         };
+        // The snapshot that it has just made, before a segment is used again that only the one before needs.
+        sync(path).map_err(OpenError::Environment)?;
         let log_path = path.join("db");
         let log = File::open(&log_path)
             .map_err(|error| OpenError::Environment(StoreError::io("open", log_path)(error)))?;
