@@ -136,6 +136,8 @@ impl Judge {
         let (answer, standing) = again.step(begins, data, &self.bench).await;
         if let Some(standing) = standing {
             self.case = Case::of(&standing, again.connecting());
+            // What was said of who it was says nothing of who it is.
+            self.memory = Memory::default();
         }
         answer
     }

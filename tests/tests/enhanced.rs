@@ -292,6 +292,32 @@ fn a_connected_client_proves_again_who_it_is() {
 }
 
 #[test]
+fn what_was_said_of_a_client_does_not_outlast_its_authentication() {
+    // Each verdict holds for an hour.
+    let hour = "(i32.store8 (i32.const 1044) (i32.const 1)) (i32.store (i32.const 1048) (i32.const 3600000)) \
+        (i32.store8 (i32.const 1064) (i32.const 2))";
+    let guest = Guest::enhanced(&["M"], TWO_STEPS).granting(&[], Fallback::Ask);
+    let site = Site::new();
+    let [port] = configure(&site, [("asked", guest.authorize_publish(hour), &["asked"])]);
+    let mut gateway = Gateway::start_with(&site, 3);
+    let mut peer = Peer::admitted(port);
+    let questions = |peer: &mut Peer| {
+        let calls = || gateway.counters().of_extension("asked", "calls");
+        let before = calls();
+        peer.publish();
+        assert_eq!(peer.hear(), "puback 0x10");
+        calls() - before
+    };
+    assert_eq!([questions(&mut peer), questions(&mut peer)], [1, 0]);
+    peer.begin_again();
+    assert_eq!(peer.hear(), "auth 0x18 M ?");
+    peer.answer("yes");
+    assert_eq!(peer.hear(), "auth 0x00 M !");
+    assert_eq!([questions(&mut peer), questions(&mut peer)], [1, 0]);
+    gateway.assert_sound();
+}
+
+#[test]
 fn whatever_is_no_clear_yes_refuses() {
     let abstains = Guest::enhanced(&["M"], guest::ABSTAIN);
     // Fails for clients that are in.
