@@ -15,6 +15,11 @@ impl Foresight {
         self.answer = Some(answer);
     }
 
+    /// Whether the question about the first packet has been answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answer.is_some()
+    }
+
     /// Notes a verdict about the packet that begins at `at`, which is behind those noted before.
     pub(crate) fn note(&mut self, at: usize, verdict: Verdict) {
         self.verdicts.push_back((at, verdict));

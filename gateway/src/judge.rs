@@ -88,7 +88,8 @@ impl Judge {
     }
 
     /// Answers ahead about the publishes that `bytes` begin with, as far as that takes no waiting: what the
-    /// extension said before still holds, or it answers at once. Everything else is left for the broker to ask.
+    /// extension said before still holds, or it answers at once. It ends with the first that the broker may have to ask
+    /// about: what is behind that would have to be foreseen again.
     pub(crate) fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
         let Some(case) = self.case.clone() else { return };
         self.memory.keep_to(case.authority.revision());
@@ -98,11 +99,13 @@ impl Judge {
             decoder.decode(bytes.get(at..).unwrap_or_default())
         {
             match packet {
-                Packet::Publish(publish) => {
-                    if let Some(verdict) = hearing.verdict(&publish) {
-                        foresight.note(at, verdict);
-                    }
-                }
+                // The broker has asked about the first.
+                Packet::Publish(_) if at == 0 && foresight.is_answered() => {}
+                Packet::Publish(publish) => match hearing.verdict(&publish) {
+                    Foreseen::Verdict(verdict) => foresight.note(at, verdict),
+                    Foreseen::NoQuestion => {}
+                    Foreseen::Unknown => break,
+                },
                 // The answers to what follows depend on what becomes of it.
                 Packet::Auth(_) => break,
                 _ => {}
@@ -221,6 +224,15 @@ impl Case {
     }
 }
 
+/// What can be said of a publish before the broker has seen it.
+enum Foreseen {
+    Verdict(Verdict),
+    /// The permission set decides.
+    NoQuestion,
+    /// The broker is to ask, if it has to.
+    Unknown,
+}
+
 /// The publishes of one batch before the extension, with one instance for all of them.
 struct Hearing<'a> {
     case: &'a Case,
@@ -238,13 +250,19 @@ impl<'a> Hearing<'a> {
 
     /// The verdict about a publish that the set leaves open, if it takes no waiting. A repeat is left to the broker,
     /// which may know it, and so is an alias, whose topic the broker knows.
-    fn verdict(&mut self, publish: &Publish<'_>) -> Option<Verdict> {
-        let Case { authority, permissions, identity, connecting } = self.case;
-        let topic = publish.topic.filter(|_| !publish.dup)?.as_str();
-        let (qos, retain) = (publish.qos, publish.retain);
+    fn verdict(&mut self, publish: &Publish<'_>) -> Foreseen {
+        let Some(topic) = publish.topic.filter(|_| !publish.dup) else { return Foreseen::Unknown };
+        let Case { permissions, identity, .. } = self.case;
+        let (topic, qos, retain) = (topic.as_str(), publish.qos, publish.retain);
         if permissions.check_publish(identity, topic, qos, retain) != Decision::Ask {
-            return None;
+            return Foreseen::NoQuestion;
         }
+        self.asked(publish, topic).map_or(Foreseen::Unknown, Foreseen::Verdict)
+    }
+
+    fn asked(&mut self, publish: &Publish<'_>, topic: &str) -> Option<Verdict> {
+        let Case { authority, identity, connecting, .. } = self.case;
+        let (qos, retain) = (publish.qos, publish.retain);
         if let Some(verdict) = self.memory.recall(topic, qos, retain, self.now) {
             return Some(verdict);
         }
