@@ -247,11 +247,11 @@ fn log_faults(report: &config::Report) {
     }
 }
 
-/// The configuration without what can change while the gateway runs.
-fn blank(checked: &Checked) -> Checked {
+/// The configuration without what can change while the gateway runs, and which extensions there are.
+fn blank(checked: &Checked) -> (Checked, Vec<String>) {
     let mut blank = checked.clone();
-    blank.extensions.clear();
-    blank
+    let names = blank.extensions.drain(..).map(|extension| extension.name).collect();
+    (blank, names)
 }
 
 /// What an operator should know of a chain that cannot do its work.
