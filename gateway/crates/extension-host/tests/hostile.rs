@@ -18,7 +18,7 @@ use guest::{ACCEPT, ENDLESS, Fallback, Guest, HOG, OVERFLOW, Rule, TRAP, allow, 
 use portcullis_extension_host::{
     AuthenticationOutcome, Capability, Extension, Failure, LoadError, SubscriptionRequest,
 };
-use support::{client, host, identity, load, refused, spec};
+use support::{Said, client, host, identity, load, refused, spec};
 
 const DEADLINE: Duration = Duration::from_millis(200);
 /// What a busy machine may add to any time here.
@@ -177,10 +177,10 @@ fn a_flood_of_log_lines_is_cut_and_counted() {
     spec.limits.log_bytes_per_second = 1000;
     let extension = host().load(spec).unwrap();
 
-    let lines = Lines::default();
+    let lines = Said::default();
     let flooded = tracing::subscriber::with_default(lines.clone(), || accepts(&extension));
     assert!(flooded, "losing lines is no failure");
-    let written = lines.count();
+    let written = lines.lines().len();
     let seconds = 10; // the call's own time, on a busy machine
     assert!((5..=5 * seconds).contains(&written), "{written} lines of 200 bytes at 1000 bytes/s");
     assert_eq!(extension.stats().log_dropped, 2000 - written as u64);
@@ -345,38 +345,4 @@ fn another_extension_does_not_notice() {
     });
     let stats = good.stats();
     assert_eq!((stats.traps, stats.deadline_exceeded, stats.saturated), (0, 0, 0));
-}
-
-/// Counts the lines of extensions.
-#[derive(Clone, Default)]
-struct Lines(std::sync::Arc<std::sync::atomic::AtomicUsize>);
-
-impl Lines {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        if event.metadata().target() == "portcullis::extension" {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
 }

@@ -6,11 +6,10 @@ mod guest;
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
 use guest::{ACCEPT, Guest};
 use portcullis_extension_host::{Capability, Failure, LoadError};
-use support::{client, host, spec};
+use support::{Said, client, host, spec};
 
 /// The part of WASI that the guests here import.
 const WASI: &str = "package test:wasi;
@@ -143,7 +142,7 @@ fn what_a_guest_writes_to_its_standard_error_reaches_the_log_with_its_hook() {
     tracing::subscriber::with_default(said.clone(), || {
         assert_eq!(accepted(&guest, &[]), Ok(()));
     });
-    let said = said.0.lock().unwrap();
+    let said = said.lines();
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("panicked: no such key"), "{said:?}");
     assert!(said[0].contains("hook=authenticate stream=stderr"), "{said:?}");
@@ -160,48 +159,4 @@ fn another_version_of_wasi_is_refused() {
         .import("wasi:cli/exit@0.3.0", "exit", "$exit", "");
     let error = host().load(spec(&guest)).unwrap_err();
     assert!(matches!(&error, LoadError::ForbiddenImport { grant: None, .. }), "{error}");
-}
-
-/// What extensions say, as text.
-#[derive(Clone, Default)]
-struct Said(std::sync::Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Said {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        if event.metadata().target() == "portcullis::extension" {
-            let mut line = Line(String::new());
-            event.record(&mut line);
-            self.0.lock().unwrap().push(line.0);
-        }
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-struct Line(String);
-
-impl tracing::field::Visit for Line {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        use std::fmt::Write as _;
-        write!(self.0, "{}={value:?};", field.name()).unwrap();
-    }
-
-    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
-        use std::fmt::Write as _;
-        write!(self.0, "{}={value};", field.name()).unwrap();
-    }
 }
