@@ -17,7 +17,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("transport", &[]),
     ("extension-host", &["auth", "mqtt"]),
     ("connections", &[]),
-    ("config", &["mqtt"]),
+    ("config", &["auth", "mqtt"]),
     ("telemetry", &[]),
     ("bridge", &["mqtt", "session"]),
     (

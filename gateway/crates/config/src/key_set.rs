@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use auth::jwt::Algorithm;
 use toml::de::DeValue;
 
-use crate::algorithm::{self, Algorithm};
+use crate::algorithm;
 use crate::duration::Span;
 use crate::section::{Located, Section};
 use crate::url;

@@ -31,7 +31,6 @@ mod value;
 
 use std::path::Path;
 
-pub use algorithm::Algorithm;
 pub use broker::Broker;
 pub use checked::Checked;
 pub use extension::{Deadlines, Extension, Grant};
