@@ -10,7 +10,8 @@
 //! - [`PermissionSets`]: equal permissions become one shared set;
 //! - [`Grant`]: everything that an authenticator gives to a client;
 //! - [`password`]: argon2id hashes of passwords;
-//! - [`jwt`]: JSON Web Tokens, verified against key sets; [`hmac`]: codes under a shared secret.
+//! - [`jwt`]: JSON Web Tokens, verified against key sets; [`hmac`]: codes under a shared secret;
+//! - [`signature`]: who vouches for the component of an extension.
 //!
 //! Everything here is a value: nothing reads a clock, a file or a source of randomness.
 
@@ -25,6 +26,7 @@ pub mod password;
 mod rule;
 mod rule_error;
 mod set;
+pub mod signature;
 pub mod template;
 
 pub use decision::{Decision, DenyCause, DenyReason};
