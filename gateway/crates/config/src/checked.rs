@@ -8,8 +8,9 @@ use toml::de::DeTable;
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::{
-    Broker, Extension, FileProbe, Listener, Log, Mqtt, Report, Sessions, Store, TopicRule, broker,
-    extension, listener, log, mqtt, relations, sessions, store, topics,
+    Broker, Compiler, Extension, FileProbe, Listener, Log, Mqtt, Report, Sessions, Store,
+    TopicRule, Trust, broker, compiler, extension, listener, log, mqtt, relations, sessions, store,
+    topics, trust,
 };
 
 /// A configuration without faults. Relative paths are resolved against the file's directory.
@@ -23,6 +24,10 @@ pub struct Checked {
     pub listeners: Vec<Listener>,
     /// The components that decide, sorted by name.
     pub extensions: Vec<Extension>,
+    /// Who may vouch for them.
+    pub trust: Trust,
+    /// How they become code.
+    pub compiler: Compiler,
     /// What of MQTT clients may use.
     pub mqtt: Mqtt,
     /// How the messages of some topics are kept, sorted by name.
@@ -69,11 +74,14 @@ pub(crate) fn check(text: &str, file: &Path, files: &dyn FileProbe) -> Outcome {
 fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
     let root = Section::root(reader, table);
     let data = root.directory("data", PathBuf::from(DEFAULT_DATA));
-    let (names, extensions) = extension::read(&root);
+    let trust = trust::read(&root);
+    let (names, extensions) = extension::read(&root, &trust);
     let checked = Checked {
         file: file.to_owned(),
         listeners: listener::read(&root, &names),
         extensions,
+        trust,
+        compiler: compiler::read(&root),
         mqtt: mqtt::read(&root),
         topics: topics::read(&root),
         sessions: sessions::read(&root),

@@ -5,18 +5,24 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::component;
 use crate::key_set::{self, KeySet};
 use crate::section::{Located, Section};
+use crate::trust::{self, SignatureRule, Trust};
 
 /// One extension.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Extension {
     /// Its name in the file, by which chains refer to it.
     pub name: String,
-    /// The component.
+    /// The component: a file, or the directory of an OCI layout.
     pub component: PathBuf,
+    /// Tag or digest of the component in an OCI layout; none where there is only one in it.
+    pub reference: Option<String>,
     /// The SHA-256 that the component must have.
     pub sha256: Option<[u8; 32]>,
+    /// Who must have signed the component.
+    pub signature: SignatureRule,
     /// Bytes of memory of one instance.
     pub memory: u64,
     /// Instances, and so calls at a time.
@@ -41,6 +47,8 @@ impl fmt::Debug for Extension {
         f.debug_struct("Extension")
             .field("name", &self.name)
             .field("component", &self.component)
+            .field("reference", &self.reference)
+            .field("signature", &self.signature)
             .field("memory", &self.memory)
             .field("instances", &self.instances)
             .field("deadlines", &self.deadlines)
@@ -129,17 +137,18 @@ const DEFAULT_AUTHENTICATE: Duration = Duration::from_secs(2);
 const DEFAULT_AUTHORIZE: Duration = Duration::from_millis(50);
 
 /// Reads all extensions: the names that the file has, faulty ones too, and those without faults.
-pub(crate) fn read(root: &Section<'_>) -> (Vec<String>, Vec<Extension>) {
+pub(crate) fn read(root: &Section<'_>, trust: &Trust) -> (Vec<String>, Vec<Extension>) {
     let sections = root.named("extensions", "extension");
     let names = sections.iter().map(|(name, _)| name.clone()).collect();
-    let extensions =
-        sections.into_iter().filter_map(|(name, section)| read_one(name, &section)).collect();
+    let read = |(name, section)| read_one(name, &section, trust);
+    let extensions = sections.into_iter().filter_map(read).collect();
     (names, extensions)
 }
 
-fn read_one(name: String, section: &Section<'_>) -> Option<Extension> {
-    let component = section.required_file("component", "name the .wasm file of the extension");
+fn read_one(name: String, section: &Section<'_>, trust: &Trust) -> Option<Extension> {
+    let component = component::read(section);
     let sha256 = sha256(section);
+    let signature = trust::rule(section, &name, trust);
     // A 32-bit guest cannot address more than 4 GiB.
     let memory = section.size("memory", DEFAULT_MEMORY, MEMORY_MIN..=MEMORY_MAX);
     let instances = section.number("instances", DEFAULT_INSTANCES, 1..=64);
@@ -154,10 +163,13 @@ fn read_one(name: String, section: &Section<'_>) -> Option<Extension> {
         section.meaningless(&["key-sets", "secrets"], why);
     }
     section.finish();
+    let (component, reference) = component?;
     Some(Extension {
         name,
-        component: component?,
+        component,
+        reference,
         sha256,
+        signature,
         memory,
         instances,
         deadlines,

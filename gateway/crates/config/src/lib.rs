@@ -10,6 +10,8 @@ mod address;
 mod algorithm;
 mod broker;
 mod checked;
+mod compiler;
+mod component;
 mod duration;
 mod extension;
 mod key_set;
@@ -26,6 +28,7 @@ mod sessions;
 mod size;
 mod store;
 mod topics;
+mod trust;
 mod url;
 mod value;
 
@@ -33,6 +36,8 @@ use std::path::Path;
 
 pub use broker::Broker;
 pub use checked::Checked;
+pub use compiler::{Compiler, CompilerProcess};
+pub use component::place;
 pub use extension::{Deadlines, Extension, Grant};
 pub use key_set::{Expected, KeySet, KeySource, KeyUrl};
 pub use listener::{ACCEPT_PLAINTEXT, ClientAuth, Listener, Tls, TlsVersion, Transport};
@@ -43,6 +48,7 @@ pub use report::{Fault, Report};
 pub use sessions::Sessions;
 pub use store::{Engine, Store};
 pub use topics::{Durability, Overflow, TopicRule};
+pub use trust::{SignatureRule, Trust, TrustedKey};
 
 /// Reads and checks a configuration file.
 ///

@@ -1,0 +1,55 @@
+//! `[compiler]`: how components become code, and where the code is kept.
+
+use std::time::Duration;
+
+use crate::section::Section;
+
+/// How components become code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiler {
+    /// Bytes of compiled code that are kept in the data directory for the next start; none: nothing is kept.
+    pub cache: Option<u64>,
+    /// The process that compiles; none: the gateway's own.
+    pub process: Option<CompilerProcess>,
+}
+
+/// Bounds of the process that compiles one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompilerProcess {
+    /// Bytes of memory.
+    pub max_memory: u64,
+    /// Time.
+    pub deadline: Duration,
+}
+
+/// Code is three times as large as its component; with interpreters inside that is up to 40 MB each.
+const DEFAULT_CACHE: u64 = 256 << 20;
+
+/// A component with a Python interpreter takes 350 MB.
+const DEFAULT_MEMORY: u64 = 1 << 30;
+
+/// Ten times what the same component takes on a small board.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(600);
+
+pub(crate) fn read(root: &Section<'_>) -> Compiler {
+    let section = root.section("compiler");
+    let cache = if section.flag("cache", true) {
+        Some(section.size("cache-size", DEFAULT_CACHE, 1 << 20..=16 << 30))
+    } else {
+        section.meaningless(&["cache-size"], "with cache = false; remove it");
+        None
+    };
+    let process = if section.flag("separate-process", true) {
+        let (least, most) = (Duration::from_millis(1), Duration::from_secs(3_600));
+        Some(CompilerProcess {
+            max_memory: section.size("max-memory", DEFAULT_MEMORY, 16 << 20..=64 << 30),
+            deadline: section.duration("deadline", DEFAULT_DEADLINE, least..=most),
+        })
+    } else {
+        let keys = ["max-memory", "deadline"];
+        section.meaningless(&keys, "with separate-process = false; remove it");
+        None
+    };
+    section.finish();
+    Compiler { cache, process }
+}
