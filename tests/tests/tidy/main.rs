@@ -16,7 +16,7 @@ mod source;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use source::Source;
+use source::{Source, code_only};
 
 /// Lines of a file without its unit tests: think again, and never beyond.
 const FILE_LINES_THINK: usize = 400;
@@ -84,6 +84,35 @@ fn nothing_is_left_for_later() {
         }
     }
     assert!(found.is_empty(), "do it, or write an issue for it: {found:#?}");
+}
+
+/// Where the only unsafe code is: what was compiled becomes code again.
+const UNSAFE: &str = "gateway/crates/extension-host/src/artefact.rs";
+
+#[test]
+fn unsafe_code_has_one_home() {
+    let word = concat!("uns", "afe");
+    let mut found = Vec::new();
+    for source in sources() {
+        // Guests are sandboxed, and what is generated for them works on raw memory.
+        if source.name().starts_with("extensions/") || source.name().starts_with("examples/") {
+            continue;
+        }
+        let code = code_only(source.text());
+        let is_word = |text: &str| {
+            text.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .any(|it| it == word || it == concat!("uns", "afe_code"))
+        };
+        let lines = (1..).zip(code.lines()).filter(|(_, line)| is_word(line));
+        found.extend(
+            lines.map(|(number, line)| (source.name().to_owned(), number, line.to_owned())),
+        );
+    }
+    let (home, elsewhere): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|(name, _, _)| name == UNSAFE);
+    assert!(elsewhere.is_empty(), "unsafe code has one home, {UNSAFE}: {elsewhere:#?}");
+    let blocks = home.iter().filter(|(_, _, line)| line.contains(concat!("uns", "afe {"))).count();
+    assert_eq!((blocks, home.len()), (1, 2), "one block and one exception for it: {home:#?}");
 }
 
 #[test]

@@ -46,6 +46,15 @@ pub enum LoadError {
         /// SHA-256 of the bytes, in hexadecimal.
         found: String,
     },
+    /// The component is something else than what was signed.
+    Attestation {
+        /// Name of the extension.
+        extension: String,
+        /// Who signed it.
+        by: String,
+        /// What differs.
+        why: String,
+    },
     /// The component or what it needs is larger than allowed.
     TooBig {
         /// Name of the extension.
@@ -164,6 +173,10 @@ impl fmt::Display for LoadError {
                 "the component has SHA-256 {found} but gateway.toml pins {pinned}; restore the pinned \
                  file, or change `sha256` if the new one is trusted"
             ),
+            Self::Attestation { by, why, .. } => write!(
+                f,
+                "the component is not what \"{by}\" signed: {why}; have it signed as what it is"
+            ),
             Self::TooBig { what, wanted, limit, .. } => {
                 write!(f, "needs {wanted} {what}, the limit is {limit}; raise the limit or build it smaller")
             }
@@ -236,6 +249,7 @@ impl LoadError {
         match self {
             Self::NotAComponent { extension, .. }
             | Self::HashMismatch { extension, .. }
+            | Self::Attestation { extension, .. }
             | Self::TooBig { extension, .. }
             | Self::BadLimit { extension, .. }
             | Self::Compile { extension, .. }

@@ -87,9 +87,12 @@ impl Generation {
     ) -> Result<Self, LoadError> {
         check_limits(host, &spec)?;
         let hash = check_hash(&spec)?;
-        let component = host.compile(&spec)?;
+        let component = host.compile(&spec.name, &spec.component)?;
         inspect::check_imports(&spec.name, &component, &spec.grants)?;
         let hooks = inspect::find_hooks(&spec.name, &component)?;
+        if let Some(attestation) = &spec.attestation {
+            attestation.check(&spec.name, &component, hooks)?;
+        }
         let pre = host
             .linker(&spec, &component)
             .and_then(|linker| linker.instantiate_pre(&component))

@@ -11,21 +11,19 @@ use crate::error::{HostError, LoadError};
 use crate::extension::Extension;
 use crate::gate::Gate;
 use crate::guest::Guest;
-use crate::inspect;
 use crate::nature::{Machine, Nature};
+use crate::space::AddressSpace;
 use crate::spec::{Capability, ExtensionSpec};
 use crate::ticker::Ticker;
 use crate::wasi;
+use crate::workshop::Workshop;
 
 /// Bytes of a component at most. The largest in use, with a Python interpreter inside, have 19 MB.
 pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
 
-/// Bytes of address space for one memory at most. A kernel with 39 bits of addresses has room for thousands of
-/// these, and for about a hundred of what the engine would take by default.
+/// Bytes of one memory at most. A kernel with 39 bits of addresses has room for thousands of these, and for about a
+/// hundred of what the engine would take by default.
 const MAX_MEMORY_BYTES: usize = 64 << 20;
-
-/// Address space behind each memory that must never be touched.
-const GUARD_BYTES: u64 = 64 << 10;
 
 /// Bytes of a calling thread's stack that a guest may use; calling threads need as much again.
 const GUEST_STACK_BYTES: usize = 512 << 10;
@@ -33,8 +31,10 @@ const GUEST_STACK_BYTES: usize = 512 << 10;
 /// What the engine is set up for. The same for all extensions of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
-    /// Bytes of memory that any instance may have, and of address space that each takes.
+    /// Bytes of memory that any instance may have.
     pub max_memory_bytes: usize,
+    /// How memories are laid out.
+    pub space: AddressSpace,
     /// Password checks at a time.
     pub password_checks: usize,
     /// How long a password check waits for its turn.
@@ -47,6 +47,7 @@ impl Default for EngineSettings {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             max_memory_bytes: MAX_MEMORY_BYTES,
+            space: AddressSpace::Ample,
             password_checks: processors.div_ceil(2),
             password_wait: Duration::from_secs(5),
         }
@@ -62,6 +63,8 @@ pub struct Host {
     pub(crate) gate: Arc<Gate>,
     pub(crate) settings: EngineSettings,
     pub(crate) nature: Arc<dyn Nature>,
+    /// Where code is kept and compiled; here, and kept nowhere, if none.
+    pub(crate) workshop: Option<Arc<dyn Workshop>>,
 }
 
 impl Host {
@@ -89,6 +92,7 @@ impl Host {
             gate: Arc::new(Gate::new(settings.password_checks)),
             settings,
             nature: Arc::new(Machine::new()),
+            workshop: None,
         })
     }
 
@@ -98,6 +102,12 @@ impl Host {
         Self { nature, ..self }
     }
 
+    /// The same engine with a place for compiled code and a process to compile in, for what is loaded from now on.
+    #[must_use]
+    pub fn with_workshop(self, workshop: Arc<dyn Workshop>) -> Self {
+        Self { workshop: Some(workshop), ..self }
+    }
+
     /// Compiles a component, checks it against its grants and the contract, makes its first instance and
     /// lets that initialise itself. Takes from milliseconds to seconds, by the size of the component.
     ///
@@ -105,25 +115,6 @@ impl Host {
     /// One of the sentences of [`LoadError`]. Nothing remains of the component then.
     pub fn load(&self, spec: ExtensionSpec) -> Result<Extension, LoadError> {
         Extension::load(self, spec)
-    }
-
-    pub(crate) fn compile(&self, spec: &ExtensionSpec) -> Result<Component, LoadError> {
-        let extension = || spec.name.clone();
-        if let Some(found) = inspect::not_a_component(&spec.component) {
-            return Err(LoadError::NotAComponent { extension: extension(), found });
-        }
-        if spec.component.len() > MAX_COMPONENT_BYTES {
-            return Err(LoadError::TooBig {
-                extension: extension(),
-                what: "bytes of component",
-                wanted: spec.component.len(),
-                limit: MAX_COMPONENT_BYTES,
-            });
-        }
-        Component::from_binary(&self.engine, &spec.component).map_err(|e| LoadError::Compile {
-            extension: extension(),
-            why: crate::instance::chain(&e),
-        })
     }
 
     /// A linker with what is granted, an empty WASI, and nothing else.
@@ -151,17 +142,13 @@ impl Host {
     }
 }
 
-/// Memories are reserved whole and never move, so a guest's memory is bounded by address space as well as by
-/// its limit; what guests of today's toolchains do not need is off.
-fn config(settings: &EngineSettings) -> Config {
+/// What guests of today's toolchains do not need is off.
+pub(crate) fn config(settings: &EngineSettings) -> Config {
     let mut config = Config::new();
+    settings.space.configure(&mut config, settings.max_memory_bytes);
     config
         .concurrency_support(false)
         .epoch_interruption(true)
-        .memory_reservation(settings.max_memory_bytes as u64)
-        .memory_reservation_for_growth(0)
-        .memory_guard_size(GUARD_BYTES)
-        .memory_may_move(false)
         .max_wasm_stack(GUEST_STACK_BYTES)
         .gc_support(false)
         .wasm_memory64(false)

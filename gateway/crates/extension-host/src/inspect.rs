@@ -30,16 +30,36 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// The first of these hooks that `other` has not.
-    pub(crate) fn lacks(self, other: Self) -> Option<&'static str> {
+    /// Their names in the contract.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
         [
-            (self.authenticator, other.authenticator, "authenticator"),
-            (self.enhanced_authenticator, other.enhanced_authenticator, "enhanced-authenticator"),
-            (self.authorizer, other.authorizer, "authorizer"),
+            (self.authenticator, "authenticator"),
+            (self.enhanced_authenticator, "enhanced-authenticator"),
+            (self.authorizer, "authorizer"),
         ]
         .into_iter()
-        .find_map(|(here, there, name)| (here && !there).then_some(name))
+        .filter_map(|(there, name)| there.then_some(name))
     }
+
+    /// The first of these hooks that `other` has not.
+    pub(crate) fn lacks(self, other: Self) -> Option<&'static str> {
+        self.names().find(|name| other.names().all(|there| there != *name))
+    }
+}
+
+/// What it takes for a component to have an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: it is there for everyone.
+    Nothing,
+    /// A part of WASI, which is there and empty.
+    Wasi,
+    /// The operator's grant.
+    Grant(Capability),
+    /// It is of another version of the contract.
+    OtherVersion,
+    /// It cannot be had.
+    Impossible,
 }
 
 /// What the bytes of a file are, going by their first ones; none for a component.
@@ -54,34 +74,70 @@ pub(crate) fn not_a_component(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// Names of all exports.
+pub(crate) fn exports(component: &Component) -> Vec<String> {
+    let exports = component.component_type();
+    exports.exports(component.engine()).map(|(export, _)| export.to_owned()).collect()
+}
+
+/// All imports, and what it takes to have them.
+pub(crate) fn needs(component: &Component) -> Vec<(String, Need)> {
+    let imports = component.component_type();
+    let need = |(import, _): (&str, _)| (import.to_owned(), need(import));
+    imports.imports(component.engine()).map(need).collect()
+}
+
+/// Names of the interfaces of `portcullis:host` that it imports, whether or not there are such.
+pub(crate) fn asked(component: &Component) -> impl Iterator<Item = String> {
+    let asked = |(import, _)| asked_by(import).map(str::to_owned);
+    let imports = component.component_type();
+    imports.imports(component.engine()).filter_map(asked).collect::<Vec<_>>().into_iter()
+}
+
+/// The interface of `portcullis:host` that an import is.
+pub(crate) fn asked_by(import: &str) -> Option<&str> {
+    split_version(import).0.strip_prefix(HOST)
+}
+
+/// The hook of the contract that an export is.
+pub(crate) fn hook_of(export: &str) -> Option<&str> {
+    split_version(export).0.strip_prefix(GATEWAY).filter(|name| *name != "lifecycle")
+}
+
+fn need(import: &str) -> Need {
+    let (interface, version) = split_version(import);
+    if wasi::is_provided(interface, version) {
+        return Need::Wasi;
+    }
+    let known = match interface {
+        "portcullis:gateway/types" => Some(Need::Nothing),
+        _ => asked_by(import).and_then(Capability::from_name).map(Need::Grant),
+    };
+    match known {
+        Some(_) if check_version("", import, version).is_err() => Need::OtherVersion,
+        Some(need) => need,
+        None => Need::Impossible,
+    }
+}
+
 /// Checks the names of all imports against the grants.
 pub(crate) fn check_imports(
     extension: &str,
     component: &Component,
     grants: &BTreeSet<Capability>,
 ) -> Result<(), LoadError> {
-    let engine = component.engine();
-    for (import, _) in component.component_type().imports(engine) {
-        let (interface, version) = split_version(import);
-        if wasi::is_provided(interface, version) {
-            continue;
-        }
-        let known = if interface == "portcullis:gateway/types" {
-            check_version(extension, import, version)?;
-            continue;
-        } else {
-            interface.strip_prefix(HOST).and_then(Capability::from_name)
+    for (import, need) in needs(component) {
+        let grant = match need {
+            Need::Nothing | Need::Wasi => continue,
+            Need::Grant(capability) if grants.contains(&capability) => continue,
+            Need::Grant(capability) => Some(capability),
+            Need::OtherVersion => {
+                check_version(extension, &import, split_version(&import).1)?;
+                continue;
+            }
+            Need::Impossible => None,
         };
-        if known.is_some() {
-            check_version(extension, import, version)?;
-        }
-        if !known.is_some_and(|capability| grants.contains(&capability)) {
-            return Err(LoadError::ForbiddenImport {
-                extension: extension.into(),
-                import: import.into(),
-                grant: known,
-            });
-        }
+        return Err(LoadError::ForbiddenImport { extension: extension.into(), import, grant });
     }
     Ok(())
 }

@@ -8,22 +8,27 @@
 //! caller fails closed, the instance is thrown away and the next call gets a fresh one.
 
 mod answer;
+mod artefact;
 mod ask;
 mod asked;
+mod attestation;
 mod bindings;
 mod breaker;
 mod cache;
 mod clock;
+mod code;
 mod connecting;
 mod convert;
 mod error;
 mod extension;
+mod facts;
 mod gate;
 mod generation;
 mod guest;
 mod host;
 mod inspect;
 mod instance;
+mod job;
 mod keyring;
 mod ledger;
 mod log;
@@ -37,16 +42,20 @@ mod rollout;
 mod said;
 mod shadow;
 mod sitting;
+mod space;
 mod spec;
 mod stats;
 mod ticker;
 mod token;
 mod wasi;
+mod workshop;
 
 pub use answer::{
     Answer, AuthenticationOutcome, Challenge, Continuation, Failure, Progress, Publication, Step,
     SubscriptionRequest, Validity, Verdict,
 };
+pub use artefact::SealKey;
+pub use attestation::Attestation;
 pub use connecting::{
     CertificateInfo, Connecting, MAX_CERTIFICATE_BYTES, MAX_CLIENT_TEXT_BYTES, Transport,
 };
@@ -54,12 +63,16 @@ pub use convert::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_PRINCIPAL_BYTES, MAX_
 pub use convert::{MAX_AUTHENTICATION_DATA_BYTES, MAX_STATE_BYTES};
 pub use error::{HostError, LoadError};
 pub use extension::Extension;
+pub use facts::Facts;
 pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};
-pub use inspect::Hooks;
+pub use inspect::{Hooks, Need};
+pub use job::{MAX_JOB_BYTES, compile};
 pub use keyring::{KeySource, Keyring, Look, Miss, Secret, TokenKeys};
 pub use metrics::{Metric, Value as MetricValue};
 pub use nature::Nature;
 pub use rollout::{CandidateStatus, Difference, Mode};
 pub use sitting::Sitting;
+pub use space::AddressSpace;
 pub use spec::{BreakerSettings, Capability, ExtensionLimits, ExtensionSpec};
 pub use stats::Stats;
+pub use workshop::{Ran, Workshop};

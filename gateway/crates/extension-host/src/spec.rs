@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attestation::Attestation;
 use crate::keyring::Keyring;
 
 /// All that is needed to load one extension.
@@ -16,6 +17,8 @@ pub struct ExtensionSpec {
     pub component: Arc<[u8]>,
     /// SHA-256 that `component` must have.
     pub sha256_pin: Option<[u8; 32]>,
+    /// What was signed of `component`, which must then be so.
+    pub attestation: Option<Attestation>,
     /// Capabilities that the component may import.
     pub grants: BTreeSet<Capability>,
     /// What the guest reads through `portcullis:host/config`.
@@ -32,6 +35,7 @@ impl fmt::Debug for ExtensionSpec {
         f.debug_struct("ExtensionSpec")
             .field("name", &self.name)
             .field("component_bytes", &self.component.len())
+            .field("attestation", &self.attestation)
             .field("grants", &self.grants)
             .field("config_keys", &self.config.keys().collect::<Vec<_>>())
             .field("keyring", &self.keyring)

@@ -30,6 +30,7 @@ pub fn spec(guest: &Guest) -> ExtensionSpec {
         name: "test".into(),
         component: guest.build().into(),
         sha256_pin: None,
+        attestation: None,
         grants: BTreeSet::new(),
         config: BTreeMap::new(),
         keyring: Arc::default(),

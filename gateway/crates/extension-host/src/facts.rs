@@ -1,0 +1,65 @@
+//! What a component is, for somebody who considers it.
+
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use crate::error::LoadError;
+use crate::host::Host;
+use crate::inspect::{self, Need};
+
+/// What can be said of a component without running it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+    /// Bytes of the component.
+    pub bytes: usize,
+    /// Bytes of the code that it was compiled to.
+    pub code_bytes: usize,
+    /// Time that compiling took.
+    pub compiled_in: Duration,
+    /// What it exports, with versions.
+    pub exports: Vec<String>,
+    /// What it imports, with versions, and what it takes to have that.
+    pub imports: Vec<(String, Need)>,
+}
+
+impl Host {
+    /// Compiles a component and reads what it wants and offers. Nothing of it runs. `name` is what an error
+    /// calls it.
+    ///
+    /// # Errors
+    /// It is no component, too large, or not valid.
+    pub fn examine(&self, name: &str, component: &[u8]) -> Result<Facts, LoadError> {
+        let begun = Instant::now();
+        let compiled = self.compile(name, component)?;
+        let compiled_in = begun.elapsed();
+        Ok(Facts {
+            sha256: Sha256::digest(component).into(),
+            bytes: component.len(),
+            code_bytes: code_bytes(&compiled),
+            compiled_in,
+            exports: inspect::exports(&compiled),
+            imports: inspect::needs(&compiled),
+        })
+    }
+}
+
+fn code_bytes(component: &Component) -> usize {
+    let image = component.image_range();
+    image.end.addr().saturating_sub(image.start.addr())
+}
+
+impl Facts {
+    /// Names of the hooks of the contract among the exports.
+    pub fn hooks(&self) -> impl Iterator<Item = &str> {
+        self.exports.iter().filter_map(|export| inspect::hook_of(export))
+    }
+
+    /// Names of the capabilities among the imports.
+    pub fn grants(&self) -> impl Iterator<Item = &str> {
+        self.imports.iter().filter_map(|(import, _)| inspect::asked_by(import))
+    }
+}
