@@ -14,6 +14,7 @@ use transport::Listener;
 use crate::accept::Door;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
+use crate::compiler::Workbench;
 use crate::disk::Disk;
 use crate::extensions::{Extensions, warn_of_gaps};
 use crate::failure::Failure;
@@ -54,7 +55,9 @@ pub(crate) fn check(file: &Path) -> Result<(), Failure> {
         }
     }
     drop(inside);
-    if let Err(failure) = Extensions::load(&checked) {
+    if let Err(failure) =
+        Extensions::load(&checked, Workbench::look(&checked.compiler, &checked.data))
+    {
         faults.push(failure.to_string());
     }
     if !faults.is_empty() {
@@ -78,7 +81,8 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     // What can fail comes first; clients that knock meanwhile wait in the kernel.
     let listeners = bind(&checked)?;
     let (store, loaded) = open_store(&checked)?;
-    let extensions = Arc::new(Extensions::load(&checked)?);
+    let workbench = Workbench::open(&checked.compiler, &checked.data);
+    let extensions = Arc::new(Extensions::load(&checked, workbench)?);
     extensions.start_fetching()?;
 
     let clock = Clock::start();

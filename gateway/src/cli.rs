@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::compiler;
 use crate::failure::Failure;
 use crate::first_start::Plan;
 use crate::store_cli::Request;
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     AddUser { name: String, file: PathBuf, password: Password },
     RemoveUser { name: String, file: PathBuf },
     Store(Request),
+    Compile { max_memory: u64 },
     Version,
     Help,
 }
@@ -58,6 +60,7 @@ impl Command {
             }),
             Some("user") => words.user()?,
             Some("store") => Self::Store(words.store()?),
+            Some(compiler::VERB) => Self::Compile { max_memory: words.bytes()? },
             Some("version" | "--version" | "-V") => Self::Version,
             Some("help" | "--help" | "-h") => Self::Help,
             Some(other) => {
@@ -130,6 +133,11 @@ impl Words {
         let before = self.flags.len();
         self.flags.retain(|known| known != name);
         self.flags.len() < before
+    }
+
+    fn bytes(&mut self) -> Result<u64, Failure> {
+        let bytes = self.next().and_then(|text| text.parse().ok());
+        bytes.ok_or_else(|| usage("a number of bytes is missing".to_owned()))
     }
 
     /// Whether help is asked for; then nothing else counts.

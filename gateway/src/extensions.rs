@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use config::Checked;
-use extension_host::{EngineSettings, Extension, ExtensionSpec, Host, LoadError, Mode};
+use extension_host::{Extension, ExtensionSpec, Host, LoadError, Mode};
 
+use crate::compiler::Workbench;
 use crate::failure::Failure;
 use crate::keyring::Keyring;
-use crate::settings;
+use crate::{machine, settings};
 
 /// Bytes of a file whose text an extension gets: it must fit the guest's memory several times over.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -48,9 +49,10 @@ pub(crate) enum Reloaded {
 
 impl Extensions {
     /// Loads every extension of the configuration; all that cannot be loaded are reported together.
-    pub(crate) fn load(checked: &Checked) -> Result<Self, Failure> {
-        let host = Host::new(EngineSettings::default())
-            .map_err(|error| Failure::Extension(error.to_string()))?;
+    pub(crate) fn load(checked: &Checked, workbench: Workbench) -> Result<Self, Failure> {
+        let host = Host::new(machine::engine_settings())
+            .map_err(|error| Failure::Extension(error.to_string()))?
+            .with_workshop(Arc::new(workbench));
         let mut loaded = Vec::with_capacity(checked.extensions.len());
         let mut faults = Vec::new();
         for stated in &checked.extensions {

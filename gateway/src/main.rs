@@ -5,6 +5,8 @@ mod app;
 mod chain;
 mod cli;
 mod clock;
+mod code_cache;
+mod compiler;
 mod connecting;
 mod counters;
 mod dialogue;
@@ -20,6 +22,7 @@ mod judge;
 mod keyring;
 mod link;
 mod load;
+mod machine;
 mod mailbox;
 mod memory;
 mod meter;
@@ -61,6 +64,7 @@ fn obey(command: Command) -> Result<ExitCode, Failure> {
         Command::AddUser { name, file, password } => user::add(&name, &file, password),
         Command::RemoveUser { name, file } => user::remove(&name, &file),
         Command::Store(request) => return store_cli::run(&request),
+        Command::Compile { max_memory } => return compiler::run(max_memory),
         Command::Version => cli::say(concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
         Command::Help => cli::say(cli::HELP),
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::client::{Client, Options};
 use crate::log::Log;
 use crate::process::Meter;
+use crate::program::program;
 use crate::site::{DEMO, Site, portcullis};
 use crate::{PATIENCE, Wire};
 
@@ -61,10 +62,27 @@ impl<'a> Gateway<'a> {
         Self::launch_in(site, &[])
     }
 
+    /// Starts it where addresses are limited to so many KiB, and waits until `listeners` of them listen.
+    pub fn start_within(site: &'a Site, listeners: usize, address_space_kib: u64) -> Self {
+        // The shell's own `ulimit`, as an operator has it; the standard library cannot set limits.
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v \"$0\" && exec \"$@\""]).arg(address_space_kib.to_string());
+        command.arg(&program().portcullis);
+        let mut gateway = Self::spawn(site, command);
+        let listens = gateway.listens(listeners);
+        assert!(listens, "the gateway does not listen:\n{}", gateway.log.text());
+        gateway
+    }
+
     /// As [`Gateway::launch`], with these variables in its environment.
     pub fn launch_in(site: &'a Site, environment: &[(&str, &OsStr)]) -> Self {
-        let mut child = portcullis()
-            .envs(environment.iter().copied())
+        let mut command = portcullis();
+        command.envs(environment.iter().copied());
+        Self::spawn(site, command)
+    }
+
+    fn spawn(site: &'a Site, mut command: Command) -> Self {
+        let mut child = command
             .arg("run")
             .arg("--config")
             .arg(site.config())
