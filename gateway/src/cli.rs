@@ -1,14 +1,15 @@
+mod extension;
 mod store;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::compiler;
 use crate::failure::Failure;
 use crate::first_start::Plan;
 use crate::store_cli::Request;
 use crate::user::Password;
+use crate::{compiler, extension_cli};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub(crate) enum Command {
     AddUser { name: String, file: PathBuf, password: Password },
     RemoveUser { name: String, file: PathBuf },
     Store(Request),
+    Extension(extension_cli::Request),
     Compile { max_memory: u64 },
     Version,
     Help,
@@ -40,6 +42,8 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
   portcullis store inspect|verify|compact|export --config FILE | --dir DIR
                                     look into a store, check it, give space back, write it out; more by
                                     `portcullis store help`
+  portcullis extension inspect|keygen|sign
+                                    look into a component, sign it; more by `portcullis extension help`
   portcullis version
   portcullis help
 
@@ -60,6 +64,7 @@ impl Command {
             }),
             Some("user") => words.user()?,
             Some("store") => Self::Store(words.store()?),
+            Some("extension") => Self::Extension(words.extension()?),
             Some(compiler::VERB) => Self::Compile { max_memory: words.bytes()? },
             Some("version" | "--version" | "-V") => Self::Version,
             Some("help" | "--help" | "-h") => Self::Help,

@@ -10,7 +10,8 @@ use extension_host::{Extension, ExtensionSpec, Host, LoadError, Mode};
 use crate::compiler::Workbench;
 use crate::failure::Failure;
 use crate::keyring::Keyring;
-use crate::{machine, settings};
+use crate::package::Package;
+use crate::{machine, settings, trust};
 
 /// Bytes of a file whose text an extension gets: it must fit the guest's memory several times over.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -56,7 +57,7 @@ impl Extensions {
         let mut loaded = Vec::with_capacity(checked.extensions.len());
         let mut faults = Vec::new();
         for stated in &checked.extensions {
-            match load_one(&host, stated, &checked.data) {
+            match load_one(&host, stated, checked) {
                 Ok((extension, last)) => loaded.push((extension, Mutex::new(last))),
                 Err(failure) => faults.push(failure.to_string()),
             }
@@ -106,7 +107,7 @@ impl Extensions {
                 continue;
             };
             let id = extension.id();
-            match self.reload_one(extension, last, stated, Mode::Trial(TRIAL)) {
+            match self.reload_one(extension, last, stated, &fresh.trust, Mode::Trial(TRIAL)) {
                 Ok(Reloaded::Unchanged) => {}
                 Ok(Reloaded::Reconfigured) => {
                     changed += 1;
@@ -140,6 +141,7 @@ impl Extensions {
         extension: &Extension,
         last: &Mutex<Loaded>,
         stated: &config::Extension,
+        trust: &config::Trust,
         mode: Mode,
     ) -> Result<Reloaded, Failure> {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +149,7 @@ impl Extensions {
         if let Some(keyring) = &keyring {
             keyring.start()?;
         }
-        let fresh = spec(stated, keyring.as_ref().unwrap_or(&last.keyring))?;
+        let fresh = spec(stated, trust, keyring.as_ref().unwrap_or(&last.keyring))?;
         let sentence = |error: LoadError| Failure::Extension(error.to_string());
         let same_code = fresh.component == last.spec.component
             && fresh.grants == last.spec.grants
@@ -186,10 +188,10 @@ impl Loaded {
 fn load_one(
     host: &Host,
     stated: &config::Extension,
-    data: &Path,
+    checked: &Checked,
 ) -> Result<(Extension, Loaded), Failure> {
-    let keyring = Keyring::open(stated, data)?;
-    let spec = spec(stated, &keyring)?;
+    let keyring = Keyring::open(stated, &checked.data)?;
+    let spec = spec(stated, &checked.trust, &keyring)?;
     let extension =
         host.load(spec.clone()).map_err(|error| Failure::Extension(error.to_string()))?;
     let hooks = extension.hooks();
@@ -198,19 +200,24 @@ fn load_one(
         sha256 = &*extension.hash(),
         authenticator = hooks.authenticator,
         authorizer = hooks.authorizer,
+        signed_by = spec.attestation.as_ref().map(|attestation| &*attestation.by),
         "extension loaded"
     );
     Ok((extension, Loaded { spec, keyring }))
 }
 
-fn spec(stated: &config::Extension, keyring: &Keyring) -> Result<ExtensionSpec, Failure> {
-    let component =
-        fs::read(&stated.component).map_err(Failure::file("read", &stated.component))?;
+fn spec(
+    stated: &config::Extension,
+    trust: &config::Trust,
+    keyring: &Keyring,
+) -> Result<ExtensionSpec, Failure> {
+    let package = Package::read(&stated.component, stated.reference.as_deref())?;
+    let attestation = trust::attestation(trust, stated, &package)?;
     Ok(ExtensionSpec {
         name: stated.name.clone(),
-        component: component.into(),
+        component: package.component.into(),
         sha256_pin: stated.sha256,
-        attestation: None,
+        attestation,
         grants: stated.grants.iter().copied().map(settings::capability).collect(),
         config: configuration(stated)?,
         keyring: Arc::clone(&keyring.keys),
@@ -252,7 +259,7 @@ fn log_faults(report: &config::Report) {
 
 /// The configuration without what can change while the gateway runs, and which extensions there are.
 fn blank(checked: &Checked) -> (Checked, Vec<String>) {
-    let mut blank = checked.clone();
+    let mut blank = Checked { trust: config::Trust::default(), ..checked.clone() };
     let names = blank.extensions.drain(..).map(|extension| extension.name).collect();
     (blank, names)
 }

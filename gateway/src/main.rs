@@ -12,6 +12,7 @@ mod counters;
 mod dialogue;
 mod disk;
 mod exchange;
+mod extension_cli;
 mod extensions;
 mod failure;
 mod first_start;
@@ -26,6 +27,7 @@ mod machine;
 mod mailbox;
 mod memory;
 mod meter;
+mod package;
 mod reauthentication;
 mod report;
 mod secret;
@@ -34,6 +36,7 @@ mod signals;
 mod store_cli;
 mod system;
 mod tenants;
+mod trust;
 mod user;
 mod users;
 mod visitor;
@@ -64,6 +67,7 @@ fn obey(command: Command) -> Result<ExitCode, Failure> {
         Command::AddUser { name, file, password } => user::add(&name, &file, password),
         Command::RemoveUser { name, file } => user::remove(&name, &file),
         Command::Store(request) => return store_cli::run(&request),
+        Command::Extension(request) => return extension_cli::run(&request),
         Command::Compile { max_memory } => return compiler::run(max_memory),
         Command::Version => cli::say(concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
         Command::Help => cli::say(cli::HELP),

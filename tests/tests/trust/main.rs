@@ -1,4 +1,4 @@
-//! Kept code, and machines with few addresses.
+//! Signed components, kept code, and machines with few addresses.
 
 #![allow(
     clippy::expect_used,
@@ -11,3 +11,5 @@ mod addresses;
 mod code;
 #[path = "../../../gateway/crates/extension-host/tests/guest/mod.rs"]
 mod guest;
+mod layout;
+mod signatures;
