@@ -16,6 +16,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("store", &["auth", "broker", "mqtt", "session"]),
     ("transport", &[]),
     ("extension-host", &["auth", "mqtt"]),
+    ("admin", &[]),
     ("connections", &[]),
     ("config", &["auth", "mqtt"]),
     ("telemetry", &[]),
@@ -23,6 +24,7 @@ const OURS: &[(&str, &[&str])] = &[
     (
         "gateway",
         &[
+            "admin",
             "auth",
             "bridge",
             "broker",
@@ -86,6 +88,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["connections", "transport", "tests"]),
     ("tokio-rustls", &["transport", "tests"]),
     ("ureq", &["connections"]),
+    ("hyper", &["admin"]),
+    ("hyper-util", &["admin"]),
+    ("http-body-util", &["admin"]),
     ("quinn", &["transport"]),
     ("rcgen", &["transport"]),
     ("x509-parser", &["transport"]),
