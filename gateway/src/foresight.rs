@@ -1,13 +1,15 @@
 use std::collections::VecDeque;
 
-use broker::{Answer, Verdict};
+use broker::{Answer, Ruling};
 
 /// Answers to questions about packets of one batch that the broker has not asked yet, each by where its packet begins.
 #[derive(Default)]
 pub(crate) struct Foresight {
-    verdicts: VecDeque<(usize, Verdict)>,
+    rulings: VecDeque<(usize, Ruling)>,
     /// The answer to the question that the broker did ask, about the first packet.
     answer: Option<Answer>,
+    /// What was said before about publishes of the client does not count any more.
+    revoked: bool,
 }
 
 impl Foresight {
@@ -20,9 +22,24 @@ impl Foresight {
         self.answer.is_some()
     }
 
-    /// Notes a verdict about the packet that begins at `at`, which is behind those noted before.
-    pub(crate) fn note(&mut self, at: usize, verdict: Verdict) {
-        self.verdicts.push_back((at, verdict));
+    /// Whether there is a ruling about the first packet.
+    pub(crate) fn begins_at_once(&self) -> bool {
+        self.rulings.front().is_some_and(|(of, _)| *of == 0)
+    }
+
+    /// Notes a ruling about the packet that begins at `at`, which is behind those noted before.
+    pub(crate) fn note(&mut self, at: usize, ruling: Ruling) {
+        self.rulings.push_back((at, ruling));
+    }
+
+    /// Has the broker forget what it was told before.
+    pub(crate) fn revoke(&mut self) {
+        self.revoked = true;
+    }
+
+    /// Whether the broker is to forget what it was told before. It is said once.
+    pub(crate) fn take_revoked(&mut self) -> bool {
+        std::mem::take(&mut self.revoked)
     }
 
     /// The answer about the packet that begins at `at`, if there is one.
@@ -30,32 +47,38 @@ impl Foresight {
         if let Some(answer) = self.answer.take() {
             return Some(answer);
         }
-        while self.verdicts.front().is_some_and(|(of, _)| *of < at) {
-            self.verdicts.pop_front();
+        while self.rulings.front().is_some_and(|(of, _)| *of < at) {
+            self.rulings.pop_front();
         }
-        let (_, verdict) = self.verdicts.pop_front_if(|(of, _)| *of == at)?;
-        Some(Answer::Publish(verdict))
+        let (_, ruling) = self.rulings.pop_front_if(|(of, _)| *of == at)?;
+        Some(Answer::Publish(ruling))
     }
 
     /// Forgets what the batch did not come to.
     pub(crate) fn clear(&mut self) {
-        self.verdicts.clear();
+        self.rulings.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use broker::Verdict;
+    use mqtt::ReasonCode;
+
     use super::*;
 
     #[test]
     fn an_answer_is_about_the_packet_that_begins_there() {
-        let deny = |why: &str| Verdict::Deny { why: why.to_owned() };
+        let deny = |why: &str| {
+            let why = why.to_owned();
+            Ruling::from(Verdict::Deny { code: ReasonCode::NotAuthorized, why })
+        };
         let mut foresight = Foresight::default();
         for (at, why) in [(0, "a"), (10, "b"), (30, "d")] {
             foresight.note(at, deny(why));
         }
         let mut about = |at| match foresight.about(at) {
-            Some(Answer::Publish(Verdict::Deny { why })) => why,
+            Some(Answer::Publish(Ruling { verdict: Verdict::Deny { why, .. }, .. })) => why,
             _ => String::new(),
         };
         assert_eq!([0, 10, 20, 30].map(&mut about), ["a", "b", "", "d"]);
@@ -64,8 +87,8 @@ mod tests {
     #[test]
     fn what_was_passed_over_is_gone() {
         let mut foresight = Foresight::default();
-        foresight.note(0, Verdict::Allow);
-        foresight.note(10, Verdict::Allow);
+        foresight.note(0, Verdict::Allow.into());
+        foresight.note(10, Verdict::Allow.into());
         assert!(foresight.about(20).is_none());
         assert!(foresight.about(0).is_none());
     }

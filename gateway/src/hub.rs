@@ -151,6 +151,9 @@ impl Hub {
         let mut inner = self.lock();
         let broker = &mut inner.broker;
         let backlog = broker.backlog();
+        if foresight.take_revoked() {
+            broker.forget_rulings(from);
+        }
         let next = loop {
             let rest = bytes.get(consumed..).unwrap_or_default();
             match decoder.decode(rest) {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth::{Decision, Fallback, Identity, PermissionSet};
-use broker::{Answer, Authentication, Question, Requested, Verdict};
+use broker::{Answer, Authentication, Question, Requested, Ruling, Verdict};
 use extension_host::{
     Connecting, Extension, Failure, Publication, Sitting, SubscriptionRequest, Validity,
 };
@@ -11,12 +11,17 @@ use tokio::sync::Semaphore;
 
 use crate::chain::Standing;
 use crate::foresight::Foresight;
+use crate::hub::Next;
 use crate::memory::Memory;
 use crate::reauthentication::Reauthentication;
 
 /// Questions of connected clients that extensions may be answering together. They have their own
 /// places: clients that are in do not wait for strangers that want to be.
 pub(crate) const QUESTIONS_MAX: usize = 32;
+
+/// After a question the broker is expected to have some about so many batches, and they are answered before it asks.
+/// Then it is seen whether it still asks: it may remember what it was told.
+const EXPECTED_BATCHES: u8 = 16;
 
 /// Answers what a client's permission set leaves to the extension that gave it.
 pub(crate) struct Judge {
@@ -27,6 +32,10 @@ pub(crate) struct Judge {
     again: Option<Box<Reauthentication>>,
     /// Verdicts that need not be asked for again.
     memory: Memory,
+    /// For how many batches more the broker is expected to have questions.
+    expects: u8,
+    /// The broker remembers what does not hold any more.
+    outdated: bool,
 }
 
 /// Whom the questions are about, and who answers them.
@@ -49,13 +58,15 @@ impl Judge {
         connecting: &Arc<Connecting>,
         again: Option<Box<Reauthentication>>,
     ) -> Self {
-        Self { bench, case: Case::of(standing, connecting), again, memory: Memory::default() }
+        let case = Case::of(standing, connecting);
+        Self { bench, case, again, memory: Memory::default(), expects: 0, outdated: false }
     }
 
     /// One that foresees nothing.
     #[cfg(test)]
     pub(crate) fn without_case() -> Self {
-        Self { bench: bench(), case: None, again: None, memory: Memory::default() }
+        let memory = Memory::default();
+        Self { bench: bench(), case: None, again: None, memory, expects: 0, outdated: false }
     }
 
     /// Has a question answered. Whatever is not a clear yes denies.
@@ -63,8 +74,8 @@ impl Judge {
         if let Question::Authenticate { begins, data } = question {
             return Answer::Authenticate(self.authenticate(begins, data).await);
         }
-        if let Some(verdict) = self.recall(&question) {
-            return Answer::Publish(verdict);
+        if let Some(ruling) = self.recall(&question) {
+            return Answer::Publish(ruling);
         }
         let shape = Shape::of(&question);
         let Some(case) = self.case.clone() else {
@@ -80,19 +91,43 @@ impl Judge {
         });
         match job.await {
             Ok((Answered { answer, validity }, question)) => {
-                self.remember(&question, &answer, validity);
-                answer
+                self.remember(&question, answer, validity)
             }
             Err(_) => shape.denied("the call of the extension did not end in order"),
         }
     }
 
+    /// Before a batch: has the broker forget what does not hold any more, and answers ahead if it is likely to ask.
+    pub(crate) fn prepare(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
+        self.keep_up();
+        if std::mem::take(&mut self.outdated) {
+            foresight.revoke();
+        }
+        if self.expects > 0 {
+            self.expects -= 1;
+            self.foresee(decoder, bytes, foresight);
+        }
+    }
+
+    /// Whether the question of the broker about the packet at the front of `rest` is answered without waiting.
+    pub(crate) fn has_at_once(
+        &mut self,
+        next: &Next,
+        decoder: &Decoder,
+        rest: &[u8],
+        foresight: &mut Foresight,
+    ) -> bool {
+        let Next::Ask(Question::Publish { .. }) = next else { return false };
+        self.expects = EXPECTED_BATCHES;
+        self.foresee(decoder, rest, foresight);
+        foresight.begins_at_once()
+    }
+
     /// Answers ahead about the publishes that `bytes` begin with, as far as that takes no waiting: what the
     /// extension said before still holds, or it answers at once. It ends with the first that the broker may have to ask
     /// about: what is behind that would have to be foreseen again.
-    pub(crate) fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
+    fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
         let Some(case) = self.case.clone() else { return };
-        self.memory.keep_to(case.authority.revision());
         let mut hearing = Hearing::new(&case, &mut self.memory);
         let (mut decoder, mut at) = (decoder.clone(), 0);
         while let Ok(Decoded::Packet { packet, len }) =
@@ -101,8 +136,8 @@ impl Judge {
             match packet {
                 // The broker has asked about the first.
                 Packet::Publish(_) if at == 0 && foresight.is_answered() => {}
-                Packet::Publish(publish) => match hearing.verdict(&publish) {
-                    Foreseen::Verdict(verdict) => foresight.note(at, verdict),
+                Packet::Publish(publish) => match hearing.ruling(&publish) {
+                    Foreseen::Ruling(ruling) => foresight.note(at, ruling),
                     Foreseen::NoQuestion => {}
                     Foreseen::Unknown => break,
                 },
@@ -114,18 +149,41 @@ impl Judge {
         }
     }
 
-    fn recall(&mut self, question: &Question) -> Option<Verdict> {
+    /// Forgets what the extension would not say any more.
+    fn keep_up(&mut self) {
+        let Some(case) = &self.case else { return };
+        self.outdated |= self.memory.keep_to(case.authority.revision());
+    }
+
+    fn recall(&mut self, question: &Question) -> Option<Ruling> {
         let Question::Publish { topic, qos, retain, .. } = question else { return None };
-        self.memory.keep_to(self.case.as_ref()?.authority.revision());
+        self.keep_up();
         self.memory.recall(topic, *qos, *retain, Instant::now())
     }
 
-    fn remember(&mut self, question: &Question, answer: &Answer, validity: Option<Validity>) {
-        if let Question::Publish { topic, .. } = question
-            && let Answer::Publish(verdict) = answer
-            && let Some(validity) = validity
-        {
-            self.memory.remember(topic, verdict, validity, Instant::now());
+    fn remember(
+        &mut self,
+        question: &Question,
+        answer: Answer,
+        validity: Option<Validity>,
+    ) -> Answer {
+        match (question, answer, validity) {
+            (
+                Question::Publish { topic, qos, retain, .. },
+                Answer::Publish(ruling),
+                Some(validity),
+            ) => {
+                let now = Instant::now();
+                Answer::Publish(self.memory.remember(
+                    topic,
+                    *qos,
+                    *retain,
+                    ruling.verdict,
+                    validity,
+                    now,
+                ))
+            }
+            (_, answer, _) => answer,
         }
     }
 
@@ -174,7 +232,7 @@ impl Case {
                 );
                 self.log(&answer.by, "publish", topic, answer.took);
                 let (verdict, validity) = publish_verdict(&answer.by, answer.result);
-                return Answered { answer: Answer::Publish(verdict), validity };
+                return Answered { answer: Answer::Publish(verdict.into()), validity };
             }
             Question::Subscribe(requested) => Answer::Subscribe(self.subscribe(requested)),
             Question::Authenticate { .. } => Shape::Authenticate.denied("it is no such question"),
@@ -193,7 +251,7 @@ impl Case {
                 })
             })
             .collect();
-        let all = |by: &str, why: &str| requested.iter().map(|_| denial(by, why)).collect();
+        let all = |by: &str, why: &str| requested.iter().map(|_| failed(by, why)).collect();
         let entries = match entries {
             Ok(entries) => entries,
             Err(error) => return all(self.authority.name(), &error.to_string()),
@@ -226,7 +284,7 @@ impl Case {
 
 /// What can be said of a publish before the broker has seen it.
 enum Foreseen {
-    Verdict(Verdict),
+    Ruling(Ruling),
     /// The permission set decides.
     NoQuestion,
     /// The broker is to ask, if it has to.
@@ -250,21 +308,21 @@ impl<'a> Hearing<'a> {
 
     /// The verdict about a publish that the set leaves open, if it takes no waiting. A repeat is left to the broker,
     /// which may know it, and so is an alias, whose topic the broker knows.
-    fn verdict(&mut self, publish: &Publish<'_>) -> Foreseen {
+    fn ruling(&mut self, publish: &Publish<'_>) -> Foreseen {
         let Some(topic) = publish.topic.filter(|_| !publish.dup) else { return Foreseen::Unknown };
         let Case { permissions, identity, .. } = self.case;
         let (topic, qos, retain) = (topic.as_str(), publish.qos, publish.retain);
         if permissions.check_publish(identity, topic, qos, retain) != Decision::Ask {
             return Foreseen::NoQuestion;
         }
-        self.asked(publish, topic).map_or(Foreseen::Unknown, Foreseen::Verdict)
+        self.asked(publish, topic).map_or(Foreseen::Unknown, Foreseen::Ruling)
     }
 
-    fn asked(&mut self, publish: &Publish<'_>, topic: &str) -> Option<Verdict> {
+    fn asked(&mut self, publish: &Publish<'_>, topic: &str) -> Option<Ruling> {
         let Case { authority, identity, connecting, .. } = self.case;
         let (qos, retain) = (publish.qos, publish.retain);
-        if let Some(verdict) = self.memory.recall(topic, qos, retain, self.now) {
-            return Some(verdict);
+        if let Some(ruling) = self.memory.recall(topic, qos, retain, self.now) {
+            return Some(ruling);
         }
         let sitting = self.sitting.get_or_insert_with(|| authority.sit(identity, connecting));
         let sitting = sitting.as_mut().filter(|sitting| self.questions < sitting.questions())?;
@@ -272,10 +330,10 @@ impl<'a> Hearing<'a> {
         let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
         let result = sitting.authorize_publish(&Publication { topic, qos, retain, payload_len })?;
         let (verdict, validity) = publish_verdict(sitting.by(), result);
-        if let Some(validity) = validity {
-            self.memory.remember(topic, &verdict, validity, self.now);
-        }
-        Some(verdict)
+        Some(match validity {
+            Some(validity) => self.memory.remember(topic, qos, retain, verdict, validity, self.now),
+            None => verdict.into(),
+        })
     }
 }
 
@@ -291,22 +349,29 @@ fn publish_verdict(
 ) -> (Verdict, Option<Validity>) {
     match result {
         Ok(given) => verdict(by, given),
-        Err(failure) => (denial(by, &failure.to_string()), None),
+        Err(failure) => (failed(by, &failure.to_string()), None),
     }
 }
 
 fn verdict(by: &str, given: extension_host::Verdict) -> (Verdict, Option<Validity>) {
     match given {
         extension_host::Verdict::Allow { validity, .. } => (Verdict::Allow, validity),
-        extension_host::Verdict::Deny { reason, validity, .. } => {
-            (denial(by, reason.as_deref().unwrap_or("denied without a reason")), validity)
+        extension_host::Verdict::Deny { code, reason, validity } => {
+            let why = reason.as_deref().unwrap_or("denied without a reason");
+            (Verdict::Deny { code, why: format!("{by}: {why}") }, validity)
         }
-        extension_host::Verdict::Abstain => (denial(by, "the extension abstained"), None),
+        extension_host::Verdict::Abstain => {
+            let why = format!("{by}: the extension abstained");
+            (Verdict::Deny { code: ReasonCode::NotAuthorized, why }, None)
+        }
     }
 }
 
-fn denial(by: &str, why: &str) -> Verdict {
-    Verdict::Deny { why: format!("{by}: {why}") }
+/// The extension gave no verdict. The packets that answer have no code for a server that is not available; this one
+/// does not say that asking again is useless.
+fn failed(by: &str, why: &str) -> Verdict {
+    let code = ReasonCode::ImplementationSpecificError;
+    Verdict::Deny { code, why: format!("{by}: {why}") }
 }
 
 /// What kind of answer a question wants.
@@ -326,9 +391,10 @@ impl Shape {
     }
 
     fn denied(&self, why: &str) -> Answer {
-        let denial = || Verdict::Deny { why: why.to_owned() };
+        let code = ReasonCode::ImplementationSpecificError;
+        let denial = || Verdict::Deny { code, why: why.to_owned() };
         match self {
-            Self::Publish => Answer::Publish(denial()),
+            Self::Publish => Answer::Publish(denial().into()),
             Self::Subscribe(entries) => {
                 Answer::Subscribe(std::iter::repeat_with(denial).take(*entries).collect())
             }

@@ -276,19 +276,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     fn pass(&mut self, bytes: &[u8], judge: &mut Judge) -> (usize, Next) {
-        judge.foresee(&self.decoder, bytes, &mut self.foresight);
-        let batch = self.hub.receive(
-            self.conversation,
-            self.registration.link,
-            &mut self.decoder,
-            bytes,
-            &mut self.foresight,
-            &mut self.outbox,
-        );
-        self.foresight.clear();
-        self.may_read = batch.may_read;
-        self.wanted = bytes.len().saturating_sub(batch.consumed).saturating_add(batch.missing);
-        (batch.consumed, batch.next)
+        judge.prepare(&self.decoder, bytes, &mut self.foresight);
+        let mut consumed = 0;
+        loop {
+            let rest = bytes.get(consumed..).unwrap_or_default();
+            let batch = self.hub.receive(
+                self.conversation,
+                self.registration.link,
+                &mut self.decoder,
+                rest,
+                &mut self.foresight,
+                &mut self.outbox,
+            );
+            self.foresight.clear();
+            consumed += batch.consumed;
+            self.may_read = batch.may_read;
+            let rest = bytes.get(consumed..).unwrap_or_default();
+            self.wanted = rest.len().saturating_add(batch.missing);
+            // Where the extension answers at once nobody needs to wait, and the socket is not needed meanwhile.
+            if !judge.has_at_once(&batch.next, &self.decoder, rest, &mut self.foresight) {
+                return (consumed, batch.next);
+            }
+        }
     }
 
     /// The network connection is gone.

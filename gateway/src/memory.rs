@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use broker::Verdict;
+use broker::{Ruling, Verdict};
 use extension_host::Validity;
 use mqtt::{QoS, TopicFilterBuf, TopicName};
 
@@ -27,11 +27,13 @@ struct Remembered {
 }
 
 impl Memory {
-    /// Forgets everything if the extension may decide otherwise by now.
-    pub(crate) fn keep_to(&mut self, revision: u64) {
-        if self.revision != revision {
+    /// Forgets everything, and says so, if the extension may decide otherwise by now.
+    pub(crate) fn keep_to(&mut self, revision: u64) -> bool {
+        let outdated = self.revision != revision;
+        if outdated {
             *self = Self { revision, ..Self::default() };
         }
+        outdated
     }
 
     pub(crate) fn recall(
@@ -40,7 +42,7 @@ impl Memory {
         qos: QoS,
         retain: bool,
         now: Instant,
-    ) -> Option<Verdict> {
+    ) -> Option<Ruling> {
         let holds = |remembered: &&Remembered| remembered.holds(qos, retain, now);
         let of_topic = self.topics.get(topic).filter(holds);
         let found = of_topic.or_else(|| {
@@ -49,21 +51,28 @@ impl Memory {
                 self.filters.iter().filter(|(filter, _)| filter.as_filter().matches(name));
             fitting.map(|(_, remembered)| remembered).find(holds)
         });
-        found.map(|remembered| remembered.verdict.clone())
+        found.map(|remembered| remembered.ruling(now))
     }
 
+    /// Keeps what was said about one publish, and says what that is for those like it.
     pub(crate) fn remember(
         &mut self,
         topic: &str,
-        verdict: &Verdict,
+        qos: QoS,
+        retain: bool,
+        verdict: Verdict,
         validity: Validity,
         now: Instant,
-    ) {
+    ) -> Ruling {
         let remembered = Remembered {
-            verdict: verdict.clone(),
+            verdict,
             until: now + validity.time,
             max_qos: validity.max_qos,
             retain: validity.retain,
+        };
+        let ruling = match remembered.holds(qos, retain, now) {
+            true => remembered.ruling(now),
+            false => remembered.verdict.clone().into(),
         };
         match validity.filter {
             Some(filter) => {
@@ -84,10 +93,17 @@ impl Memory {
                 self.topics.insert(topic.into(), remembered);
             }
         }
+        ruling
     }
 }
 
 impl Remembered {
+    fn ruling(&self, now: Instant) -> Ruling {
+        let left = self.until.saturating_duration_since(now).as_millis();
+        let valid_ms = u32::try_from(left).unwrap_or(u32::MAX);
+        Ruling { verdict: self.verdict.clone(), valid_ms }
+    }
+
     fn holds(&self, qos: QoS, retain: bool, now: Instant) -> bool {
         let covers = match self.verdict {
             Verdict::Allow => qos <= self.max_qos && (self.retain || !retain),
@@ -101,9 +117,21 @@ impl Remembered {
 mod tests {
     use std::time::Duration;
 
+    use mqtt::ReasonCode;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    fn remember(
+        memory: &mut Memory,
+        topic: &str,
+        verdict: Verdict,
+        filter: Option<&str>,
+        now: Instant,
+    ) -> Ruling {
+        memory.remember(topic, QoS::AtMostOnce, false, verdict, validity(filter), now)
+    }
 
     fn validity(filter: Option<&str>) -> Validity {
         let filter = filter.map(|text| mqtt::TopicFilter::new(text).unwrap().to_owned());
@@ -113,9 +141,12 @@ mod tests {
     #[test]
     fn a_verdict_holds_for_its_topic_its_time_and_what_it_covers() {
         let (mut memory, now) = (Memory::default(), Instant::now());
-        memory.remember("a/b", &Verdict::Allow, validity(None), now);
+        let ruling = remember(&mut memory, "a/b", Verdict::Allow, None, now);
+        assert_eq!(ruling, Ruling { verdict: Verdict::Allow, valid_ms: 1000 });
         let recall = |topic, qos, retain, now| memory.recall(topic, qos, retain, now);
-        assert_eq!(recall("a/b", QoS::AtLeastOnce, false, now), Some(Verdict::Allow));
+        assert_eq!(recall("a/b", QoS::AtLeastOnce, false, now), Some(ruling.clone()));
+        let later = now + SECOND * 3 / 4;
+        assert_eq!(recall("a/b", QoS::AtMostOnce, false, later).unwrap().valid_ms, 250);
         assert_eq!(recall("a/b", QoS::ExactlyOnce, false, now), None);
         assert_eq!(recall("a/b", QoS::AtMostOnce, true, now), None);
         assert_eq!(recall("a/c", QoS::AtMostOnce, false, now), None);
@@ -123,21 +154,32 @@ mod tests {
     }
 
     #[test]
+    fn a_verdict_that_does_not_cover_what_was_asked_is_about_that_alone() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        let verdict = Verdict::Allow;
+        let ruling = memory.remember("a", QoS::ExactlyOnce, false, verdict, validity(None), now);
+        assert_eq!(ruling, Verdict::Allow.into());
+        assert_eq!(memory.recall("a", QoS::ExactlyOnce, false, now), None);
+        assert!(memory.recall("a", QoS::AtMostOnce, false, now).is_some());
+    }
+
+    #[test]
     fn a_denial_covers_everything_on_its_filter() {
         let (mut memory, now) = (Memory::default(), Instant::now());
-        let deny = Verdict::Deny { why: "no".to_owned() };
-        memory.remember("a/b", &deny, validity(Some("a/#")), now);
-        assert_eq!(memory.recall("a/c/d", QoS::ExactlyOnce, true, now), Some(deny));
+        let deny = Verdict::Deny { code: ReasonCode::NotAuthorized, why: "no".to_owned() };
+        remember(&mut memory, "a/b", deny.clone(), Some("a/#"), now);
+        let recalled = memory.recall("a/c/d", QoS::ExactlyOnce, true, now).unwrap();
+        assert_eq!(recalled.verdict, deny);
         assert_eq!(memory.recall("b", QoS::AtMostOnce, false, now), None);
     }
 
     #[test]
     fn another_revision_of_the_extension_begins_anew() {
         let (mut memory, now) = (Memory::default(), Instant::now());
-        memory.remember("a", &Verdict::Allow, validity(None), now);
-        memory.keep_to(0);
+        remember(&mut memory, "a", Verdict::Allow, None, now);
+        assert!(!memory.keep_to(0));
         assert!(memory.recall("a", QoS::AtMostOnce, false, now).is_some());
-        memory.keep_to(1);
+        assert!(memory.keep_to(1));
         assert!(memory.recall("a", QoS::AtMostOnce, false, now).is_none());
     }
 
@@ -145,8 +187,8 @@ mod tests {
     fn it_does_not_grow_without_end() {
         let (mut memory, now) = (Memory::default(), Instant::now());
         for n in 0..1000 {
-            memory.remember(&n.to_string(), &Verdict::Allow, validity(None), now);
-            memory.remember("t", &Verdict::Allow, validity(Some(&format!("{n}/#"))), now);
+            remember(&mut memory, &n.to_string(), Verdict::Allow, None, now);
+            remember(&mut memory, "t", Verdict::Allow, Some(&format!("{n}/#")), now);
             assert!(memory.topics.len() <= TOPICS_MAX && memory.filters.len() <= FILTERS_MAX);
         }
         assert!(memory.recall("999", QoS::AtMostOnce, false, now).is_some());

@@ -159,10 +159,11 @@ impl Visitor<'_> {
                 }
                 Admitted::Ask(question) => {
                     will_verdict = Some(match judge.answer(question).await {
-                        Answer::Publish(verdict) => verdict,
-                        Answer::Subscribe(_) | Answer::Authenticate(_) => {
-                            Verdict::Deny { why: "the will was not answered about".to_owned() }
-                        }
+                        Answer::Publish(ruling) => ruling.verdict,
+                        Answer::Subscribe(_) | Answer::Authenticate(_) => Verdict::Deny {
+                            code: ReasonCode::ImplementationSpecificError,
+                            why: "the will was not answered about".to_owned(),
+                        },
                     });
                 }
             }

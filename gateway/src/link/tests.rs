@@ -99,7 +99,7 @@ async fn serve(mut link: Link<DuplexStream>) -> Vec<Question> {
     let mut judge = Judge::without_case();
     while let Step::Ask(question) = link.run(&mut judge).await {
         link.answer(match &question {
-            Question::Publish { .. } => Answer::Publish(Verdict::Allow),
+            Question::Publish { .. } => Answer::Publish(Verdict::Allow.into()),
             Question::Subscribe(filters) => {
                 Answer::Subscribe(filters.iter().map(|_| Verdict::Allow).collect())
             }

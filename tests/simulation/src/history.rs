@@ -32,6 +32,8 @@ pub enum What {
         /// What a guest said about it.
         answer: Option<Answer>,
     },
+    /// What guests said before does not count any more for this connection.
+    Forgotten(LinkId),
     /// The broker looked at the clock.
     Due,
     /// The broker was given what it had asked the disk for.

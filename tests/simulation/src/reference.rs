@@ -10,6 +10,7 @@ mod overflow;
 mod promised;
 mod publishing;
 mod recovery;
+mod rulings;
 mod share;
 mod shares;
 mod state;
@@ -34,6 +35,8 @@ pub(crate) struct Reference {
     lossy: bool,
     /// Whether everything leaves the broker in the step in which it is due.
     prompt: bool,
+    /// Whether guests are asked about everything.
+    guests: bool,
     pub(crate) sessions: BTreeMap<Arc<str>, Session>,
     /// Messages to groups.
     pub(crate) shares: Vec<Share>,
@@ -57,11 +60,12 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    pub(crate) fn new(settings: Settings, lossy: bool, prompt: bool) -> Self {
+    pub(crate) fn new(settings: Settings, lossy: bool, prompt: bool, guests: bool) -> Self {
         Self {
             settings,
             lossy,
             prompt,
+            guests,
             sessions: BTreeMap::new(),
             shares: Vec::new(),
             connections: BTreeMap::new(),
@@ -91,6 +95,11 @@ impl Reference {
             }
             What::Handled { link, packet, answer } => {
                 self.handled(*link, packet, answer.as_ref(), at);
+            }
+            What::Forgotten(link) => {
+                if let Some(connection) = self.connections.get_mut(link) {
+                    connection.rulings.forget();
+                }
             }
             What::Due => self.due(at),
             What::Read => {}

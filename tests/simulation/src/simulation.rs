@@ -67,7 +67,12 @@ impl Simulation {
         let stated = Permissions { rules: Vec::new(), fallback, source: "simulation".into() };
         let mut simulation = Self {
             world: World::new(plan.settings.clone(), seed),
-            reference: Reference::new(plan.settings.clone(), plan.small_outboxes, plan.prompt),
+            reference: Reference::new(
+                plan.settings.clone(),
+                plan.small_outboxes,
+                plan.prompt,
+                plan.guests,
+            ),
             devices: Vec::new(),
             asked: (0..DEVICES).map(|_| None).collect(),
             may_repeat: Vec::new(),

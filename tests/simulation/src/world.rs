@@ -162,6 +162,13 @@ impl World {
         self.handle(link, None)
     }
 
+    /// What extensions said before about publishes of the client does not count any more.
+    pub fn forget_rulings(&mut self, link: LinkId) {
+        let Some(entry) = self.links.get(&link).filter(|entry| entry.open) else { return };
+        self.broker.forget_rulings(entry.conversation);
+        self.history.push(Moment { at: self.now, what: What::Forgotten(link) });
+    }
+
     /// The extension answers what [`send`](Self::send) brought back.
     pub fn answer(&mut self, link: LinkId, answer: Answer) -> Option<Question> {
         self.handle(link, Some(answer))

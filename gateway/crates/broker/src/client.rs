@@ -100,6 +100,30 @@ pub(crate) struct LastPublish {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) route: Arc<Route>,
+    pub(crate) right: Standing,
+}
+
+/// How long a right to publish lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// As long as the permissions: they give it.
+    Given,
+    /// Until then: an extension was asked.
+    Until(Timestamp),
+}
+
+impl LastPublish {
+    /// Whether `publish` is one like it, and may be made without another look.
+    pub(crate) fn covers(&self, publish: &Publish<'_>, topic: &str, now: Timestamp) -> bool {
+        let lasts = match self.right {
+            Standing::Given => true,
+            Standing::Until(end) => now < end,
+        };
+        lasts
+            && self.qos == publish.qos
+            && self.retain == publish.retain
+            && *self.route.topic == *topic
+    }
 }
 
 /// A message that the client left to be sent when it vanishes.

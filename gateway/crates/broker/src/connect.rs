@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auth::{Decision, Identity, PermissionSet};
-use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version};
+use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, PacketKind, ReasonCode, Version};
 use session::{Inbound, KeepAlive, Message, Outbound, Timestamp};
 
 use crate::aliases::{InboundAliases, OutboundAliases};
@@ -141,26 +141,28 @@ impl Broker {
         let Some(will) = &admission.connect.will else { return Ok(()) };
         let topic = will.topic.as_str();
         if crate::system::is_reserved(topic) {
-            return Err(will_refused(topic, crate::system::RESERVED));
+            return Err(will_refused(ReasonCode::NotAuthorized, topic, crate::system::RESERVED));
         }
-        let why = match admission.permissions.check_publish(identity, topic, will.qos, will.retain)
-        {
-            Decision::Allow { .. } => return Ok(()),
-            Decision::Deny(reason) => admission.permissions.explain(reason),
-            Decision::Ask => match &admission.will_verdict {
-                Some(Verdict::Allow) => return Ok(()),
-                Some(Verdict::Deny { why }) => why.clone(),
-                None => {
-                    return Err(Admitted::Ask(Question::Publish {
-                        topic: topic.into(),
-                        qos: will.qos,
-                        retain: will.retain,
-                        payload_len: will.payload.len(),
-                    }));
+        let (code, why) =
+            match admission.permissions.check_publish(identity, topic, will.qos, will.retain) {
+                Decision::Allow { .. } => return Ok(()),
+                Decision::Deny(reason) => {
+                    (ReasonCode::NotAuthorized, admission.permissions.explain(reason))
                 }
-            },
-        };
-        Err(will_refused(topic, &why))
+                Decision::Ask => match &admission.will_verdict {
+                    Some(Verdict::Allow) => return Ok(()),
+                    Some(Verdict::Deny { code, why }) => (*code, why.clone()),
+                    None => {
+                        return Err(Admitted::Ask(Question::Publish {
+                            topic: topic.into(),
+                            qos: will.qos,
+                            retain: will.retain,
+                            payload_len: will.payload.len(),
+                        }));
+                    }
+                },
+            };
+        Err(will_refused(code, topic, &why))
     }
 
     /// Seconds that the session is to outlive the connection. In 3.1.1 a session without
@@ -368,9 +370,11 @@ impl Broker {
     }
 }
 
-fn will_refused(topic: &str, why: &str) -> Admitted {
+/// `code` is one for the answer to a PUBLISH, which CONNACK may not know.
+fn will_refused(code: ReasonCode, topic: &str, why: &str) -> Admitted {
     let why = format!("the will may not be published to {topic:?}: {why}");
-    Admitted::Refused(Closing::new(ReasonCode::NotAuthorized, why))
+    let code = Some(code).filter(|code| PacketKind::ConnAck.allows(*code));
+    Admitted::Refused(Closing::new(code.unwrap_or(ReasonCode::NotAuthorized), why))
 }
 
 /// What a client leaves behind for the case that it vanishes.

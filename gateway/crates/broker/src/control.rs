@@ -44,14 +44,18 @@ impl Broker {
                     payload_len: publish.payload.len(),
                 });
             }
-            (Some((Decision::Ask, _)), Some(Answer::Publish(Verdict::Allow))) => None,
-            (Some((Decision::Ask, _)), Some(Answer::Publish(Verdict::Deny { why }))) => Some(why),
-            (Some((Decision::Deny(reason), set)), _) => Some(set.explain(reason)),
-            (None, _) => Some("no permissions are known".to_owned()),
+            (Some((Decision::Ask, _)), Some(Answer::Publish(ruling))) => match ruling.verdict {
+                Verdict::Allow => None,
+                Verdict::Deny { code, why } => Some((code, why)),
+            },
+            (Some((Decision::Deny(reason), set)), _) => {
+                Some((ReasonCode::NotAuthorized, set.explain(reason)))
+            }
+            (None, _) => Some((ReasonCode::NotAuthorized, "no permissions are known".to_owned())),
         };
-        if let Some(why) = denial {
+        if let Some((code, why)) = denial {
             self.denied(session, Action::Publish, &topic, why);
-            self.answer(session, publish, ReasonCode::NotAuthorized);
+            self.answer(session, publish, code);
             return Flow::Continue;
         }
         if topic.as_str() != DISCONNECT {

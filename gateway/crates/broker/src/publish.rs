@@ -1,17 +1,19 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth::Decision;
 use mqtt::{Publish, QoS, ReasonCode, TopicName, TopicNameBuf};
 use session::{AckKind, Acknowledgement, Message, Timestamp};
 
 use crate::broker::Waiter;
-use crate::client::{LastPublish, Promise};
+use crate::client::{LastPublish, Promise, Standing};
 use crate::deliver::Publication;
 use crate::durable::{Op, Subscription};
 use crate::routes::{Route, Share, Target};
 use crate::subscriptions::Match;
 use crate::{
-    Action, Answer, Broker, Closing, Durability, Event, Flow, Limit, Overflow, Question, Verdict,
+    Action, Answer, Broker, Closing, Conversation, Durability, Event, Flow, Limit, Overflow,
+    Question, Ruling, Verdict,
 };
 
 impl Broker {
@@ -52,21 +54,21 @@ impl Broker {
             .online
             .as_ref()
             .and_then(|online| online.last_publish.as_ref())
-            .filter(|last| {
-                last.qos == publish.qos
-                    && last.retain == publish.retain
-                    && *last.route.topic == *topic.as_str()
-            })
-            .map(|last| Arc::clone(&last.route));
+            .filter(|last| last.covers(publish, topic.as_str(), now))
+            .map(|last| (Arc::clone(&last.route), last.right));
         let route = match remembered {
-            Some(route) if route.generation == self.subscriptions.generation() => route,
-            Some(_) => self.remember(session, publish, topic.as_str()),
+            Some((route, _)) if route.generation == self.subscriptions.generation() => route,
+            Some((_, right)) => self.remember(session, publish, topic.as_str(), right),
             None => match self.may_publish(session, publish, topic.as_str(), answer) {
-                Right::Granted => self.remember(session, publish, topic.as_str()),
-                Right::GrantedOnce => self.route(topic.as_str()),
+                Right::Granted => self.remember(session, publish, topic.as_str(), Standing::Given),
+                Right::GrantedFor(0) => self.route(topic.as_str()),
+                Right::GrantedFor(ms) => {
+                    let right = Standing::Until(now.after(Duration::from_millis(ms.into())));
+                    self.remember(session, publish, topic.as_str(), right)
+                }
                 Right::Unknown(question) => return Ok(Flow::Ask(question)),
-                Right::Denied => {
-                    self.answer(session, publish, ReasonCode::NotAuthorized);
+                Right::Denied(code) => {
+                    self.answer(session, publish, code);
                     return Ok(Flow::Continue);
                 }
             },
@@ -81,6 +83,15 @@ impl Broker {
         self.stats.count_publish(publish);
         self.accept(now, session, publish, topic, &route);
         Ok(Flow::Continue)
+    }
+
+    /// Has a client asked about again what extensions allowed it for a while.
+    pub fn forget_rulings(&mut self, of: Conversation) {
+        let client = self.clients.get_mut(of.session as usize);
+        let online = client.and_then(|client| client.online.as_mut());
+        if let Some(online) = online.filter(|online| online.link == of.link) {
+            online.last_publish.take_if(|last| matches!(last.right, Standing::Until(_)));
+        }
     }
 
     /// Whether a publish would be written for certain: it is to be retained, is QoS 2 and for a
@@ -326,17 +337,25 @@ impl Broker {
     ) -> Right {
         if crate::system::is_reserved(topic) {
             self.denied(session, Action::Publish, topic, crate::system::RESERVED.to_owned());
-            return Right::Denied;
+            return Right::Denied(ReasonCode::NotAuthorized);
         }
-        let Some(client) = self.clients.get(session as usize) else { return Right::Denied };
-        let decision = match &client.permissions {
+        let refused = ReasonCode::NotAuthorized;
+        let Some(client) = self.clients.get(session as usize) else {
+            return Right::Denied(refused);
+        };
+        let (code, decision) = match &client.permissions {
             Some(set) => {
                 match set.check_publish(&client.identity, topic, publish.qos, publish.retain) {
                     Decision::Allow { .. } => return Right::Granted,
-                    Decision::Deny(reason) => set.explain(reason),
+                    Decision::Deny(reason) => (refused, set.explain(reason)),
                     Decision::Ask => match answer {
-                        Some(Answer::Publish(Verdict::Allow)) => return Right::GrantedOnce,
-                        Some(Answer::Publish(Verdict::Deny { why })) => why,
+                        Some(Answer::Publish(Ruling { verdict: Verdict::Allow, valid_ms })) => {
+                            return Right::GrantedFor(valid_ms);
+                        }
+                        Some(Answer::Publish(Ruling {
+                            verdict: Verdict::Deny { code, why },
+                            ..
+                        })) => (code, why),
                         Some(Answer::Subscribe(_) | Answer::Authenticate(_)) | None => {
                             return Right::Unknown(Question::Publish {
                                 topic: topic.into(),
@@ -348,10 +367,10 @@ impl Broker {
                     },
                 }
             }
-            None => "no permissions are known".to_owned(),
+            None => (refused, "no permissions are known".to_owned()),
         };
         self.denied(session, Action::Publish, topic, decision);
-        Right::Denied
+        Right::Denied(code)
     }
 
     /// Counts and reports a denial.
@@ -363,12 +382,18 @@ impl Broker {
         self.event(Event::Denied { client_id, principal, action, topic: topic.into(), decision });
     }
 
-    fn remember(&mut self, session: u32, publish: &Publish<'_>, topic: &str) -> Arc<Route> {
+    fn remember(
+        &mut self,
+        session: u32,
+        publish: &Publish<'_>,
+        topic: &str,
+        right: Standing,
+    ) -> Arc<Route> {
         let route = self.route(topic);
         let client = self.clients.get_mut(session as usize);
         if let Some(online) = client.and_then(|c| c.online.as_mut()) {
-            let last =
-                LastPublish { qos: publish.qos, retain: publish.retain, route: Arc::clone(&route) };
+            let (qos, retain) = (publish.qos, publish.retain);
+            let last = LastPublish { qos, retain, route: Arc::clone(&route), right };
             online.last_publish = Some(last);
         }
         route
@@ -417,8 +442,9 @@ impl Broker {
 enum Right {
     /// Yes, and so for every publish like it.
     Granted,
-    /// Yes, this one.
-    GrantedOnce,
-    Denied,
+    /// Yes, and for so many milliseconds every publish like it.
+    GrantedFor(u32),
+    /// No; the client hears this.
+    Denied(ReasonCode),
     Unknown(Question),
 }

@@ -43,7 +43,7 @@ pub struct Requested {
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// To [`Question::Publish`].
-    Publish(Verdict),
+    Publish(Ruling),
     /// To [`Question::Subscribe`]: one per entry, in order; a missing one denies.
     Subscribe(Vec<Verdict>),
     /// To [`Question::Authenticate`].
@@ -84,6 +84,24 @@ pub struct Renewal {
     pub data: Option<Vec<u8>>,
 }
 
+/// What an extension decided about a publish, and about those like it that follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// About the publish.
+    pub verdict: Verdict,
+    /// Milliseconds for which the client may publish on the same topic with the same QoS and retain flag without another
+    /// question, if it may now; 0 where each publish is a question. [`Broker::forget_rulings`](crate::Broker::forget_rulings)
+    /// ends it early, as does another authentication.
+    pub valid_ms: u32,
+}
+
+/// A verdict about one publish.
+impl From<Verdict> for Ruling {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, valid_ms: 0 }
+    }
+}
+
 /// What an extension decided. A failure of the extension is a denial by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -91,6 +109,8 @@ pub enum Verdict {
     Allow,
     /// It may not.
     Deny {
+        /// What the client hears: a code that the answering packet may carry.
+        code: ReasonCode,
         /// Extension and reason, for the operator.
         why: String,
     },

@@ -46,17 +46,22 @@ impl Broker {
         for ((filter, options), decision) in filters.iter().zip(decisions) {
             let right = match decision {
                 Decision::Allow { max_qos } => Ok(options.qos.min(max_qos)),
-                Decision::Deny(reason) => Err(self.explain(session, reason)),
+                Decision::Deny(reason) => {
+                    Err((ReasonCode::NotAuthorized, self.explain(session, reason)))
+                }
                 Decision::Ask => match verdicts.as_mut().and_then(Iterator::next) {
                     Some(Verdict::Allow) => Ok(options.qos),
-                    Some(Verdict::Deny { why }) => Err(why),
-                    None => Err("the extension gave no verdict".to_owned()),
+                    Some(Verdict::Deny { code, why }) => Err((code, why)),
+                    None => {
+                        let why = "the extension gave no verdict".to_owned();
+                        Err((ReasonCode::NotAuthorized, why))
+                    }
                 },
             };
             codes.push(match right {
-                Err(why) => {
+                Err((code, why)) => {
                     self.denied(session, Action::Subscribe, filter.as_str(), why);
-                    ReasonCode::NotAuthorized
+                    code
                 }
                 Ok(qos) => {
                     let qos = qos.min(self.settings.maximum_qos);

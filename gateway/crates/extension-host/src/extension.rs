@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,14 +31,17 @@ pub struct Extension(Arc<Inner>);
 struct Inner {
     shared: Shared,
     rollout: Mutex<Rollout>,
+    /// That of the rollout, to be read without its lock.
+    revision: Arc<AtomicU64>,
 }
 
 impl Extension {
     pub(crate) fn load(host: &Host, spec: ExtensionSpec) -> Result<Self, LoadError> {
         let shared = Shared::new(&spec);
         let first = Generation::load(host, spec, &shared, 1)?;
-        let rollout = Mutex::new(Rollout::new(first));
-        Ok(Self(Arc::new(Inner { shared, rollout })))
+        let rollout = Rollout::new(first);
+        let revision = rollout.revision();
+        Ok(Self(Arc::new(Inner { shared, rollout: Mutex::new(rollout), revision })))
     }
 
     /// Name in `gateway.toml`.
@@ -244,7 +248,7 @@ impl Extension {
     /// A number that changes whenever the extension may decide otherwise than before.
     #[must_use]
     pub fn revision(&self) -> u64 {
-        lock(&self.0.rollout).revision()
+        self.0.revision.load(Ordering::Relaxed)
     }
 
     /// Asks about the entries of one SUBSCRIBE that the permission set leaves to the extension. Exactly one

@@ -91,7 +91,8 @@ pub(crate) struct Rollout {
     candidate: Option<Arc<Candidate>>,
     /// Generations that there have been.
     pub(crate) number: u32,
-    revision: u64,
+    /// Moves on whenever another generation decides, for anybody.
+    revision: Arc<AtomicU64>,
 }
 
 /// Who answers a question.
@@ -105,7 +106,7 @@ pub(crate) struct Turn {
 
 impl Rollout {
     pub(crate) fn new(first: Generation) -> Self {
-        Self { running: Arc::new(first), candidate: None, number: 1, revision: 0 }
+        Self { running: Arc::new(first), candidate: None, number: 1, revision: Arc::default() }
     }
 
     /// The generation that decides for most clients.
@@ -129,9 +130,9 @@ impl Rollout {
         self.candidate.is_none().then(|| Arc::clone(&self.running))
     }
 
-    /// Moves on whenever another generation decides, for anybody.
-    pub(crate) fn revision(&self) -> u64 {
-        self.revision
+    /// The number that says whether what was decided before still counts.
+    pub(crate) fn revision(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.revision)
     }
 
     /// Who answers a question about this client.
@@ -168,21 +169,21 @@ impl Rollout {
         let candidate =
             Arc::new(Candidate { generation, mode, shadow, began: Instant::now(), tally });
         self.candidate = Some(Arc::clone(&candidate));
-        self.revision += 1;
+        self.revision.fetch_add(1, Ordering::Relaxed);
         candidate
     }
 
     /// The candidate takes over; answers whether there was one.
     pub(crate) fn promote(&mut self) -> bool {
         let Some(candidate) = self.candidate.take() else { return false };
-        self.revision += 1;
+        self.revision.fetch_add(1, Ordering::Relaxed);
         self.running = Arc::clone(&candidate.generation);
         true
     }
 
     /// The candidate goes; answers it if there was one.
     pub(crate) fn abandon(&mut self) -> Option<Arc<Candidate>> {
-        self.revision += 1;
+        self.revision.fetch_add(1, Ordering::Relaxed);
         self.candidate.take()
     }
 
@@ -193,7 +194,7 @@ impl Rollout {
         if failed < REGRESSIONS_MAX || !is_it {
             return false;
         }
-        self.revision += 1;
+        self.revision.fetch_add(1, Ordering::Relaxed);
         self.candidate = None;
         true
     }

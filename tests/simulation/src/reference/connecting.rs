@@ -4,6 +4,7 @@ use std::sync::Arc;
 use broker::{LinkId, Timestamp};
 use mqtt::{Connect, Decoded, Decoder, Packet, Version};
 
+use super::rulings::Rulings;
 use super::state::Will;
 use super::{Connection, Message, Reference, Session};
 
@@ -172,6 +173,7 @@ impl Connection {
             aliases_in: BTreeMap::new(),
             aliases_out: BTreeMap::new(),
             alias_max: connect.properties.topic_alias_maximum.unwrap_or(0),
+            rulings: Rulings::default(),
             owed: VecDeque::new(),
             answers: VecDeque::new(),
             unknown: Vec::new(),

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use broker::{Answer, LinkId, Timestamp, Verdict};
+use broker::{Answer, LinkId, Ruling, Timestamp, Verdict};
 use mqtt::{
     Ack, Decoded, Decoder, Packet, PacketKind, Publish, QoS, ReasonCode, RetainHandling, Subscribe,
     TopicFilter, Unsubscribe, Version,
@@ -84,11 +84,15 @@ impl Reference {
             self.owe(link, publish, range, vec![ReasonCode::Success], None);
             return;
         }
+        if self.guests {
+            connection.rulings.handled(publish, &topic, answer, at);
+        }
         let begin = self.serial;
         let message = Rc::new(Message::of(publish, &topic, at));
-        let denied = matches!(answer, Some(Answer::Publish(Verdict::Deny { .. })));
-        let refusal = if denied {
-            Some(ReasonCode::NotAuthorized)
+        let refusal = if let Some(Answer::Publish(ruling)) = answer
+            && let Ruling { verdict: Verdict::Deny { code, .. }, .. } = ruling
+        {
+            Some(*code)
         } else if publish.retain && !self.keep(&message, at) {
             Some(ReasonCode::QuotaExceeded)
         } else {
@@ -148,8 +152,8 @@ impl Reference {
             let session = self.sessions.get_mut(client).expect("a session");
             let name = filter.as_str().to_owned();
             let known = session.subscriptions.contains_key(&name);
-            let refusal = if denies(answer, index) {
-                Some(ReasonCode::NotAuthorized)
+            let refusal = if let Some(code) = denial(answer, index) {
+                Some(code)
             } else if !known && session.subscriptions.len() >= max {
                 Some(ReasonCode::QuotaExceeded)
             } else {
@@ -266,7 +270,11 @@ impl Reference {
     }
 }
 
-fn denies(answer: Option<&Answer>, index: usize) -> bool {
-    let Some(Answer::Subscribe(verdicts)) = answer else { return false };
-    !matches!(verdicts.get(index), Some(Verdict::Allow))
+fn denial(answer: Option<&Answer>, index: usize) -> Option<ReasonCode> {
+    let Some(Answer::Subscribe(verdicts)) = answer else { return None };
+    match verdicts.get(index) {
+        Some(Verdict::Allow) => None,
+        Some(Verdict::Deny { code, .. }) => Some(*code),
+        None => Some(ReasonCode::NotAuthorized),
+    }
 }

@@ -11,6 +11,8 @@ use mqtt::{
     SubscriptionIdsBuf, TopicName, Version,
 };
 
+use super::rulings::Rulings;
+
 /// One application message.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Message {
@@ -118,6 +120,7 @@ pub(crate) struct Connection {
     pub(crate) aliases_in: BTreeMap<u16, String>,
     pub(crate) aliases_out: BTreeMap<u16, String>,
     pub(crate) alias_max: u16,
+    pub(crate) rulings: Rulings,
     pub(crate) owed: VecDeque<Owed>,
     pub(crate) answers: VecDeque<Answered>,
     /// PUBRECs for nothing that is known, which are answered all the same.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use broker::{Answer, Question, Verdict};
-use mqtt::{QoS, RetainHandling, SubscribeOptions};
+use broker::{Answer, Question, Ruling, Verdict};
+use mqtt::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
 
 use super::{Asked, FILTERS, SHARED, Simulation, TOPICS};
 use crate::device::{Device, LastWords, Sending};
@@ -67,19 +67,32 @@ impl Simulation {
     /// A guest answers. One that traps has answered no by the time the broker hears of it.
     pub(super) fn answer(&mut self, who: usize) -> Option<String> {
         let allow = !self.random.chance(12);
+        let asked = self.asked[who].is_some();
+        if let Some(link) = self.devices[who].link.filter(|_| asked && self.random.chance(5)) {
+            self.world.forget_rulings(link);
+        }
         self.give_answer(who, allow)
     }
 
     pub(super) fn give_answer(&mut self, who: usize, allow: bool) -> Option<String> {
+        let asked = self.asked[who].take()?;
+        let code = self.random.pick(&[
+            ReasonCode::NotAuthorized,
+            ReasonCode::ImplementationSpecificError,
+            ReasonCode::QuotaExceeded,
+        ]);
+        let valid_ms = self.random.pick(&[0, 50, 5_000]);
         let verdict = || match allow {
             true => Verdict::Allow,
-            false => Verdict::Deny { why: "it trapped".to_owned() },
+            false => Verdict::Deny { code, why: "it trapped".to_owned() },
         };
-        match self.asked[who].take()? {
+        match asked {
             Asked::Connect { bytes } => self.enter(who, bytes, Some(verdict())),
             Asked::Packet(question) => {
                 let answer = match &question {
-                    Question::Publish { .. } => Answer::Publish(verdict()),
+                    Question::Publish { .. } => {
+                        Answer::Publish(Ruling { verdict: verdict(), valid_ms })
+                    }
                     Question::Subscribe(filters) => {
                         Answer::Subscribe(filters.iter().map(|_| verdict()).collect())
                     }

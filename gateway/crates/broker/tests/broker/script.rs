@@ -9,10 +9,11 @@
 //! a< PACKET        client a gets it, in this order
 //! a< closed        the broker closes the connection
 //! a< refused 0x87  a CONNECT is answered with that code
-//! a? publish t/x   the extension is asked          a! allow|deny   it answers
+//! a? publish t/x   the extension is asked          a! allow|deny [ms=700] [code=0x83]   it answers
 //! a? auth 0x19     about AUTH     a! challenge|accept|refuse 0x87 [data=] [as=] [principal=] [valid-ms=]
 //! disk             everything becomes durable      disk begin / disk end   one commit, in two steps
 //! crash            power fails between two commits; `crash written`: after one that nobody heard of
+//! forget a         what extensions allowed it for a while is asked about again
 //! system TOPIC X   the gateway publishes a value of its own
 //! advance 20ms     drop a     shutdown     stall a / resume a
 //! wrote KIND...    what became durable since the last such line, op by op; `wrote nothing`
@@ -26,10 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
-use mqtt::{Decoded, Decoder, QoS, TopicFilter, Version};
+use mqtt::{Decoded, Decoder, QoS, ReasonCode, TopicFilter, Version};
 use portcullis_broker::{
-    Answer, Authentication, Durability, LinkId, Overflow, Question, Renewal, Settings, TopicRule,
-    Verdict,
+    Answer, Authentication, Durability, LinkId, Overflow, Question, Renewal, Ruling, Settings,
+    TopicRule, Verdict,
 };
 use simulation::{Door, Login, World};
 
@@ -138,6 +139,7 @@ impl Stage {
                 self.clients.values_mut().for_each(|client| client.link = None);
             }
             "system" => self.world().publish_system(words.plain(1), words.plain(2)),
+            "forget" => self.forget(words.plain(1)),
             "advance" => self.world().advance(duration(words.plain(1))),
             "shutdown" => self.world().shut_down(),
             "drop" => {
@@ -221,26 +223,35 @@ impl Stage {
         }
     }
 
+    fn forget(&mut self, name: &str) {
+        if let Some(link) = self.clients.get(name).and_then(|client| client.link) {
+            self.world().forget_rulings(link);
+        }
+    }
+
     fn answer(&mut self, name: &str, words: &Words<'_>) {
         let verdict = || match words.plain(0) == "allow" {
             true => Verdict::Allow,
-            false => Verdict::Deny { why: "the script says no".to_owned() },
+            false => Verdict::Deny {
+                code: words.value("code").map_or(ReasonCode::NotAuthorized, words::code),
+                why: "the script says no".to_owned(),
+            },
         };
-        let authentication = self.authentication(name, words);
+        let valid_ms = words.value("ms").map_or(0, |ms| ms.parse().expect("milliseconds"));
         let client = self.clients.get_mut(name).expect("a client");
         if let Some(line) = client.connecting.take() {
             self.connect(name, &line, Some(verdict()));
             return;
         }
+        let link = client.link;
         let answer = match client.asked.take().expect("a question") {
-            Question::Publish { .. } => Answer::Publish(verdict()),
+            Question::Publish { .. } => Answer::Publish(Ruling { verdict: verdict(), valid_ms }),
             Question::Subscribe(requested) => {
                 Answer::Subscribe(requested.iter().map(|_| verdict()).collect())
             }
-            Question::Authenticate { .. } => Answer::Authenticate(authentication),
+            Question::Authenticate { .. } => Answer::Authenticate(self.authentication(name, words)),
         };
-        let link = client.link.expect("a connection");
-        let asked = self.world().answer(link, answer);
+        let asked = self.world().answer(link.expect("a connection"), answer);
         self.ask(name, asked);
     }
 

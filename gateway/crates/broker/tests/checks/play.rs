@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use auth::PermissionSet;
 use mqtt::{Connect, ConnectProperties, ReasonCode, Version};
-use portcullis_broker::{Answer, Authentication, Event, Question, Renewal, Settings, Verdict};
+use portcullis_broker::{
+    Answer, Authentication, Event, Question, Renewal, Ruling, Settings, Verdict,
+};
 
 use super::client::Client;
 use super::{Reached, Source, packets, settings};
@@ -189,7 +191,7 @@ impl Play {
         };
         let Some(question) = connection.asked.take() else { return "not connected" };
         let answer = match question {
-            Question::Publish { .. } => Answer::Publish(verdict(source)),
+            Question::Publish { .. } => Answer::Publish(ruling(source)),
             Question::Subscribe(asked) => {
                 // Now and then one too few.
                 let count = asked.len() - usize::from(source.below(8) == 7);
@@ -430,9 +432,18 @@ fn plain(client_id: &str) -> Connect<'_> {
     }
 }
 
+fn ruling(source: &mut Source<'_>) -> Ruling {
+    let choice = source.below(3);
+    Ruling { verdict: chosen(choice), valid_ms: if choice == 1 { 700 } else { 0 } }
+}
+
 fn verdict(source: &mut Source<'_>) -> Verdict {
-    match source.below(3) {
-        2 => Verdict::Deny { why: "the guest said so".to_owned() },
+    chosen(source.below(3))
+}
+
+fn chosen(choice: usize) -> Verdict {
+    match choice {
+        2 => Verdict::Deny { code: ReasonCode::NotAuthorized, why: "the guest said so".to_owned() },
         _ => Verdict::Allow,
     }
 }
