@@ -122,12 +122,13 @@ impl Instance {
         self.store.data_mut().begin(name, Duration::ZERO, subject);
     }
 
-    /// Calls a hook; the guest is stopped with the next tick but one.
+    /// Calls a hook; the guest is stopped with the next tick but one. (With the next, a call that has just begun
+    /// could be stopped.)
     pub(crate) fn call_now<R>(
         &mut self,
         hook: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
     ) -> Result<R, Failure> {
-        self.store.set_epoch_deadline(1);
+        self.store.set_epoch_deadline(2);
         match hook(&self.hooks, &mut self.store) {
             Some(Ok(answer)) => answer,
             Some(Err(e)) => Err(failure(&e, self.store.data())),

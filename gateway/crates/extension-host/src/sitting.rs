@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::answer::{Failure, Publication, Verdict};
 use crate::ask::Hook;
@@ -10,7 +10,10 @@ use crate::connecting::Connecting;
 use crate::generation::Generation;
 use crate::instance::Instance;
 use crate::questions::subject;
-use crate::ticker::Presence;
+use crate::ticker::{Presence, TICK};
+
+/// What an answer that did not come in time has taken at least.
+const LATE: Duration = TICK;
 
 /// An instance that is at its caller's disposal. Keep it short: it is missing elsewhere.
 pub struct Sitting {
@@ -77,10 +80,13 @@ impl Sitting {
         match result {
             Err(failure) if failure.is_fault() => {
                 self.instance = None;
-                generation.pace.spoil();
                 if failure == Failure::Deadline {
+                    // On a busy machine it may be the thread that was kept waiting. If not, the question will be late
+                    // where it may wait too, and spoils the guest's name there.
+                    generation.pace.note(LATE);
                     return None;
                 }
+                generation.pace.spoil();
                 let result = Err(failure);
                 generation.settle(Hook::Authorize, &result);
                 Some(result)
