@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: what the crates cost by themselves, and the gateway beside Mosquitto.
 
+mod asked;
 mod brokers;
 mod offline;
-mod options;
 mod process;
 mod report;
 mod versus;
@@ -19,12 +19,19 @@ const CRATES: &str = "gateway/crates";
 pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     match words {
         [] => criterion(root),
+        ["--asked", rest @ ..] => asked::run(root, rest),
         ["--versus-mosquitto", rest @ ..] => versus::run(root, rest),
         ["--offline", rest @ ..] => offline::run(root, rest),
         ["--rounds", ..] => offline::rounds::run(root, words),
         _ => Err(Failure::Usage(
-            ["usage: cargo xtask bench", versus::USAGE, offline::USAGE, offline::rounds::USAGE]
-                .join("\n"),
+            [
+                "usage: cargo xtask bench",
+                asked::USAGE,
+                versus::USAGE,
+                offline::USAGE,
+                offline::rounds::USAGE,
+            ]
+            .join("\n"),
         )),
     }
 }

@@ -11,6 +11,7 @@ mod extensions;
 mod failure;
 mod fuzz;
 mod libraries;
+mod options;
 mod packages;
 mod root;
 mod run;
@@ -43,6 +44,9 @@ usage: cargo xtask COMMAND
   bench                           criterion benchmarks of the crates
   bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
                                   the same load on Mosquitto and on the gateway, in turns
+  bench --asked --mqload PATH [--repeats N] [--seconds N]
+                                  the same load with rules, with a guest that is asked about each publish, and with one whose
+                                  verdicts are remembered, in turns
   bench --offline --mqload PATH [--count N] [--repeats N] [--rate N] [--group-commit-delay TIME]
                                   queues for absent clients filled and drained, in turns on the gateway, which syncs before it
                                   acknowledges, and on a Mosquitto that saves each second: rates, latency, memory, bytes written

@@ -65,6 +65,56 @@ impl Keeps {
     }
 }
 
+/// Who says what the load may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    /// Rules that the gateway checks: so many that match nothing, and the one that allows.
+    Rules { before: usize },
+    /// A guest that is asked about each publish, or has its verdicts remembered for so many milliseconds.
+    Asked { remember_ms: u32 },
+}
+
+impl Policy {
+    /// The policy of all other benches.
+    pub(super) const USUAL: Self = Self::Rules { before: RULES_BEFORE };
+
+    /// The last of the chain.
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Rules { .. } => "acl",
+            Self::Asked { .. } => "asked",
+        }
+    }
+
+    fn settings(self) -> String {
+        match self {
+            Self::Rules { .. } => {
+                "grants = [\"log\", \"config\"]\n[extensions.acl.files]\nrules = \"bench.rules\"\n"
+                    .to_owned()
+            }
+            Self::Asked { remember_ms } => format!(
+                "grants = [\"log\", \"config\"]\n[extensions.asked.config]\nprefix = \"mqload\"\n\
+                 remember-ms = \"{remember_ms}\"\n"
+            ),
+        }
+    }
+
+    fn rules(self) -> String {
+        let before = match self {
+            Self::Rules { before } => before,
+            Self::Asked { .. } => 0,
+        };
+        let mut rules = format!("group load {USER}\n");
+        for number in 1..=before {
+            rules.push_str(&format!(
+                "allow publish,subscribe group:load site/area-{number}/+/state\n"
+            ));
+        }
+        rules.push_str("allow publish,subscribe group:load mqload/#\n");
+        rules
+    }
+}
+
 /// A running broker.
 #[derive(Debug)]
 pub(super) struct Broker {
@@ -73,6 +123,14 @@ pub(super) struct Broker {
     ports: Ports,
     authority: PathBuf,
     home: PathBuf,
+}
+
+/// What is started, and where it lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Built<'a> {
+    pub(super) root: &'a Root,
+    pub(super) program: &'a Path,
+    pub(super) components: &'a Path,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +148,19 @@ impl Broker {
         components: &Path,
         group_commit_delay: Option<&str>,
     ) -> Result<Self, Failure> {
-        let home = fresh_folder(root, "gateway")?;
+        let built = Built { root, program, components };
+        Self::gateway_with(GATEWAY, built, Policy::USUAL, group_commit_delay)
+    }
+
+    /// A gateway with a name and a policy of its own.
+    pub(super) fn gateway_with(
+        name: &'static str,
+        built: Built<'_>,
+        policy: Policy,
+        group_commit_delay: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let Built { root, program, components } = built;
+        let home = fresh_folder(root, name)?;
         // The first start's private CA and certificate serve both brokers.
         quietly(
             Command::new(program)
@@ -101,12 +171,13 @@ impl Broker {
                 .arg(components),
         )?;
         let ports = Ports::free()?;
-        write(&home.join("gateway.toml"), &gateway_toml(ports, components, group_commit_delay))?;
+        let toml = gateway_toml(ports, components, policy, group_commit_delay);
+        write(&home.join("gateway.toml"), &toml)?;
         write(&home.join("bench.users"), &format!("{USER}:{HASH}\n"))?;
-        write(&home.join("bench.rules"), &rules())?;
+        write(&home.join("bench.rules"), &policy.rules())?;
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(home.join("gateway.toml"));
-        Self::start(GATEWAY, command, ports, home.join("pki/ca.pem"), &home)
+        Self::start(name, command, ports, home.join("pki/ca.pem"), &home)
     }
 
     /// Mosquitto as Debian ships it, without authentication or rules, with the gateway's certificate.
@@ -251,16 +322,12 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     fs::write(path, text).map_err(Failure::file("write", path))
 }
 
-fn rules() -> String {
-    let mut rules = format!("group load {USER}\n");
-    for number in 1..=RULES_BEFORE {
-        rules.push_str(&format!("allow publish,subscribe group:load site/area-{number}/+/state\n"));
-    }
-    rules.push_str("allow publish,subscribe group:load mqload/#\n");
-    rules
-}
-
-fn gateway_toml(ports: Ports, components: &Path, group_commit_delay: Option<&str>) -> String {
+fn gateway_toml(
+    ports: Ports,
+    components: &Path,
+    policy: Policy,
+    group_commit_delay: Option<&str>,
+) -> String {
     let store = group_commit_delay.map(|it| format!("[store]\ngroup-commit-delay = \"{it}\"\n"));
     format!(
         r#"data = "data"
@@ -269,23 +336,22 @@ format = "json"
 {store}[listeners.tcp]
 bind = "127.0.0.1:{tcp}"
 transport = "tcp"
-chain = ["password", "acl"]
+chain = ["password", "{extension}"]
 [listeners.tls]
 bind = "127.0.0.1:{tls}"
 tls.cert = "pki/server.pem"
 tls.key = "pki/server.key"
-chain = ["password", "acl"]
+chain = ["password", "{extension}"]
 [extensions.password]
 component = "{components}/password.wasm"
 grants = ["log", "config", "credentials"]
 [extensions.password.files]
 users = "bench.users"
-[extensions.acl]
-component = "{components}/acl.wasm"
-grants = ["log", "config"]
-[extensions.acl.files]
-rules = "bench.rules"
-"#,
+[extensions.{extension}]
+component = "{components}/{extension}.wasm"
+{settings}"#,
+        extension = policy.extension(),
+        settings = policy.settings(),
         store = store.unwrap_or_default(),
         tcp = ports.tcp,
         tls = ports.tls,

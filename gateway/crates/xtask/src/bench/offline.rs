@@ -17,9 +17,9 @@ use sample::{Report, Sample};
 use watch::Watch;
 
 use super::brokers::{Broker, Keeps};
-use super::options::Options;
 use super::process::{Process, disk_bytes};
 use crate::failure::Failure;
+use crate::options::Options;
 use crate::packages::{self, Package};
 use crate::run::build_gateway;
 use crate::{extensions, root::Root};

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::brokers::{Broker, Keeps, PASSWORD, Transport, USER};
-use super::options::Options;
 use super::report::{Report, Sample};
 use crate::command::output;
 use crate::failure::Failure;
+use crate::options::Options;
 use crate::packages::{self, Package};
 use crate::run::build_gateway;
 use crate::{extensions, root::Root};

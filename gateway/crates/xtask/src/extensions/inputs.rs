@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::root::Root;
 
 /// The folders whose files decide.
-const FOLDERS: [&str; 2] = ["extensions", "wit"];
+const FOLDERS: [&str; 3] = ["extensions", "tests/guests", "wit"];
 
 /// How the components are made is an input too.
 const RECIPE: [&str; 3] = [

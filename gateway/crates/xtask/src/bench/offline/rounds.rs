@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::load::{Load, PAYLOAD};
 use super::{Tools, store};
-use crate::bench::options::Options;
 use crate::bench::process::{Process, occupied};
 use crate::failure::Failure;
+use crate::options::Options;
 use crate::root::Root;
 
 pub(crate) const USAGE: &str = "usage: cargo xtask bench --rounds N --mqload PATH [--count N]";

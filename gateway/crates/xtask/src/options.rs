@@ -5,11 +5,11 @@ use crate::failure::Failure;
 
 /// The `--name value` pairs behind a command.
 #[derive(Debug)]
-pub(super) struct Options<'a>(BTreeMap<&'a str, &'a str>);
+pub(crate) struct Options<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> Options<'a> {
     /// Reads pairs with these names; with anything else the user is told the `usage`.
-    pub(super) fn parse(
+    pub(crate) fn parse(
         mut words: &[&'a str],
         names: &[&str],
         usage: &str,
@@ -24,12 +24,12 @@ impl<'a> Options<'a> {
         if words.is_empty() { Ok(Self(options)) } else { Err(Failure::Usage(usage.to_owned())) }
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         self.0.get(name).copied()
     }
 
     /// A number above 0.
-    pub(super) fn number(&self, name: &str) -> Result<Option<u32>, Failure> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u32>, Failure> {
         let Some(value) = self.text(name) else { return Ok(None) };
         match value.parse() {
             Ok(number) if number > 0 => Ok(Some(number)),
@@ -38,7 +38,7 @@ impl<'a> Options<'a> {
     }
 
     /// The load generator, without which there is nothing to measure.
-    pub(super) fn mqload(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn mqload(&self) -> Result<PathBuf, Failure> {
         self.text("--mqload").map(PathBuf::from).ok_or_else(|| {
             Failure::Usage("--mqload PATH is missing: the program that makes the load".to_owned())
         })
