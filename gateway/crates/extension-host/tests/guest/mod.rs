@@ -144,6 +144,14 @@ pub enum Fallback {
     Ask = 2,
 }
 
+/// The functions of the authorizer.
+#[derive(Clone, Copy)]
+pub enum Function {
+    Permissions = 0,
+    Publish = 1,
+    Subscribe = 2,
+}
+
 /// A guest under construction. Without a hook it exports `lifecycle` alone.
 #[derive(Clone)]
 pub struct Guest {
@@ -155,6 +163,9 @@ pub struct Guest {
     enhanced: Option<[String; 2]>,
     authorizer: Option<[String; 3]>,
     imports: String,
+    items: String,
+    realloc: String,
+    after: String,
     extra_wit: String,
     extra_world: String,
     data: Vec<u8>,
@@ -172,6 +183,9 @@ impl Default for Guest {
             enhanced: None,
             authorizer: None,
             imports: String::new(),
+            items: String::new(),
+            realloc: String::new(),
+            after: String::new(),
             extra_wit: String::new(),
             extra_world: String::new(),
             data: Vec::new(),
@@ -291,6 +305,43 @@ impl Guest {
         self
     }
 
+    /// Adds an item of the module, such as a table.
+    pub fn item(mut self, item: &str) -> Self {
+        self.items.push_str(item);
+        self
+    }
+
+    /// What the allocator does first, when the host wants `$new` bytes.
+    pub fn realloc(mut self, body: &str) -> Self {
+        self.realloc = body.into();
+        self
+    }
+
+    /// What is done when the host has read an answer.
+    pub fn after(mut self, body: &str) -> Self {
+        self.after = body.into();
+        self
+    }
+
+    /// Does `then` in one of the authorizer's functions where `condition` holds, and what it does anyway elsewhere.
+    pub fn provoked_in(mut self, function: Function, condition: &str, then: &str) -> Self {
+        let bodies = self.authorizer.get_or_insert([const { String::new() }; 3]);
+        let body = &mut bodies[function as usize];
+        *body = format!("(if {condition} (then {then}) (else {body}))");
+        self
+    }
+
+    /// Has one of the authorizer's functions do more when it has its answer.
+    pub fn and_in(mut self, function: Function, more: &str) -> Self {
+        let bodies = self.authorizer.get_or_insert([const { String::new() }; 3]);
+        bodies[function as usize].push_str(more);
+        self
+    }
+
+    pub fn has_authorizer(&self) -> bool {
+        self.authorizer.is_some()
+    }
+
     /// Adds WIT: a package of its own, and lines of this guest's world.
     pub fn wit(mut self, package: &str, world: &str) -> Self {
         self.extra_wit = package.into();
@@ -398,11 +449,13 @@ impl Guest {
         let mut text = format!(
             r#"(module
 {drop} {}
+{}
 (memory (export "memory") {})
 (global $heap (mut i32) (i32.const {HEAP}))
 (data (i32.const {DATA}) "{data}")
 (func (export "cabi_realloc") (param $old i32) (param i32) (param $align i32) (param $new i32) (result i32)
   (local $at i32)
+  {}
   (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
   (global.set $heap (i32.add (local.get $at) (local.get $new)))
   (if (i32.gt_u (global.get $heap) (i32.mul (memory.size) (i32.const 65536)))
@@ -412,7 +465,7 @@ impl Guest {
 (func $deeper (param i64) (result i64)
   (i64.add (i64.const 1) (call $deeper (i64.add (local.get 0) (i64.const 1)))))
 "#,
-            self.imports, self.pages
+            self.imports, self.items, self.pages, self.realloc
         );
         if self.lifecycle {
             self.hook(&mut text, "lifecycle", "init", "", &self.init);
@@ -451,8 +504,11 @@ impl Guest {
   {body}
   {end}
   (i32.const {ANSWER}))
-(func (export "cabi_post_{export}") (param i32) (global.set $heap (i32.const {HEAP})))
-"#
+(func (export "cabi_post_{export}") (param i32)
+  (global.set $heap (i32.const {HEAP}))
+  {})
+"#,
+            self.after
         )
         .unwrap();
     }
