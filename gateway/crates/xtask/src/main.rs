@@ -16,6 +16,7 @@ mod packages;
 mod root;
 mod run;
 mod sim;
+mod swap;
 mod test;
 mod wasm_toolchain;
 
@@ -40,6 +41,9 @@ usage: cargo xtask COMMAND
                                   record N s (4) of load, cut the power at N points (2000), at syncs and between, and
                                   open what is left, at every N-th (100) with a gateway and its clients; with --deaf as
                                   if files with PART in their path were never synced
+  swap [--clients N] [--rate N] [--swaps N]
+                                  1000 clients send 5000 messages a second while an extension is replaced 50 times, by
+                                  good components and bad ones: nothing is lost, nobody is dropped
   fuzz [TARGET] [--seconds N]     fuzz codec, session and broker, each target for N seconds (60)
   bench                           criterion benchmarks of the crates
   bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
@@ -76,6 +80,7 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
         ["ci", "--without-advisories"] => ci::run(&root, false),
         ["sim", rest @ ..] => sim::run(&root, rest),
         [command @ ("kill" | "power-cut"), rest @ ..] => durability::run(&root, command, rest),
+        ["swap", rest @ ..] => swap::run(&root, rest),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["bench", rest @ ..] => bench::run(&root, rest),
         [] | ["help" | "--help" | "-h"] => {
