@@ -39,14 +39,20 @@ fn calls(c: &mut Criterion) {
     c.bench_function("authorize_publish", |b| {
         b.iter(|| black_box(extension.authorize_publish(&who, &conn, &publication)));
     });
-    let mut sitting = loop {
+    let sit = || loop {
         black_box(extension.authorize_publish(&who, &conn, &publication));
         if let Some(sitting) = extension.sit(&who, &conn) {
             break sitting;
         }
     };
+    let mut sitting = sit();
     c.bench_function("authorize_publish in a row", |b| {
-        b.iter(|| black_box(sitting.authorize_publish(&publication)));
+        b.iter(|| {
+            // It is over when this thread had to wait for others.
+            if black_box(sitting.authorize_publish(&publication)).is_none() {
+                sitting = sit();
+            }
+        });
     });
     drop(sitting);
     c.bench_function("authorize_subscribe: two filters", |b| {
