@@ -38,14 +38,22 @@ impl<'a> Gateway<'a> {
 
     /// As [`Gateway::start_with`], with these variables in its environment.
     pub fn start_in(site: &'a Site, listeners: usize, environment: &[(&str, &OsStr)]) -> Self {
-        let mut gateway = Self::launch_in(site, environment);
-        let listens = gateway.listens(listeners);
-        assert!(listens, "the gateway does not listen:\n{}", gateway.log.text());
-        gateway
+        Self::launch_in(site, environment).listening(listeners, PATIENCE)
     }
 
-    fn listens(&mut self, listeners: usize) -> bool {
-        let until = Instant::now() + PATIENCE;
+    /// As [`Gateway::start_with`], for as long as it takes to load what is large.
+    pub fn start_patiently(site: &'a Site, listeners: usize, patience: Duration) -> Self {
+        Self::launch(site).listening(listeners, patience)
+    }
+
+    fn listening(mut self, listeners: usize, patience: Duration) -> Self {
+        let listens = self.listens(listeners, patience);
+        assert!(listens, "the gateway does not listen:\n{}", self.log.text());
+        self
+    }
+
+    fn listens(&mut self, listeners: usize, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
         while Instant::now() < until {
             if self.log.wait_for_lines("listening", listeners, Duration::from_millis(200)) {
                 return true;
@@ -68,10 +76,7 @@ impl<'a> Gateway<'a> {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -v \"$0\" && exec \"$@\""]).arg(address_space_kib.to_string());
         command.arg(&program().portcullis);
-        let mut gateway = Self::spawn(site, command);
-        let listens = gateway.listens(listeners);
-        assert!(listens, "the gateway does not listen:\n{}", gateway.log.text());
-        gateway
+        Self::spawn(site, command).listening(listeners, PATIENCE)
     }
 
     /// As [`Gateway::launch`], with these variables in its environment.

@@ -40,6 +40,7 @@ const OURS: &[(&str, &[&str])] = &[
     ),
     ("simulation", &["auth", "broker", "mqtt"]),
     ("durability", &["broker", "mqtt", "store", "tests"]),
+    ("languages", &["auth", "extension-host", "mqtt"]),
     ("xtask", &[]),
     (
         "tests",

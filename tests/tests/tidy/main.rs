@@ -145,7 +145,7 @@ fn licences_and_policy_are_there() {
 
 #[test]
 fn sources_are_formatted() {
-    for folder in ["", "extensions", "tests/drivers/mqtt5"] {
+    for folder in ["", "extensions", "examples/extensions/rust", "tests/drivers/mqtt5"] {
         let out = Command::new(env!("CARGO"))
             .args(["fmt", "--all", "--", "--check", "-l"])
             .current_dir(root().join(folder))

@@ -43,9 +43,9 @@ pub(crate) fn run(root: &Root, advisories: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The gateway's workspace and that of the guests.
-fn both(root: &Root) -> [Command; 2] {
-    ["", "extensions"].map(|folder| {
+/// The gateway's workspace, that of the guests, and the example of one.
+fn workspaces(root: &Root) -> [Command; 3] {
+    ["", "extensions", "examples/extensions/rust"].map(|folder| {
         let mut command = cargo();
         command.current_dir(root.join(folder));
         if !folder.is_empty() {
@@ -56,13 +56,13 @@ fn both(root: &Root) -> [Command; 2] {
 }
 
 fn format(root: &Root) -> Result<(), Failure> {
-    both(root)
+    workspaces(root)
         .iter_mut()
         .try_for_each(|command| run_program(command.args(["fmt", "--all", "--check"])))
 }
 
 fn lints(root: &Root) -> Result<(), Failure> {
-    both(root).iter_mut().try_for_each(|command| {
+    workspaces(root).iter_mut().try_for_each(|command| {
         run_program(
             command
                 .args(["clippy", "--workspace", "--all-targets", "--locked"])
@@ -78,7 +78,7 @@ fn pure_crates(root: &Root) -> Result<(), Failure> {
 }
 
 fn documentation(root: &Root) -> Result<(), Failure> {
-    both(root).iter_mut().try_for_each(|command| {
+    workspaces(root).iter_mut().try_for_each(|command| {
         command.env("RUSTDOCFLAGS", "-D warnings -D rustdoc::broken_intra_doc_links");
         run_program(command.args(["doc", "--workspace", "--no-deps", "--locked"]))
     })

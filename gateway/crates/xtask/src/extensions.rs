@@ -1,8 +1,5 @@
 //! `cargo xtask extensions`: the shipped extensions as components.
 
-mod component;
-mod inputs;
-
 use std::fs;
 use std::path::PathBuf;
 
@@ -10,6 +7,7 @@ use crate::command::run;
 use crate::failure::Failure;
 use crate::root::Root;
 use crate::wasm_toolchain::{TARGET, WasmToolchain};
+use crate::{component, inputs};
 
 /// What is built: `extensions/NAME` becomes `target/extensions/NAME.wasm`.
 const SHIPPED: [&str; 4] = ["password", "acl", "jwt", "x509"];
@@ -17,8 +15,18 @@ const SHIPPED: [&str; 4] = ["password", "acl", "jwt", "x509"];
 /// What only benches load: `tests/guests/NAME` becomes `target/extensions/NAME.wasm`.
 const FOR_BENCHES: [&str; 1] = ["asked"];
 
+/// What they are made of.
+const FOLDERS: [&str; 3] = ["extensions", "tests/guests", "wit"];
+
+/// How they are made is an input too.
+const RECIPE: [&str; 3] = [
+    include_str!("extensions.rs"),
+    include_str!("component.rs"),
+    include_str!("wasm_toolchain.rs"),
+];
+
 /// A guest's stack. The usual 1 MiB must be cleared for each new instance; the hooks use a few KiB.
-const STACK_BYTES: u32 = 64 * 1024;
+pub(crate) const STACK_BYTES: u32 = 64 * 1024;
 
 /// Builds each extension whose inputs changed and tells the size of all; gives the folder they are in.
 pub(crate) fn build(root: &Root) -> Result<PathBuf, Failure> {
@@ -26,7 +34,9 @@ pub(crate) fn build(root: &Root) -> Result<PathBuf, Failure> {
     fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
     let stamp = folder.join("inputs.stamp");
     let toolchain = WasmToolchain::find()?;
-    let inputs = inputs::fingerprint(root, &toolchain.version()?)?;
+    let version = toolchain.version()?;
+    let recipe = [&RECIPE[..], &[version.as_str()]].concat();
+    let inputs = inputs::fingerprint(root, &FOLDERS, &recipe)?;
     let names = || SHIPPED.into_iter().chain(FOR_BENCHES);
     let complete = names().all(|name| folder.join(format!("{name}.wasm")).is_file());
     if complete && fs::read_to_string(&stamp).is_ok_and(|known| known == inputs) {

@@ -6,11 +6,15 @@
 mod bench;
 mod ci;
 mod command;
+mod component;
 mod durability;
+mod examples;
 mod extensions;
 mod failure;
 mod fuzz;
+mod inputs;
 mod libraries;
+mod npm;
 mod options;
 mod packages;
 mod root;
@@ -18,6 +22,7 @@ mod run;
 mod sim;
 mod swap;
 mod test;
+mod venv;
 mod wasm_toolchain;
 
 use std::env;
@@ -31,6 +36,9 @@ usage: cargo xtask COMMAND
 
   run [--release] [ARGS...]       start the gateway; the first start sets everything up in .portcullis/
   extensions                      build the shipped extensions to target/extensions/*.wasm
+  examples [LANGUAGE]... [--measure]
+                                  build the example extension in these languages, or all, to target/languages/*.wasm, each
+                                  with its toolchain; with --measure tell what each component costs the gateway
   test [-- ARGS...]               everything that is tested; ARGS go to `cargo test`
   ci [--without-advisories]       what a change must pass: format, lints, tests, documentation, dependencies;
                                   the advisories are fetched from the RustSec database on GitHub
@@ -74,6 +82,7 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["run", rest @ ..] => run::run(&root, rest),
         ["extensions"] => extensions::build(&root).map(drop),
+        ["examples", rest @ ..] => examples::run(&root, rest),
         ["test"] => test::run(&root, &[]),
         ["test", "--", rest @ ..] => test::run(&root, rest),
         ["ci"] => ci::run(&root, true),

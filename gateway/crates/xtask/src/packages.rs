@@ -2,9 +2,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::command::{find, output, run};
 use crate::failure::Failure;
+
+/// Held by whoever has apt work: it does for one caller at a time.
+static APT: Mutex<()> = Mutex::new(());
 
 /// A package, and how to see that it is there.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +36,7 @@ pub(crate) fn has_apt() -> bool {
 
 /// Installs those of `packages` that are missing; `purpose` tells the user what they are for.
 pub(crate) fn ensure(packages: &[Package], purpose: &str) -> Result<(), Failure> {
+    let _turn = APT.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<_> = packages
         .iter()
         .filter(|package| package.is_missing())
@@ -52,12 +57,17 @@ pub(crate) fn ensure(packages: &[Package], purpose: &str) -> Result<(), Failure>
     if run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(&missing)).is_ok() {
         return Ok(());
     }
-    renew(packages)
+    renew_now(packages)
 }
 
 /// Brings `packages` to the newest version that this system's sources have: what is installed, or what the
 /// lists of a machine that has not looked for a while offer, is too old.
 pub(crate) fn renew(packages: &[Package]) -> Result<(), Failure> {
+    let _turn = APT.lock().unwrap_or_else(PoisonError::into_inner);
+    renew_now(packages)
+}
+
+fn renew_now(packages: &[Package]) -> Result<(), Failure> {
     let names = packages.iter().map(|package| package.name);
     run(apt_get().arg("update"))?;
     run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(names))

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::command::{cargo, watch};
 use crate::failure::Failure;
 use crate::packages::{self, Package};
-use crate::{extensions, libraries, root::Root};
+use crate::{examples, extensions, libraries, root::Root};
 
 /// Real clients and a real broker to test against, and what issues certificates for clients.
 const PACKAGES: [Package; 3] = [
@@ -23,11 +23,13 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     packages::ensure(&PACKAGES, "interoperability tests")?;
     let libraries = libraries::ensure(root)?;
     let components = extensions::build(root)?;
+    let languages = examples::ensure(root)?;
 
     let mut tally = Tally::default();
     let mut gateway = cargo();
     gateway.current_dir(root.path()).args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     gateway.args(arguments).env(EXTENSIONS, components).envs(libraries);
+    gateway.env(examples::LANGUAGES, languages);
     let gateway_passed = watch(&mut gateway, |line| tally.add(line))?;
 
     let mut guests = cargo();

@@ -1,4 +1,4 @@
-//! What the extensions are made of, as a fingerprint: as long as it stays, so do they.
+//! What is built is made of, as a fingerprint: as long as it stays, so does what was built.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,26 +7,20 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use crate::root::Root;
 
-/// The folders whose files decide.
-const FOLDERS: [&str; 3] = ["extensions", "tests/guests", "wit"];
-
-/// How the components are made is an input too.
-const RECIPE: [&str; 3] = [
-    include_str!("../extensions.rs"),
-    include_str!("component.rs"),
-    include_str!("../wasm_toolchain.rs"),
-];
-
-/// A short text that changes when a source, the contract, the recipe or the toolchain does. The hash need
-/// not be the same for each version of Rust: where it differs, the extensions are built once more.
-pub(crate) fn fingerprint(root: &Root, toolchain: &str) -> Result<String, Failure> {
+/// A short text that changes when a file below one of the folders does, or the recipe: how it is made, and with which
+/// toolchain. The hash need not be the same for each version of Rust: where it differs, everything is built once more.
+pub(crate) fn fingerprint(
+    root: &Root,
+    folders: &[&str],
+    recipe: &[&str],
+) -> Result<String, Failure> {
     let mut files = Vec::new();
-    for folder in FOLDERS {
+    for folder in folders {
         collect(&root.join(folder), &mut files)?;
     }
     files.sort();
     let mut hasher = DefaultHasher::new();
-    (RECIPE, toolchain).hash(&mut hasher);
+    recipe.hash(&mut hasher);
     for file in files {
         let bytes = fs::read(&file).map_err(Failure::file("read", &file))?;
         (file.strip_prefix(root.path()).unwrap_or(&file), bytes).hash(&mut hasher);
@@ -39,7 +33,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
         let path = entry.map_err(Failure::file("read", folder))?.path();
         if path.is_file() {
             files.push(path);
-        } else if path.file_name().is_some_and(|name| name != "target") {
+        } else if path.file_name().is_some_and(|name| name != "target" && name != "node_modules") {
             collect(&path, files)?;
         }
     }
