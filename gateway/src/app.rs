@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::accept::Door;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
 use crate::compiler::Workbench;
+use crate::desk::{self, Desk, ORDERS_MAX};
 use crate::disk::Disk;
 use crate::extensions::{Extensions, warn_of_gaps};
 use crate::failure::Failure;
@@ -70,7 +72,9 @@ fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("portcullis")
-        .max_blocking_threads(CONNECT_CALLS_MAX + QUESTIONS_MAX + OTHER_BLOCKING_THREADS)
+        .max_blocking_threads(
+            CONNECT_CALLS_MAX + QUESTIONS_MAX + ORDERS_MAX + OTHER_BLOCKING_THREADS,
+        )
         .build()
         .map_err(|error| Failure::System { what: "start threads", error })
 }
@@ -81,6 +85,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     // What can fail comes first; clients that knock meanwhile wait in the kernel.
     let listeners = bind(&checked)?;
     let (store, loaded) = open_store(&checked)?;
+    let admin = desk::open(&checked.admin)?;
     let workbench = Workbench::open(&checked.compiler, &checked.data);
     let extensions = Arc::new(Extensions::load(&checked, workbench)?);
     extensions.start_fetching()?;
@@ -108,6 +113,16 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         background.spawn(system::report(Arc::clone(&hub), disk.clone(), interval));
     }
     let gatehouse = Gatehouse::open(&checked, listeners, &extensions, &hub, &reporter);
+    if let Some(socket) = admin {
+        let chains = gatehouse.chains.clone();
+        let desk = Desk {
+            extensions: Arc::clone(&extensions),
+            hub: Arc::clone(&hub),
+            disk: disk.clone(),
+            chains,
+        };
+        background.spawn(desk::attend(Arc::new(desk), socket));
+    }
     let signal = signals.obey(&subject).await;
 
     tracing::info!(signal, "stopping");
@@ -196,6 +211,8 @@ struct Gatehouse {
     accepting: JoinSet<()>,
     /// Each door's places and how many there are: all are free when its connections have ended.
     places: Vec<(Arc<Semaphore>, u32)>,
+    /// The chain of each listener.
+    chains: BTreeMap<String, Chain>,
     stopping: watch::Sender<bool>,
 }
 
@@ -209,16 +226,23 @@ impl Gatehouse {
     ) -> Self {
         let (stopping, stops) = watch::channel(false);
         let (office, bench) = (Arc::new(Office::new()), judge::bench());
-        let mut gatehouse = Self { accepting: JoinSet::new(), places: Vec::new(), stopping };
+        let mut gatehouse = Self {
+            accepting: JoinSet::new(),
+            places: Vec::new(),
+            chains: BTreeMap::new(),
+            stopping,
+        };
         for (stated, listener) in checked.listeners.iter().zip(listeners) {
             let chain = extensions.of_chain(&stated.chain);
             warn_of_gaps(&stated.name, &chain);
             let places = Arc::new(Semaphore::new(stated.max_connections as usize));
             gatehouse.places.push((Arc::clone(&places), stated.max_connections));
             tracing::info!(listener = stated.name, address = %listener.local_addr(), "listening");
+            let chain = Chain::new(chain, Arc::clone(&office));
+            gatehouse.chains.insert(stated.name.clone(), chain.clone());
             let door = Arc::new(Door {
                 name: stated.name.as_str().into(),
-                chain: Chain::new(chain, Arc::clone(&office)),
+                chain,
                 hub: Arc::clone(hub),
                 reporter: Arc::clone(reporter),
                 max_packet_size: checked.sessions.max_packet_size,

@@ -1,4 +1,5 @@
 mod extension;
+mod operator;
 mod store;
 
 use std::ffi::OsString;
@@ -12,7 +13,7 @@ use crate::user::Password;
 use crate::{compiler, extension_cli};
 
 /// What the command line asks for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Command {
     Run { config: PathBuf },
     Check { config: PathBuf },
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Store(Request),
     Extension(extension_cli::Request),
     Compile { max_memory: u64 },
+    Operator(crate::operator::Request),
     Version,
     Help,
 }
@@ -44,8 +46,29 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
                                     `portcullis store help`
   portcullis extension inspect|keygen|sign
                                     look into a component, sign it; more by `portcullis extension help`
+  portcullis extension status [NAME] GATEWAY
+                                    which version of each extension decides, what is tried, and what came of it
+  portcullis extension reload NAME [--mode trial|shadow|canary] [--share PERCENT] GATEWAY
+                                    load what has changed of an extension, and try it: for all clients (trial),
+                                    only to compare (shadow), for some (canary)
+  portcullis extension promote|abandon NAME GATEWAY
+                                    what is tried takes over, or goes
+  portcullis explain --client ID ACT... GATEWAY
+  portcullis explain --connect FILE [ACT...] GATEWAY
+                                    why a client may do something or not; or one that would come as FILE
+                                    describes (JSON). ACT is --publish TOPIC, --subscribe FILTER or --receive
+                                    TOPIC, all with the same [--qos N] [--retain]
+  portcullis clients [ID] [--from N] [--limit N] GATEWAY
+                                    who has a session; or all about one
+  portcullis disconnect ID [--code N] [--reason TEXT] GATEWAY
+                                    send a client away, with 0x98 (Administrative action) or another code
+  portcullis metrics [--prometheus] GATEWAY
+                                    all counters
   portcullis version
   portcullis help
+
+GATEWAY is --config FILE, the configuration of a gateway that runs, or --socket PATH, its admin socket; with
+--json the answer is shown as it came (gateway/ADMIN.md).
 
 Signals while it runs: SIGHUP loads what has changed of the extensions, SIGUSR1 logs all counters,
 SIGTERM and SIGINT stop it in order.";
@@ -64,8 +87,15 @@ impl Command {
             }),
             Some("user") => words.user()?,
             Some("store") => Self::Store(words.store()?),
-            Some("extension") => Self::Extension(words.extension()?),
             Some(compiler::VERB) => Self::Compile { max_memory: words.bytes()? },
+            Some("extension") if words.is_about_running() => {
+                Self::Operator(words.running_extension()?)
+            }
+            Some("extension") => Self::Extension(words.extension()?),
+            Some("explain") => Self::Operator(words.explain()?),
+            Some("clients") => Self::Operator(words.clients()?),
+            Some("disconnect") => Self::Operator(words.disconnect()?),
+            Some("metrics") => Self::Operator(words.metrics()?),
             Some("version" | "--version" | "-V") => Self::Version,
             Some("help" | "--help" | "-h") => Self::Help,
             Some(other) => {
@@ -92,7 +122,7 @@ struct Words {
 }
 
 /// Options that have no value.
-const FLAGS: [&str; 2] = ["--password-stdin", "--json"];
+const FLAGS: [&str; 4] = ["--password-stdin", "--json", "--retain", "--prometheus"];
 
 impl Words {
     fn sort(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {

@@ -1,3 +1,5 @@
+mod orders;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use crate::failure::Failure;
 use crate::keyring::Keyring;
 use crate::package::Package;
 use crate::{machine, settings, trust};
+
+pub(crate) use orders::{Attempt, OrderError, Report};
 
 /// Bytes of a file whose text an extension gets: it must fit the guest's memory several times over.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -35,6 +39,10 @@ pub(crate) struct Extensions {
 struct Loaded {
     spec: ExtensionSpec,
     keyring: Keyring,
+    /// What is tried of component and configuration together, while the running version keeps what it has.
+    aside: Option<(ExtensionSpec, Option<Keyring>)>,
+    /// The component was given up by the operator, and does not run.
+    is_abandoned: bool,
 }
 
 /// What came of a reload.
@@ -151,9 +159,7 @@ impl Extensions {
         }
         let fresh = spec(stated, trust, keyring.as_ref().unwrap_or(&last.keyring))?;
         let sentence = |error: LoadError| Failure::Extension(error.to_string());
-        let same_code = fresh.component == last.spec.component
-            && fresh.grants == last.spec.grants
-            && fresh.limits == last.spec.limits;
+        let same_code = last.runs(&fresh);
         let unchanged = fresh.config == last.spec.config && keyring.is_none();
         let reconfigured = match unchanged {
             true => Ok(()),
@@ -163,8 +169,12 @@ impl Extensions {
         };
         if same_code {
             reconfigured?;
+            if unchanged {
+                // What is tried aside is tried on.
+                return Ok(Reloaded::Unchanged);
+            }
             last.become_of(fresh, keyring);
-            return Ok(if unchanged { Reloaded::Unchanged } else { Reloaded::Reconfigured });
+            return Ok(Reloaded::Reconfigured);
         }
         if let Err(failure) = reconfigured {
             // It may take the new version to understand the new configuration.
@@ -177,8 +187,18 @@ impl Extensions {
 }
 
 impl Loaded {
+    /// Whether a version with the component, grants and limits of `fresh` runs, or is on its way to.
+    fn runs(&self, fresh: &ExtensionSpec) -> bool {
+        !self.is_abandoned
+            && fresh.component == self.spec.component
+            && fresh.grants == self.spec.grants
+            && fresh.limits == self.spec.limits
+    }
+
     fn become_of(&mut self, spec: ExtensionSpec, keyring: Option<Keyring>) {
         self.spec = spec;
+        self.aside = None;
+        self.is_abandoned = false;
         if let Some(keyring) = keyring {
             self.keyring = keyring;
         }
@@ -203,7 +223,7 @@ fn load_one(
         signed_by = spec.attestation.as_ref().map(|attestation| &*attestation.by),
         "extension loaded"
     );
-    Ok((extension, Loaded { spec, keyring }))
+    Ok((extension, Loaded { spec, keyring, aside: None, is_abandoned: false }))
 }
 
 fn spec(

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Store(store::StoreError),
     /// An extension could not be loaded.
     Extension(String),
+    /// There is no admin socket, or no answer from one, or one that says no.
+    Admin(String),
     /// The log could not be set up.
     Log(String),
     /// A file could not be read or written.
@@ -54,7 +56,9 @@ impl fmt::Display for Failure {
             Self::Faults(faults) => f.write_str(&faults.join("\n")),
             Self::Listen { listener, error } => write!(f, "listener \"{listener}\": {error}"),
             Self::Store(error) => error.fmt(f),
-            Self::Extension(why) | Self::Log(why) | Self::User(why) => f.write_str(why),
+            Self::Admin(why) | Self::Extension(why) | Self::Log(why) | Self::User(why) => {
+                f.write_str(why)
+            }
             Self::File { verb, path, error } => {
                 write!(f, "cannot {verb} {} ({error})", path.display())?;
                 match error.kind() {

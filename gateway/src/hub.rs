@@ -1,3 +1,5 @@
+mod queries;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker::durable::{Lsn, Page};

@@ -9,6 +9,7 @@ mod code_cache;
 mod compiler;
 mod connecting;
 mod counters;
+mod desk;
 mod dialogue;
 mod disk;
 mod exchange;
@@ -27,7 +28,9 @@ mod machine;
 mod mailbox;
 mod memory;
 mod meter;
+mod operator;
 mod package;
+mod presence;
 mod reauthentication;
 mod report;
 mod secret;
@@ -69,6 +72,7 @@ fn obey(command: Command) -> Result<ExitCode, Failure> {
         Command::Store(request) => return store_cli::run(&request),
         Command::Extension(request) => return extension_cli::run(&request),
         Command::Compile { max_memory } => return compiler::run(max_memory),
+        Command::Operator(request) => return operator::run(&request),
         Command::Version => cli::say(concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
         Command::Help => cli::say(cli::HELP),
     }

@@ -4,6 +4,7 @@ use broker::LinkId;
 use slab::Slab;
 
 use crate::mailbox::Mailbox;
+use crate::presence::Presence;
 
 /// The links that the broker can reach.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Tenants {
 struct Tenant {
     link: LinkId,
     mailbox: Arc<Mailbox>,
+    /// `None` until the client is in.
+    presence: Option<Arc<Presence>>,
     /// It is in `Tenants::paused`, where it must not be twice.
     paused: bool,
 }
@@ -30,7 +33,7 @@ impl Tenants {
         let entry = self.links.vacant_entry();
         // The low half finds the entry, the high half tells its tenants apart.
         let link = LinkId((self.next << 32) | (entry.key() as u64 & 0xFFFF_FFFF));
-        entry.insert(Tenant { link, mailbox: Arc::clone(mailbox), paused: false });
+        entry.insert(Tenant { link, mailbox: Arc::clone(mailbox), presence: None, paused: false });
         link
     }
 
@@ -42,6 +45,19 @@ impl Tenants {
 
     pub(crate) fn mailbox(&mut self, link: LinkId) -> Option<Arc<Mailbox>> {
         self.find(link).map(|tenant| Arc::clone(&tenant.mailbox))
+    }
+
+    /// The client of a link is in.
+    pub(crate) fn introduce(&mut self, link: LinkId, presence: Arc<Presence>) {
+        if let Some(tenant) = self.find(link) {
+            tenant.presence = Some(presence);
+        }
+    }
+
+    /// How the client of a link came in.
+    pub(crate) fn presence(&self, link: LinkId) -> Option<Arc<Presence>> {
+        let tenant = self.links.get(index(link)).filter(|tenant| tenant.link == link)?;
+        tenant.presence.clone()
     }
 
     /// The link is to read no more until [`Tenants::resume`].

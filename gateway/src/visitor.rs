@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use auth::Fallback;
 use broker::{Admission, Admitted, Answer, Conversation, Verdict};
 use extension_host::Connecting;
 use mqtt::{Auth, Connect, ReasonCode, Version};
@@ -15,6 +16,7 @@ use crate::dialogue::{Dialogue, NotAdmitted};
 use crate::exchange::{Exchange, Turn};
 use crate::hub::Registration;
 use crate::judge::Judge;
+use crate::presence::Presence;
 use crate::reauthentication::Reauthentication;
 
 /// Bytes of a client identifier at most. It becomes part of topics, rules and log lines; MQTT
@@ -69,6 +71,7 @@ impl Visitor<'_> {
         match self.enter(&registration, &standing, &mut judge).await {
             Ok(conversation) => {
                 self.accepted(&connecting, &standing);
+                registration.introduce(self.presence(&connecting, &standing));
                 Ok(Admittance { registration, conversation, judge })
             }
             Err(refusal) => Err(Some(self.refused(&client_id, &refusal))),
@@ -167,6 +170,18 @@ impl Visitor<'_> {
                     });
                 }
             }
+        }
+    }
+
+    fn presence(&self, connecting: &Arc<Connecting>, standing: &Standing) -> Presence {
+        let asks = standing.permissions.permissions().fallback == Fallback::Ask;
+        let again = self.connect.properties.authentication_method.is_some();
+        Presence {
+            listener: Arc::clone(&self.door.name),
+            address: self.address,
+            since: self.door.hub.now(),
+            authenticated_by: Arc::clone(&standing.authenticated_by),
+            connecting: (asks || again).then(|| Arc::clone(connecting)),
         }
     }
 

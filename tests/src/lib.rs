@@ -6,6 +6,7 @@
 //! | start, signal, kill and look into a gateway | [`Gateway`] |
 //! | speak MQTT packet by packet | [`Client`], and [`Wire`] below it |
 //! | keep a stream of numbered messages going through crashes | [`Publisher`], [`Subscriber`] |
+//! | ask and order a gateway as its operator | [`Operator`] |
 //! | have a document on the web | [`Web`] |
 //! | use other people's clients | [`tools`], [`Driver`] |
 //!
@@ -23,6 +24,7 @@ mod driver;
 mod figures;
 mod gateway;
 mod log;
+mod operator;
 mod process;
 mod program;
 mod publisher;
@@ -38,6 +40,7 @@ pub use driver::Driver;
 pub use figures::{Dice, Latencies};
 pub use gateway::{Counters, Gateway};
 pub use log::Log;
+pub use operator::Operator;
 pub use process::Meter;
 pub use program::{Program, program};
 pub use publisher::Publisher;

@@ -5,7 +5,8 @@ use crate::extension_cli::{Order, Request};
 use crate::failure::Failure;
 
 /// What may follow "extension".
-const VERBS: &str = "\"inspect\", \"keygen\" or \"sign\"";
+const VERBS: &str =
+    "\"inspect\", \"keygen\", \"sign\", \"status\", \"reload\", \"promote\" or \"abandon\"";
 
 impl Words {
     pub(super) fn extension(&mut self) -> Result<Request, Failure> {

@@ -7,11 +7,12 @@ use crate::root;
 const SETTINGS: &str = "gateway/crates/broker/src/settings.rs";
 const STATS: &str = "gateway/crates/broker/src/stats.rs";
 const COUNTERS: &str = "gateway/src/counters.rs";
+const DESK: &str = "gateway/src/desk/metrics.rs";
 
 #[test]
 fn every_limit_is_in_the_table_and_every_metric_is_logged() {
     let read = |path| fs::read_to_string(root().join(path)).expect("a file of the tree");
-    let (table, counters) = (read("gateway/LIMITS.md"), read(COUNTERS));
+    let (table, counters, desk) = (read("gateway/LIMITS.md"), read(COUNTERS), read(DESK));
     let settings = read(SETTINGS);
     let limits: Vec<_> = fields(&settings).collect();
     assert!(limits.len() > 15, "{limits:?}");
@@ -23,6 +24,7 @@ fn every_limit_is_in_the_table_and_every_metric_is_logged() {
     for metric in metrics {
         assert!(table.contains(&quoted(metric)), "gateway/LIMITS.md does not name {metric}");
         assert!(counters.contains(&format!(" {metric} = ")), "{COUNTERS} does not log {metric}");
+        assert!(desk.contains(&format!("\"{metric}\"")), "{DESK} does not show {metric}");
     }
 }
 

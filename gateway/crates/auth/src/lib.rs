@@ -6,7 +6,7 @@
 //!
 //! - [`Rule`], [`Permissions`]: what an extension states;
 //! - [`Template`]: a topic filter with placeholders such as `${client-id}`;
-//! - [`PermissionSet`]: the compiled form, [`Decision`] its answer;
+//! - [`PermissionSet`]: the compiled form, [`Decision`] its answer, [`Trace`] the answer with its rule;
 //! - [`PermissionSets`]: equal permissions become one shared set;
 //! - [`Grant`]: everything that an authenticator gives to a client;
 //! - [`password`]: argon2id hashes of passwords;
@@ -28,6 +28,7 @@ mod rule_error;
 mod set;
 pub mod signature;
 pub mod template;
+mod trace;
 
 pub use decision::{Decision, DenyCause, DenyReason};
 pub use grant::{Grant, Limits};
@@ -37,3 +38,4 @@ pub use rule::{Actions, Effect, Fallback, Permissions, Rule};
 pub use rule_error::{RuleError, RuleFault};
 pub use set::PermissionSet;
 pub use template::Template;
+pub use trace::{Act, Trace};

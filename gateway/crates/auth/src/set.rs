@@ -16,8 +16,8 @@ use crate::{
 #[derive(Debug)]
 pub struct PermissionSet {
     stated: Permissions,
-    publish: RuleIndex,
-    subscribe: RuleIndex,
+    pub(crate) publish: RuleIndex,
+    pub(crate) subscribe: RuleIndex,
     grants_everything: bool,
 }
 
@@ -179,7 +179,7 @@ impl PermissionSet {
         number.and_then(|number| self.stated.rules.get(usize::from(number)))
     }
 
-    fn named(&self, number: u16) -> Option<String> {
+    pub(crate) fn named(&self, number: u16) -> Option<String> {
         let rule = self.rule(Some(number))?;
         Some(match &rule.label {
             Some(label) => label.to_string(),

@@ -14,6 +14,7 @@ mod acknowledge;
 mod aliases;
 mod availability;
 mod broker;
+mod census;
 mod client;
 mod connect;
 mod control;
@@ -48,6 +49,7 @@ mod timers;
 mod treatment;
 
 pub use broker::{Broker, Conversation, Flow};
+pub use census::{Ground, Rights, SessionPage, SessionView, SubscriptionView, ground};
 pub use connect::{Admission, Admitted};
 pub use effect::{Action, Closing, DropCause, Effect, Event, LinkId, Reader};
 pub use limit::Limit;

@@ -8,9 +8,9 @@ use toml::de::DeTable;
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::{
-    Broker, Compiler, Extension, FileProbe, Listener, Log, Mqtt, Report, Sessions, Store,
-    TopicRule, Trust, broker, compiler, extension, listener, log, mqtt, relations, sessions, store,
-    topics, trust,
+    Admin, Broker, Compiler, Extension, FileProbe, Listener, Log, Mqtt, Report, Sessions, Store,
+    TopicRule, Trust, admin, broker, compiler, extension, listener, log, mqtt, relations, sessions,
+    store, topics, trust,
 };
 
 /// A configuration without faults. Relative paths are resolved against the file's directory.
@@ -38,6 +38,8 @@ pub struct Checked {
     pub broker: Broker,
     /// What survives a power cut, and where.
     pub store: Store,
+    /// Where the operator reaches it.
+    pub admin: Admin,
     /// What the gateway says.
     pub log: Log,
 }
@@ -87,6 +89,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
         sessions: sessions::read(&root),
         broker: broker::read(&root),
         store: store::read(&root, &data),
+        admin: admin::read(&root, &data),
         log: log::read(&root),
         data,
     };

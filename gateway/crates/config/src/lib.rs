@@ -7,6 +7,7 @@
 //! `examples/gateway.toml` documents every key.
 
 mod address;
+mod admin;
 mod algorithm;
 mod broker;
 mod checked;
@@ -34,6 +35,7 @@ mod value;
 
 use std::path::Path;
 
+pub use admin::Admin;
 pub use broker::Broker;
 pub use checked::Checked;
 pub use compiler::{Compiler, CompilerProcess};

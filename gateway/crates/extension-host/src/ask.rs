@@ -119,7 +119,7 @@ impl Generation {
         }
     }
 
-    fn breaker(&self, hook: Hook) -> &Mutex<Breaker> {
+    pub(crate) fn breaker(&self, hook: Hook) -> &Mutex<Breaker> {
         match hook {
             Hook::Authenticate => &self.breakers.authenticate,
             Hook::Step => &self.breakers.step,
@@ -137,6 +137,9 @@ impl Generation {
 }
 
 impl Hook {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Authenticate, Self::Step, Self::StepAgain, Self::Authorize];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Authenticate => "authenticate",

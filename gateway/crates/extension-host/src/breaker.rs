@@ -38,6 +38,12 @@ impl Breaker {
         }
     }
 
+    /// How long calls are turned away from `now` on; none if the next is let through.
+    pub(crate) fn rests_for(&self, now: Instant) -> Option<Duration> {
+        let left = self.open?.until.checked_duration_since(now)?;
+        Some(left).filter(|left| !left.is_zero())
+    }
+
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
         self.open = None;
@@ -85,6 +91,10 @@ mod tests {
         let (mut b, t0) = (breaker(), Instant::now());
         assert!(!b.failed(t0) && !b.failed(t0) && b.failed(t0));
         assert_eq!(b.admit(|| t0), Err(S));
+        assert_eq!(
+            [t0, t0 + S / 2, t0 + S].map(|at| b.rests_for(at)),
+            [Some(S), Some(S / 2), None]
+        );
 
         let mut now = t0;
         for backoff in [S, 2 * S, 4 * S, 4 * S] {

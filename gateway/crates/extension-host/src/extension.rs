@@ -26,11 +26,11 @@ use crate::stats::Stats;
 
 /// A loaded extension. Cheap to clone; all clones are the same extension.
 #[derive(Clone)]
-pub struct Extension(Arc<Inner>);
+pub struct Extension(pub(crate) Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     shared: Shared,
-    rollout: Mutex<Rollout>,
+    pub(crate) rollout: Mutex<Rollout>,
     /// That of the rollout, to be read without its lock.
     revision: Arc<AtomicU64>,
 }

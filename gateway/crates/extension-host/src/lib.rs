@@ -47,6 +47,7 @@ mod spec;
 mod stats;
 mod ticker;
 mod token;
+mod versions;
 mod wasi;
 mod workshop;
 
@@ -75,4 +76,5 @@ pub use sitting::Sitting;
 pub use space::AddressSpace;
 pub use spec::{BreakerSettings, Capability, ExtensionLimits, ExtensionSpec};
 pub use stats::Stats;
+pub use versions::{Version, Versions};
 pub use workshop::{Ran, Workshop};

@@ -1,0 +1,200 @@
+use serde_json::{Value, json};
+
+use super::{Words, usage};
+use crate::failure::Failure;
+use crate::operator::{Order, Place, Request, Whom};
+
+/// Clients that are shown unless a limit is named.
+const SHOWN: u32 = 100;
+
+/// What may follow "extension" that is asked of a gateway that runs.
+const OF_EXTENSIONS: [&str; 4] = ["status", "reload", "promote", "abandon"];
+
+/// Options that name an act to be explained, with its name in the admin socket.
+const ACTS: [(&str, &str); 3] =
+    [("--publish", "publish"), ("--subscribe", "subscribe"), ("--receive", "receive")];
+
+impl Words {
+    /// Whether the word behind "extension" is one of a gateway that runs.
+    pub(super) fn is_about_running(&self) -> bool {
+        self.plain.front().is_some_and(|verb| OF_EXTENSIONS.contains(&verb.as_str()))
+    }
+
+    pub(super) fn running_extension(&mut self) -> Result<Request, Failure> {
+        let (verb, name) = (self.next(), self.next());
+        let named = |name: Option<String>| {
+            name.ok_or_else(|| usage("the extension's name is missing".to_owned()))
+        };
+        let order = match verb.as_deref() {
+            Some("status") => Order::Status { name },
+            Some("reload") => Order::Reload {
+                name: named(name)?,
+                mode: self.text("--mode")?,
+                share: self.number("--share")?,
+            },
+            Some("promote") => Order::Promote { name: named(name)? },
+            _ => Order::Abandon { name: named(name)? },
+        };
+        self.request(order)
+    }
+
+    pub(super) fn explain(&mut self) -> Result<Request, Failure> {
+        let (client, connect) = (self.text("--client")?, self.option("--connect"));
+        let whom = match (client, connect) {
+            (Some(client_id), None) => Whom::Client(client_id),
+            (None, Some(file)) => Whom::Connect(file.into()),
+            _ => {
+                let why =
+                    "whose acts are explained is named by either --client ID or --connect FILE";
+                return Err(usage(why.to_owned()));
+            }
+        };
+        let (qos, retain) = (self.number::<u8>("--qos")?.unwrap_or(0), self.flag("--retain"));
+        let mut acts: Vec<Value> = Vec::new();
+        for (option, action) in ACTS {
+            for topic in self.texts(option)? {
+                acts.push(
+                    json!({ "action": action, "topic": topic, "qos": qos, "retain": retain }),
+                );
+            }
+        }
+        if acts.is_empty() && matches!(whom, Whom::Client(_)) {
+            let why = "what is to be explained is missing: --publish TOPIC, --subscribe FILTER or --receive TOPIC";
+            return Err(usage(why.to_owned()));
+        }
+        self.request(Order::Explain { whom, acts })
+    }
+
+    pub(super) fn clients(&mut self) -> Result<Request, Failure> {
+        let order = match self.next() {
+            Some(client_id) => Order::Client { client_id },
+            None => Order::Clients {
+                from: self.number("--from")?.unwrap_or(0),
+                limit: self.number("--limit")?.unwrap_or(SHOWN),
+            },
+        };
+        self.request(order)
+    }
+
+    pub(super) fn disconnect(&mut self) -> Result<Request, Failure> {
+        let client_id =
+            self.next().ok_or_else(|| usage("the client identifier is missing".to_owned()))?;
+        let (code, reason) = (self.number("--code")?, self.text("--reason")?);
+        self.request(Order::Disconnect { client_id, code, reason })
+    }
+
+    pub(super) fn metrics(&mut self) -> Result<Request, Failure> {
+        let prometheus = self.flag("--prometheus");
+        self.request(Order::Metrics { prometheus })
+    }
+
+    fn request(&mut self, order: Order) -> Result<Request, Failure> {
+        let gateway = match (self.option("--config"), self.option("--socket")) {
+            (Some(config), None) => Place::Config(config.into()),
+            (None, Some(socket)) => Place::Socket(socket.into()),
+            _ => {
+                let why = "the gateway is named by either --config FILE or --socket PATH";
+                return Err(usage(why.to_owned()));
+            }
+        };
+        Ok(Request { gateway, json: self.flag("--json"), order })
+    }
+
+    /// A number, in decimal or with 0x before it.
+    fn number<T: TryFrom<u32>>(&mut self, name: &str) -> Result<Option<T>, Failure> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let number = match text.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        };
+        let number = number.and_then(|number| T::try_from(number).ok());
+        let bits = 8 * size_of::<T>();
+        let wrong =
+            || usage(format!("{name} {text:?} is not a whole number of at most {bits} bits"));
+        number.map(Some).ok_or_else(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::super::Command;
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let words = line.split_whitespace().map(OsString::from);
+        Command::parse(words).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn orders_are_told_apart() {
+        let act = |action: &str, topic: &str, qos: u8, retain: bool| json!({"action": action, "topic": topic, "qos": qos, "retain": retain});
+        let (name, client_id) = ("acl".to_owned(), "c1".to_owned());
+        for (line, order) in [
+            ("extension status", Order::Status { name: None }),
+            ("extension status acl", Order::Status { name: Some(name.clone()) }),
+            (
+                "extension reload acl --mode canary --share 5",
+                Order::Reload {
+                    name: name.clone(),
+                    mode: Some("canary".to_owned()),
+                    share: Some(5),
+                },
+            ),
+            ("extension promote acl", Order::Promote { name: name.clone() }),
+            ("extension abandon acl", Order::Abandon { name }),
+            ("clients", Order::Clients { from: 0, limit: 100 }),
+            ("clients --from 7 --limit 2", Order::Clients { from: 7, limit: 2 }),
+            ("clients c1", Order::Client { client_id: client_id.clone() }),
+            (
+                "disconnect c1 --code 0x97",
+                Order::Disconnect { client_id: client_id.clone(), code: Some(0x97), reason: None },
+            ),
+            ("metrics --prometheus", Order::Metrics { prometheus: true }),
+            (
+                "explain --client c1 --publish a --publish b --subscribe c/# --qos 1 --retain",
+                Order::Explain {
+                    whom: Whom::Client(client_id),
+                    acts: vec![
+                        act("publish", "a", 1, true),
+                        act("publish", "b", 1, true),
+                        act("subscribe", "c/#", 1, true),
+                    ],
+                },
+            ),
+            (
+                "explain --connect c.json",
+                Order::Explain { whom: Whom::Connect("c.json".into()), acts: Vec::new() },
+            ),
+        ] {
+            let gateway = Place::Socket("s".into());
+            let request = Request { gateway, json: false, order };
+            assert_eq!(
+                parse(&format!("{line} --socket s")),
+                Ok(Command::Operator(request)),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (line, named) in [
+            ("clients", "either --config FILE or --socket PATH"),
+            ("clients --config c --socket s", "either --config FILE or --socket PATH"),
+            ("extension reload --socket s", "the extension's name is missing"),
+            ("extension reload a --share many --socket s", "--share \"many\" is not"),
+            ("disconnect --socket s", "the client identifier is missing"),
+            ("disconnect a --code 300 --socket s", "--code \"300\" is not"),
+            ("explain --socket s", "either --client ID or --connect FILE"),
+            ("explain --client a --socket s", "what is to be explained is missing"),
+            ("metrics a --socket s", "\"a\" has no meaning here"),
+            ("extension", "\"extension\" is followed by"),
+            ("extension walk --socket s", "\"extension\" is followed by"),
+        ] {
+            let said = parse(line).expect_err(line);
+            assert!(said.contains(named), "{line}: {said}");
+        }
+    }
+}

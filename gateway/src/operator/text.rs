@@ -1,0 +1,332 @@
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::Order;
+
+/// An answer for people. What clients have chosen is shown so that it cannot play tricks on a terminal.
+pub(super) fn of(order: &Order, answer: &Value) -> String {
+    match order {
+        Order::Status { name: None } => {
+            let all = list(&answer["extensions"]).iter().map(extension).collect::<Vec<_>>();
+            all.join("\n")
+        }
+        Order::Status { name: Some(_) } => extension(answer),
+        Order::Reload { .. } => match answer["outcome"].as_str() {
+            Some("unchanged") => format!("{}: nothing has changed", shown(&answer["after"])),
+            Some("reconfigured") => {
+                format!(
+                    "{} has a new configuration; before {}",
+                    shown(&answer["after"]),
+                    shown(&answer["before"])
+                )
+            }
+            _ => format!(
+                "{} is being tried; before {}",
+                shown(&answer["after"]),
+                shown(&answer["before"])
+            ),
+        },
+        Order::Promote { .. } => {
+            format!("{} runs; before {}", shown(&answer["after"]), shown(&answer["before"]))
+        }
+        Order::Abandon { .. } => {
+            format!("{} was given up; {} runs", shown(&answer["before"]), shown(&answer["after"]))
+        }
+        Order::Explain { .. } => explanation(answer),
+        Order::Clients { .. } => clients(answer),
+        Order::Client { .. } => client(answer),
+        Order::Disconnect { .. } => format!(
+            "{} was disconnected with {} ({})",
+            shown(&answer["client"]),
+            code(&answer["code"]),
+            shown(&answer["meaning"])
+        ),
+        Order::Metrics { .. } => metrics(answer),
+    }
+}
+
+fn extension(status: &Value) -> String {
+    let hooks: Vec<String> = list(&status["hooks"]).iter().map(shown).collect();
+    let mut text = format!("{}  {}\n", shown(&status["name"]), hooks.join(", "));
+    version(&mut text, "runs", &status["running"]);
+    let candidate = &status["candidate"];
+    if candidate.is_object() {
+        version(&mut text, "tried", candidate);
+        line(&mut text, &trial(candidate));
+        for difference in list(&candidate["latest_differences"]) {
+            let what = shown(&difference["what"]);
+            line(
+                &mut text,
+                &format!(
+                    "  {} {}{}{what}: runs: {}; tried: {}",
+                    shown(&difference["client"]),
+                    shown(&difference["hook"]),
+                    if what.is_empty() { "" } else { " " },
+                    shown(&difference["running"]),
+                    shown(&difference["candidate"])
+                ),
+            );
+        }
+    }
+    let counters: Vec<String> = status["counters"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| value.as_u64() != Some(0))
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    line(&mut text, &format!("counters  {}", counters.join(", ")));
+    text
+}
+
+fn version(text: &mut String, verb: &str, version: &Value) {
+    line(
+        text,
+        &format!("{verb}  {}  sha256 {}", shown(&version["version"]), shown(&version["sha256"])),
+    );
+    for resting in list(&version["resting"]) {
+        let (hook, ms) = (shown(&resting["hook"]), &resting["next_attempt_in_ms"]);
+        line(text, &format!("  {hook} failed too often and is not called for another {ms} ms"));
+    }
+}
+
+/// How a version is tried, and what came of it so far.
+fn trial(candidate: &Value) -> String {
+    let age = candidate["age_ms"].as_u64().map(age).unwrap_or_default();
+    let mode = match (candidate["share"].as_u64(), candidate["takes_over_in_ms"].as_u64()) {
+        (Some(share), _) => format!("canary for {share} % of the clients"),
+        (None, Some(left)) => format!("trial for all clients, for good in {}", self::age(left)),
+        (None, None) => shown(&candidate["mode"]),
+    };
+    let count = |name: &str| candidate[name].as_u64().unwrap_or(0);
+    format!(
+        "  {mode}, since {age}: {} decisions, {} differences, {} skipped, {} faults",
+        count("decisions"),
+        count("differences"),
+        count("skipped"),
+        count("faults")
+    )
+}
+
+fn explanation(answer: &Value) -> String {
+    let mut text = String::new();
+    let connect = &answer["connect"];
+    if connect.is_object() {
+        let by = decider(connect);
+        let took = &connect["took_us"];
+        let words = match connect["outcome"].as_str() {
+            Some("accepted") => format!(
+                "connect {}: accepted as {} by {by}, permissions of {} ({} rules), {took} us",
+                shown(&connect["client"]),
+                shown(&connect["principal"]),
+                shown(&connect["permissions_by"]),
+                connect["rules"]
+            ),
+            _ => format!(
+                "connect {}: refused with {} by {by}: {}, {took} us",
+                shown(&connect["client"]),
+                code(&connect["code"]),
+                shown(&connect["reason"])
+            ),
+        };
+        let _ = writeln!(text, "{words}");
+    }
+    for decision in list(&answer["decisions"]) {
+        let outcome = match decision["outcome"].as_str() {
+            Some("allowed") => format!("allowed, QoS {}", decision["granted_qos"]),
+            _ => format!("denied with {}", code(&decision["code"])),
+        };
+        let how = match (
+            decision["rule"]["number"].as_u64(),
+            decision["cached"].as_bool(),
+            decision["asked"].as_bool(),
+        ) {
+            (Some(number), ..) => format!("rule {number} of {}", decider(decision)),
+            (None, Some(true), _) => format!("remembered answer of {}", decider(decision)),
+            (None, _, Some(true)) => format!("asked {}", decider(decision)),
+            _ => decider(decision),
+        };
+        let _ = writeln!(
+            text,
+            "{} {}: {outcome}\n    {how}, {} us\n    {}",
+            shown(&decision["action"]),
+            shown(&decision["topic"]),
+            decision["took_us"],
+            shown(&decision["reason"])
+        );
+    }
+    text
+}
+
+fn decider(decision: &Value) -> String {
+    match decision["version"].as_str() {
+        Some(version) => version.to_owned(),
+        None => "the gateway".to_owned(),
+    }
+}
+
+fn clients(answer: &Value) -> String {
+    let header =
+        ["CLIENT", "PRINCIPAL", "LISTENER", "ADDRESS", "CONNECTED", "SUBS", "QUEUED", "IN FLIGHT"];
+    let mut rows = vec![header.map(str::to_owned)];
+    let now = now_ms();
+    for client in list(&answer["clients"]) {
+        let since = client["connected_since_ms"].as_u64();
+        let connected = match (client["connected"].as_bool(), since) {
+            (Some(true), Some(since)) => age(now.saturating_sub(since)),
+            (Some(true), None) => "now".to_owned(),
+            _ => "no".to_owned(),
+        };
+        rows.push([
+            shown(&client["client"]),
+            shown(&client["principal"]),
+            shown(&client["listener"]),
+            shown(&client["address"]),
+            connected,
+            client["subscriptions"].to_string(),
+            client["queued"].to_string(),
+            client["in_flight"].to_string(),
+        ]);
+    }
+    let mut text = table(&rows);
+    if let Some(next) = answer["next"].as_u64() {
+        let _ = writeln!(text, "there are more: --from {next}");
+    }
+    text
+}
+
+fn client(client: &Value) -> String {
+    let mut text = String::new();
+    for (name, value) in client.as_object().into_iter().flatten() {
+        if !value.is_null() && !value.is_array() {
+            let _ = writeln!(text, "{name:<22}{}", shown(value));
+        }
+    }
+    for subscription in list(&client["subscription_list"]) {
+        let _ =
+            writeln!(text, "  {} at QoS {}", shown(&subscription["filter"]), subscription["qos"]);
+    }
+    text
+}
+
+fn metrics(answer: &Value) -> String {
+    let mut text = String::new();
+    for (name, value) in answer["gateway"].as_object().into_iter().flatten() {
+        let _ = writeln!(text, "{name} {value}");
+    }
+    for extension in list(&answer["extensions"]) {
+        let own = list(&extension["own"]).iter().map(|metric| {
+            let labels = metric["labels"].as_object().into_iter().flatten();
+            let labels: String =
+                labels.map(|(name, value)| format!(" {name}={}", shown(value))).collect();
+            (format!("own.{}{labels}", shown(&metric["name"])), metric["value"].clone())
+        });
+        let counters = extension["counters"].as_object().into_iter().flatten();
+        let counters = counters.map(|(name, value)| (name.clone(), value.clone()));
+        for (name, value) in counters.chain(own) {
+            let _ = writeln!(text, "{} {name} {value}", shown(&extension["name"]));
+        }
+    }
+    text
+}
+
+/// Columns as wide as their widest entry.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+/// A text without anything that a terminal would take for an order; a number as it is; nothing for what is not there.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text
+            .chars()
+            .flat_map(|c| match c {
+                '"' | '\'' | '\\' => vec![c],
+                c => c.escape_debug().collect(),
+            })
+            .collect(),
+        other => other.to_string(),
+    }
+}
+
+fn code(value: &Value) -> String {
+    value.as_u64().map_or_else(|| "no code".to_owned(), |code| format!("0x{code:02x}"))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn line(text: &mut String, words: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "  {words}");
+}
+
+fn now_ms() -> u64 {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time in the largest unit of which it has two or more.
+fn age(ms: u64) -> String {
+    match ms / 1000 {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_client_cannot_order_the_terminal() {
+        assert_eq!(shown(&json!("a\u{1b}[2Jb\n\"ä\"")), "a\\u{1b}[2Jb\\n\"ä\"");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_what_is_in_them() {
+        let rows = [["A", "BB"], ["ccc", "d"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "A    BB\nccc  d\n");
+        assert_eq!(
+            [119_000, 120_000, 7_200_000, 172_800_000].map(age),
+            ["119 s", "2 min", "2 h", "2 d"]
+        );
+    }
+
+    #[test]
+    fn an_explanation_names_who_decided_and_why() {
+        let answer = json!({
+            "connect": {"client": "c", "outcome": "accepted", "principal": "demo", "version": "password@1",
+                "permissions_by": "acl@2", "rules": 3, "took_us": 9},
+            "decisions": [
+                {"action": "publish", "topic": "a", "outcome": "allowed", "granted_qos": 1, "version": "acl@2",
+                 "rule": {"number": 2, "name": "line 2"}, "reason": "acl@2: line 2", "took_us": 1},
+                {"action": "publish", "topic": "b", "outcome": "denied", "code": 135, "version": "acl@2",
+                 "rule": null, "asked": true, "reason": "no", "took_us": 4},
+            ],
+        });
+        assert_eq!(
+            explanation(&answer),
+            "connect c: accepted as demo by password@1, permissions of acl@2 (3 rules), 9 us\n\
+             publish a: allowed, QoS 1\n    rule 2 of acl@2, 1 us\n    acl@2: line 2\n\
+             publish b: denied with 0x87\n    asked acl@2, 4 us\n    no\n"
+        );
+    }
+}
