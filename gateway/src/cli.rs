@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Extension(extension_cli::Request),
     Compile { max_memory: u64 },
     Operator(crate::operator::Request),
+    Record(crate::operator::record::Recording),
+    Replay(crate::replay::Request),
     Version,
     Help,
 }
@@ -53,6 +55,11 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
                                     only to compare (shadow), for some (canary)
   portcullis extension promote|abandon NAME GATEWAY
                                     what is tried takes over, or goes
+  portcullis extension record NAME --for TIME --out FILE [--secrets] GATEWAY
+                                    record what an extension is asked and says; passwords and tokens only with
+                                    --secrets
+  portcullis extension replay FILE [--component CANDIDATE] [--config FILE] [--json]
+                                    ask a candidate the same: 0 it says the same, 1 it does not, and what differs
   portcullis explain --client ID ACT... GATEWAY
   portcullis explain --connect FILE [ACT...] GATEWAY
                                     why a client may do something or not; or one that would come as FILE
@@ -91,6 +98,8 @@ impl Command {
             Some("extension") if words.is_about_running() => {
                 Self::Operator(words.running_extension()?)
             }
+            Some("extension") if words.verb_is("record") => Self::Record(words.record()?),
+            Some("extension") if words.verb_is("replay") => Self::Replay(words.replay()?),
             Some("extension") => Self::Extension(words.extension()?),
             Some("explain") => Self::Operator(words.explain()?),
             Some("clients") => Self::Operator(words.clients()?),
@@ -122,7 +131,7 @@ struct Words {
 }
 
 /// Options that have no value.
-const FLAGS: [&str; 4] = ["--password-stdin", "--json", "--retain", "--prometheus"];
+const FLAGS: [&str; 5] = ["--password-stdin", "--json", "--retain", "--prometheus", "--secrets"];
 
 impl Words {
     fn sort(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {

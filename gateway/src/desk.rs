@@ -5,6 +5,7 @@ mod explain;
 mod extensions;
 mod fields;
 mod metrics;
+mod recordings;
 mod stranger;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ enum Route {
     Reload(String),
     Promote(String),
     Abandon(String),
+    Record(String),
+    Recording(String),
     Clients,
     Client(String),
     Disconnect(String),
@@ -118,6 +121,8 @@ impl Desk {
             Route::Reload(name) => extensions::reload(&self.extensions, name, request).await,
             Route::Promote(name) => extensions::promote(&self.extensions, name).await,
             Route::Abandon(name) => extensions::abandon(&self.extensions, name).await,
+            Route::Record(name) => recordings::begin(&self.extensions, &name, request),
+            Route::Recording(name) => recordings::part(&self.extensions, &name),
             Route::Clients => clients::page(&self.hub, request),
             Route::Client(client_id) => clients::one(&self.hub, &client_id),
             Route::Disconnect(client_id) => clients::disconnect(&self.hub, &client_id, request),
@@ -137,6 +142,8 @@ impl Route {
             ["v1", "extensions", name, "reload"] => Self::Reload(name.to_owned()),
             ["v1", "extensions", name, "promote"] => Self::Promote(name.to_owned()),
             ["v1", "extensions", name, "abandon"] => Self::Abandon(name.to_owned()),
+            ["v1", "extensions", name, "record"] => Self::Record(name.to_owned()),
+            ["v1", "extensions", name, "recording"] => Self::Recording(name.to_owned()),
             ["v1", "clients"] => Self::Clients,
             ["v1", "clients", client_id] => Self::Client(client_id.to_owned()),
             ["v1", "clients", client_id, "disconnect"] => Self::Disconnect(client_id.to_owned()),
@@ -151,6 +158,7 @@ impl Route {
             Self::Reload(_)
             | Self::Promote(_)
             | Self::Abandon(_)
+            | Self::Record(_)
             | Self::Disconnect(_)
             | Self::Explain => Method::Post,
             _ => Method::Get,

@@ -245,6 +245,14 @@ fn spec(
     })
 }
 
+/// What the extension `name` would be loaded from now, if the configuration has it.
+pub(crate) fn spec_of(checked: &Checked, name: &str) -> Result<Option<ExtensionSpec>, Failure> {
+    let stated = checked.extensions.iter().find(|stated| stated.name == name);
+    let loaded =
+        stated.map(|stated| spec(stated, &checked.trust, &Keyring::open(stated, &checked.data)?));
+    loaded.transpose()
+}
+
 /// What the guest reads: the table `config`, and the text of each of `files`.
 fn configuration(stated: &config::Extension) -> Result<BTreeMap<String, String>, Failure> {
     let mut values = stated.config.clone();

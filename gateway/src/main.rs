@@ -32,6 +32,7 @@ mod operator;
 mod package;
 mod presence;
 mod reauthentication;
+mod replay;
 mod report;
 mod secret;
 mod settings;
@@ -73,6 +74,8 @@ fn obey(command: Command) -> Result<ExitCode, Failure> {
         Command::Extension(request) => return extension_cli::run(&request),
         Command::Compile { max_memory } => return compiler::run(max_memory),
         Command::Operator(request) => return operator::run(&request),
+        Command::Record(recording) => return operator::record::run(&recording),
+        Command::Replay(request) => return replay::run(&request),
         Command::Version => cli::say(concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
         Command::Help => cli::say(cli::HELP),
     }

@@ -1,5 +1,6 @@
 //! The commands by which an operator asks and orders a gateway that runs: the other end of its admin socket.
 
+pub(crate) mod record;
 mod text;
 
 use std::path::{Path, PathBuf};

@@ -5,8 +5,7 @@ use crate::extension_cli::{Order, Request};
 use crate::failure::Failure;
 
 /// What may follow "extension".
-const VERBS: &str =
-    "\"inspect\", \"keygen\", \"sign\", \"status\", \"reload\", \"promote\" or \"abandon\"";
+const VERBS: &str = "\"inspect\", \"keygen\", \"sign\", \"status\", \"reload\", \"promote\", \"abandon\", \"record\" or \"replay\"";
 
 impl Words {
     pub(super) fn extension(&mut self) -> Result<Request, Failure> {

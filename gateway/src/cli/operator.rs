@@ -2,7 +2,9 @@ use serde_json::{Value, json};
 
 use super::{Words, usage};
 use crate::failure::Failure;
+use crate::operator::record::Recording;
 use crate::operator::{Order, Place, Request, Whom};
+use crate::replay;
 
 /// Clients that are shown unless a limit is named.
 const SHOWN: u32 = 100;
@@ -18,6 +20,10 @@ impl Words {
     /// Whether the word behind "extension" is one of a gateway that runs.
     pub(super) fn is_about_running(&self) -> bool {
         self.plain.front().is_some_and(|verb| OF_EXTENSIONS.contains(&verb.as_str()))
+    }
+
+    pub(super) fn verb_is(&self, verb: &str) -> bool {
+        self.plain.front().is_some_and(|found| found == verb)
     }
 
     pub(super) fn running_extension(&mut self) -> Result<Request, Failure> {
@@ -36,6 +42,33 @@ impl Words {
             _ => Order::Abandon { name: named(name)? },
         };
         self.request(order)
+    }
+
+    pub(super) fn record(&mut self) -> Result<Recording, Failure> {
+        self.next();
+        let missing = |what: &str| usage(format!("{what} is missing"));
+        let name = self.next().ok_or_else(|| missing("the extension's name"))?;
+        let stated = self.text("--for")?.ok_or_else(|| missing("option --for"))?;
+        let time = config::parse_duration(&stated)
+            .map_err(|why| usage(format!("--for {stated:?} {why}")))?;
+        let (out, secrets) = (self.path("--out")?, self.flag("--secrets"));
+        Ok(Recording { gateway: self.place_of_gateway()?, name, time, out, secrets })
+    }
+
+    pub(super) fn replay(&mut self) -> Result<replay::Request, Failure> {
+        self.next();
+        let recording = self.next().ok_or_else(|| usage("the recording is missing".to_owned()))?;
+        let (component, config) = (self.option("--component"), self.option("--config"));
+        if component.is_none() && config.is_none() {
+            let why = "the candidate is named by --component FILE, --config FILE or both";
+            return Err(usage(why.to_owned()));
+        }
+        Ok(replay::Request {
+            recording: recording.into(),
+            component: component.map(Into::into),
+            config: config.map(Into::into),
+            json: self.flag("--json"),
+        })
     }
 
     pub(super) fn explain(&mut self) -> Result<Request, Failure> {
@@ -89,15 +122,18 @@ impl Words {
     }
 
     fn request(&mut self, order: Order) -> Result<Request, Failure> {
-        let gateway = match (self.option("--config"), self.option("--socket")) {
-            (Some(config), None) => Place::Config(config.into()),
-            (None, Some(socket)) => Place::Socket(socket.into()),
+        Ok(Request { gateway: self.place_of_gateway()?, json: self.flag("--json"), order })
+    }
+
+    fn place_of_gateway(&mut self) -> Result<Place, Failure> {
+        match (self.option("--config"), self.option("--socket")) {
+            (Some(config), None) => Ok(Place::Config(config.into())),
+            (None, Some(socket)) => Ok(Place::Socket(socket.into())),
             _ => {
                 let why = "the gateway is named by either --config FILE or --socket PATH";
-                return Err(usage(why.to_owned()));
+                Err(usage(why.to_owned()))
             }
-        };
-        Ok(Request { gateway, json: self.flag("--json"), order })
+        }
     }
 
     /// A number, in decimal or with 0x before it.
@@ -179,8 +215,34 @@ mod tests {
     }
 
     #[test]
+    fn recordings_are_made_and_replayed() {
+        let record = Recording {
+            gateway: Place::Config("c".into()),
+            name: "acl".to_owned(),
+            time: std::time::Duration::from_secs(60),
+            out: "f".into(),
+            secrets: true,
+        };
+        let line = "extension record acl --for 60s --out f --config c --secrets";
+        assert_eq!(parse(line), Ok(Command::Record(record)));
+        let replay = replay::Request {
+            recording: "f".into(),
+            component: Some("a.wasm".into()),
+            config: None,
+            json: true,
+        };
+        let line = "extension replay f --component a.wasm --json";
+        assert_eq!(parse(line), Ok(Command::Replay(replay)));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (line, named) in [
+            ("extension record acl --out f --socket s", "option --for is missing"),
+            ("extension record acl --for long --out f --socket s", "--for \"long\""),
+            ("extension record acl --for 1s --socket s", "option --out is missing"),
+            ("extension replay --component c", "the recording is missing"),
+            ("extension replay f", "--component FILE, --config FILE or both"),
             ("clients", "either --config FILE or --socket PATH"),
             ("clients --config c --socket s", "either --config FILE or --socket PATH"),
             ("extension reload --socket s", "the extension's name is missing"),

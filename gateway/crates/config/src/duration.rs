@@ -7,8 +7,11 @@ use std::time::Duration;
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
 
-/// Reads a number and a unit. The error ends a sentence that starts with the value.
-pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
+/// Reads a number and a unit, such as `20ms`.
+///
+/// # Errors
+/// The end of a sentence that starts with the value.
+pub fn parse(text: &str) -> Result<Duration, &'static str> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).ok_or(FORM)?;

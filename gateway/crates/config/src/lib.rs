@@ -40,6 +40,7 @@ pub use broker::Broker;
 pub use checked::Checked;
 pub use compiler::{Compiler, CompilerProcess};
 pub use component::place;
+pub use duration::parse as parse_duration;
 pub use extension::{Deadlines, Extension, Grant};
 pub use key_set::{Expected, KeySet, KeySource, KeyUrl};
 pub use listener::{ACCEPT_PLAINTEXT, ClientAuth, Listener, Tls, TlsVersion, Transport};

@@ -8,6 +8,7 @@ use crate::answer::{Publication, SubscriptionRequest};
 use crate::connecting::Connecting;
 use crate::generation::Generation;
 use crate::said::Said;
+use crate::tape::Tape;
 
 /// One question, with all that belongs to it. Steps of an exchange are not among them: what they say depends on
 /// challenges that only one generation knows.
@@ -98,19 +99,27 @@ impl Asked {
         }
     }
 
-    pub(crate) fn ask(&self, generation: &Arc<Generation>) -> Said {
+    /// The password, if one came.
+    pub(crate) fn secret(&self) -> Option<&[u8]> {
+        match &self.question {
+            Question::Authenticate(secret) => secret.as_deref(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn ask(&self, generation: &Arc<Generation>, tape: Option<&Tape>) -> Said {
         let connection = &self.connection;
         match (&self.question, &self.identity) {
             (Question::Authenticate(secret), _) => {
-                Said::authentication(&generation.authenticate(connection, secret.as_deref()))
+                Said::authentication(&generation.authenticate(connection, secret.as_deref(), tape))
             }
             (Question::Permissions, Some(who)) => {
-                Said::permissions(&generation.permissions(who, connection))
+                Said::permissions(&generation.permissions(who, connection, tape))
             }
             (Question::Publish { topic, qos, retain, payload_len }, Some(who)) => {
                 let publication =
                     Publication { topic, qos: *qos, retain: *retain, payload_len: *payload_len };
-                Said::verdict(&generation.authorize_publish(who, connection, &publication))
+                Said::verdict(&generation.authorize_publish(who, connection, &publication, tape))
             }
             (Question::Subscribe(entries), Some(who)) => {
                 let requests: Vec<_> = entries
@@ -121,7 +130,7 @@ impl Asked {
                         qos: entry.qos,
                     })
                     .collect();
-                Said::verdicts(&generation.authorize_subscribe(who, connection, &requests))
+                Said::verdicts(&generation.authorize_subscribe(who, connection, &requests, tape))
             }
             (_, None) => Said::Failed { why: "nobody knows who the client is".into() },
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::answer::{
     Answer, AuthenticationOutcome, Continuation, Failure, Progress, Publication, Step,
@@ -18,11 +18,14 @@ use crate::host::Host;
 use crate::inspect::Hooks;
 use crate::keyring::Keyring;
 use crate::metrics::Metric;
+use crate::recorder::RecordingPart;
+use crate::recording::{RecordedCall, RecordingHeader, StandIn};
 use crate::rollout::{Candidate, CandidateStatus, Mode, Rollout};
 use crate::said::Said;
 use crate::sitting::Sitting;
 use crate::spec::ExtensionSpec;
 use crate::stats::Stats;
+use crate::tape::Tape;
 
 /// A loaded extension. Cheap to clone; all clones are the same extension.
 #[derive(Clone)]
@@ -92,6 +95,32 @@ impl Extension {
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
         lock(&self.0.shared.metrics).all()
+    }
+
+    /// Begins to record what it is asked, what it says, and what it gets from the gateway for it, for this long. None
+    /// if a recording is under way. `key` makes stand-ins for passwords and tokens and is kept nowhere; without one
+    /// they are recorded as they are.
+    ///
+    /// Steps of enhanced authentication are not recorded: what they say depends on challenges of the moment.
+    pub fn record(&self, time: Duration, key: Option<[u8; 32]>) -> Option<RecordingHeader> {
+        let secrets = key.is_none();
+        self.0.shared.recorder.begin(time, key.map(StandIn::new)).then(|| RecordingHeader {
+            extension: self.name().to_owned(),
+            version: self.running().as_ref().to_owned(),
+            began_ms: now_ms(),
+            secrets,
+        })
+    }
+
+    /// What was recorded since the last time, at most about so many bytes. None if there is no recording, or its
+    /// last part was taken.
+    pub fn take_recording(&self, bytes: usize) -> Option<RecordingPart> {
+        self.0.shared.recorder.take(bytes)
+    }
+
+    /// The generation that decides where none is tried.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(lock(&self.0.rollout).running())
     }
 
     fn current(&self) -> Arc<Generation> {
@@ -175,7 +204,7 @@ impl Extension {
     ) -> Answer<AuthenticationOutcome> {
         self.answer(
             connection,
-            |generation| generation.authenticate(connection, secret),
+            |generation, tape| generation.authenticate(connection, secret, tape),
             |result| {
                 let question = Question::Authenticate(secret.map(<[u8]>::to_vec));
                 Some((asked(connection, None, question), Said::authentication(result)))
@@ -192,7 +221,7 @@ impl Extension {
         step: Step<'_>,
     ) -> Answer<Progress> {
         let Some(begun) = step.state.map(Continuation::generation) else {
-            return self.answer(connection, |g| g.step(who, connection, step), |_| None);
+            return self.answer(connection, |g, _| g.step(who, connection, step), |_| None);
         };
         let began = Instant::now();
         let result = begun.step(who, connection, step);
@@ -207,7 +236,7 @@ impl Extension {
     ) -> Answer<Option<auth::Permissions>> {
         self.answer(
             connection,
-            |generation| generation.permissions(who, connection),
+            |generation, tape| generation.permissions(who, connection, tape),
             |result| {
                 let asked = asked(connection, Some(who), Question::Permissions);
                 Some((asked, Said::permissions(result)))
@@ -224,7 +253,7 @@ impl Extension {
     ) -> Answer<Verdict> {
         self.answer(
             connection,
-            |generation| generation.authorize_publish(who, connection, what),
+            |generation, tape| generation.authorize_publish(who, connection, what, tape),
             |result| {
                 let question = Question::Publish {
                     topic: what.topic.to_owned(),
@@ -238,9 +267,12 @@ impl Extension {
     }
 
     /// An instance for some questions in a row, where the caller cannot wait: none if the extension may take
-    /// longer than some ten microseconds, has no free instance, or a new version of it is being tried.
+    /// longer than some ten microseconds, has no free instance, a new version of it is being tried, or it is recorded.
     #[must_use]
     pub fn sit(&self, who: &Arc<auth::Identity>, connection: &Arc<Connecting>) -> Option<Sitting> {
+        if self.0.shared.recorder.is_on() {
+            return None;
+        }
         let generation = lock(&self.0.rollout).undisputed()?;
         Sitting::begin(generation, who, connection)
     }
@@ -261,7 +293,7 @@ impl Extension {
     ) -> Answer<Vec<Verdict>> {
         self.answer(
             connection,
-            |generation| generation.authorize_subscribe(who, connection, what),
+            |generation, tape| generation.authorize_subscribe(who, connection, what, tape),
             |result| {
                 let entry = |request: &SubscriptionRequest<'_>| Entry {
                     filter: request.filter.to_owned(),
@@ -275,41 +307,56 @@ impl Extension {
     }
 
     /// Has the generation answer whose turn it is. Where a candidate fails, the running one answers in its place; a
-    /// candidate that only watches is handed what was asked and said.
+    /// candidate that only watches is handed what was asked and said, and so is the recorder.
     fn answer<R>(
         &self,
         connection: &Connecting,
-        ask: impl Fn(&Arc<Generation>) -> Result<R, Failure>,
+        ask: impl Fn(&Arc<Generation>, Option<&Tape>) -> Result<R, Failure>,
         keep: impl FnOnce(&Result<R, Failure>) -> Option<(Asked, Said)>,
     ) -> Answer<R> {
         let began = Instant::now();
         let turn = lock(&self.0.rollout).turn(&connection.client_id);
-        let mut result = ask(&turn.first);
+        let mut tape = self.0.shared.recorder.tape();
+        let mut result = ask(&turn.first, tape.as_ref());
         let mut by = Arc::clone(&turn.first.id);
+        let mut shadow = None;
         if let Some(candidate) = &turn.candidate {
-            match (&turn.fallback, &candidate.shadow) {
-                (Some(running), _) => {
+            match &turn.fallback {
+                Some(running) => {
                     candidate.tally.decisions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     if let Err(failure) = &result
                         && failure.is_regression()
                     {
-                        let again = ask(running);
-                        if !again.as_ref().is_err_and(Failure::is_regression) {
+                        let again = self.0.shared.recorder.tape();
+                        let second = ask(running, again.as_ref());
+                        if !second.as_ref().is_err_and(Failure::is_regression) {
                             self.regressed(candidate, failure);
-                            result = again;
+                            (result, tape) = (second, again);
                             by = Arc::clone(&running.id);
                         }
                     }
                 }
-                (None, Some(shadow)) => {
-                    if let Some((asked, said)) = keep(&result) {
-                        shadow.compare(asked, said);
-                    }
-                }
-                (None, None) => {}
+                None => shadow = candidate.shadow.as_ref(),
             }
         }
-        Answer { result, took: began.elapsed(), by }
+        let took = began.elapsed();
+        if (shadow.is_some() || tape.is_some())
+            && let Some((asked, said)) = keep(&result)
+        {
+            if let Some(tape) = tape {
+                self.record_call(&tape, asked.clone(), said.clone(), &by);
+            }
+            if let Some(shadow) = shadow {
+                shadow.compare(asked, said);
+            }
+        }
+        Answer { result, took, by }
+    }
+
+    fn record_call(&self, tape: &Tape, asked: Asked, said: Said, by: &Arc<str>) {
+        let at_ms = now_ms();
+        let call = |calls| RecordedCall { at_ms, by: Arc::clone(by), asked, said, calls };
+        self.0.shared.recorder.keep(tape.calls().map(call));
     }
 
     /// A candidate failed where the running generation did not.
@@ -327,6 +374,11 @@ impl Extension {
             tracing::warn!(extension, %running, %failure, "extension version failed; the running one answered");
         }
     }
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn asked(

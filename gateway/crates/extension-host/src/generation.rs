@@ -19,6 +19,7 @@ use crate::log::LogSink;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::pool::Pool;
+use crate::recorder::Recorder;
 use crate::spec::{BreakerSettings, ExtensionLimits, ExtensionSpec};
 use crate::stats::Counters;
 
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) cache: Arc<Mutex<Cache>>,
     pub(crate) metrics: Arc<Mutex<Metrics>>,
+    pub(crate) recorder: Recorder,
 }
 
 /// One breaker for each kind of caller: what a stranger can provoke does not stop the clients that are in.
@@ -73,6 +75,7 @@ impl Shared {
             counters: Arc::new(Counters::default()),
             cache: Arc::new(Mutex::new(Cache::new(spec.limits.cache_bytes))),
             metrics: Arc::new(Mutex::new(Metrics::default())),
+            recorder: Recorder::default(),
         }
     }
 }

@@ -16,6 +16,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::cache::Cache;
 use crate::clock::CallClock;
 use crate::connecting::Connecting;
@@ -27,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::nature::Nature;
 use crate::spec::Capability;
 use crate::stats::Counters;
+use crate::tape::Tape;
 
 pub(crate) use output::Stream;
 
@@ -55,6 +58,8 @@ pub(crate) struct Guest {
 pub(crate) struct Subject {
     pub(crate) connection: Option<Arc<Connecting>>,
     pub(crate) identity: Option<Arc<auth::Identity>>,
+    /// Where what the call gets from the gateway is kept, or comes from.
+    pub(crate) tape: Option<Tape>,
 }
 
 /// Why the gateway ended a call in one of its own functions.
@@ -119,19 +124,34 @@ impl Guest {
     }
 
     /// The time of day, or the beginning of time for a guest without the grant.
-    pub(crate) fn wall_clock(&self) -> Duration {
-        if self.may(Capability::Clock) { self.services.nature.now() } else { Duration::ZERO }
+    pub(crate) fn wall_clock(&mut self) -> Duration {
+        if !self.may(Capability::Clock) {
+            return Duration::ZERO;
+        }
+        self.time("wasi.wall-clock", |guest| guest.services.nature.now())
     }
 
     /// A clock that stands still for a guest without the grant.
-    pub(crate) fn monotonic_clock(&self) -> Duration {
-        if self.may(Capability::Clock) { self.services.nature.monotonic() } else { Duration::ZERO }
+    pub(crate) fn monotonic_clock(&mut self) -> Duration {
+        if !self.may(Capability::Clock) {
+            return Duration::ZERO;
+        }
+        self.time("wasi.monotonic-clock", |guest| guest.services.nature.monotonic())
+    }
+
+    fn time(&mut self, function: &'static str, live: impl FnOnce(&Self) -> Duration) -> Duration {
+        let nanos = self.taped(
+            function,
+            || json!([]),
+            |guest| u64::try_from(live(guest).as_nanos()).unwrap_or(u64::MAX),
+        );
+        Duration::from_nanos(nanos)
     }
 
     /// Random bytes for WASI, if the guest may have them.
-    pub(crate) fn random(&self, count: usize) -> wasmtime::Result<Vec<u8>> {
+    pub(crate) fn random(&mut self, count: usize) -> wasmtime::Result<Vec<u8>> {
         if self.may(Capability::Random) {
-            return self.services.nature.random(count);
+            return self.random_bytes("wasi.random", count);
         }
         Err(Ended::error(
             "random numbers are not granted; add \"random\" to the extension's `grants`",
@@ -139,8 +159,13 @@ impl Guest {
     }
 
     /// 16 bytes that differ from one instance to the next.
-    pub(crate) fn seed(&self) -> wasmtime::Result<Vec<u8>> {
-        self.services.nature.random(16)
+    pub(crate) fn seed(&mut self) -> wasmtime::Result<Vec<u8>> {
+        self.random_bytes("wasi.seed", 16)
+    }
+
+    /// Whether what the call gets from the gateway is kept, or comes from a recording.
+    fn is_taped(&self) -> bool {
+        self.subject.tape.is_some()
     }
 
     fn may(&self, capability: Capability) -> bool {

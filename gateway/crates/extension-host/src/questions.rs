@@ -20,6 +20,7 @@ use crate::convert;
 use crate::generation::Generation;
 use crate::guest::{ConnectionHandle, Guest, Subject};
 use crate::instance::BoundHooks;
+use crate::tape::Tape;
 
 impl Generation {
     /// Asks who a client is.
@@ -27,8 +28,13 @@ impl Generation {
         &self,
         connection: &Arc<Connecting>,
         secret: Option<&[u8]>,
+        tape: Option<&Tape>,
     ) -> Result<AuthenticationOutcome, Failure> {
-        let subject = Subject { connection: Some(Arc::clone(connection)), identity: None };
+        let subject = Subject {
+            connection: Some(Arc::clone(connection)),
+            identity: None,
+            tape: tape.cloned(),
+        };
         let client = client(connection, None);
         self.ask(Hook::Authenticate, connection, secret.map_or(0, <[u8]>::len), subject, |h, s| {
             let secret = match secret {
@@ -63,8 +69,11 @@ impl Generation {
         connection: &Arc<Connecting>,
         step: Step<'_>,
     ) -> Result<Progress, Failure> {
-        let subject =
-            Subject { connection: Some(Arc::clone(connection)), identity: who.map(Arc::clone) };
+        let subject = Subject {
+            connection: Some(Arc::clone(connection)),
+            identity: who.map(Arc::clone),
+            tape: None,
+        };
         let client = client(connection, who);
         let said = enhanced_authenticator::Exchange {
             method: step.method,
@@ -96,9 +105,10 @@ impl Generation {
         &self,
         who: &Arc<auth::Identity>,
         connection: &Arc<Connecting>,
+        tape: Option<&Tape>,
     ) -> Result<Option<auth::Permissions>, Failure> {
         let client = client(connection, Some(who));
-        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
+        self.ask(Hook::Authorize, connection, 0, subject(who, connection, tape), |h, s| {
             let result = h.authorizer.as_ref()?.call_permissions(s, client, handle());
             Some(result.map(|answer| {
                 let given = answer.map_err(hook_error)?;
@@ -118,8 +128,10 @@ impl Generation {
         who: &Arc<auth::Identity>,
         connection: &Arc<Connecting>,
         what: &Publication<'_>,
+        tape: Option<&Tape>,
     ) -> Result<Verdict, Failure> {
-        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |hooks, store| {
+        let subject = subject(who, connection, tape);
+        self.ask(Hook::Authorize, connection, 0, subject, |hooks, store| {
             self.call_authorize_publish(hooks, store, who, connection, what)
         })
     }
@@ -155,6 +167,7 @@ impl Generation {
         who: &Arc<auth::Identity>,
         connection: &Arc<Connecting>,
         what: &[SubscriptionRequest<'_>],
+        tape: Option<&Tape>,
     ) -> Result<Vec<Verdict>, Failure> {
         let client = client(connection, Some(who));
         let entries: Vec<_> = what
@@ -165,7 +178,7 @@ impl Generation {
                 qos: convert::qos(s.qos),
             })
             .collect();
-        self.ask(Hook::Authorize, connection, 0, subject(who, connection), |h, s| {
+        self.ask(Hook::Authorize, connection, 0, subject(who, connection, tape), |h, s| {
             let guest = h.authorizer.as_ref()?;
             let result = guest.call_authorize_subscribe(s, client, handle(), &entries);
             Some(result.map(|answer| {
@@ -188,8 +201,16 @@ fn client<'a>(
     }
 }
 
-pub(crate) fn subject(who: &Arc<auth::Identity>, connection: &Arc<Connecting>) -> Subject {
-    Subject { connection: Some(Arc::clone(connection)), identity: Some(Arc::clone(who)) }
+pub(crate) fn subject(
+    who: &Arc<auth::Identity>,
+    connection: &Arc<Connecting>,
+    tape: Option<&Tape>,
+) -> Subject {
+    Subject {
+        connection: Some(Arc::clone(connection)),
+        identity: Some(Arc::clone(who)),
+        tape: tape.cloned(),
+    }
 }
 
 fn handle() -> Resource<ConnectionHandle> {

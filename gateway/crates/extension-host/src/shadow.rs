@@ -43,7 +43,7 @@ impl Shadow {
 
 fn watch(candidate: &Arc<Generation>, tally: &Tally, decisions: &Receiver<(Asked, Said)>) {
     while let Ok((asked, running)) = decisions.recv() {
-        let said = asked.ask(candidate);
+        let said = asked.ask(candidate, None);
         tally.decisions.fetch_add(1, Ordering::Relaxed);
         if said.agrees(&running) {
             continue;

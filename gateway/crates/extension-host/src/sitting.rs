@@ -40,7 +40,7 @@ impl Sitting {
             return None;
         }
         let mut instance = generation.pool.take_idle()?;
-        instance.open(Hook::Authorize.name(), subject(who, connection));
+        instance.open(Hook::Authorize.name(), subject(who, connection, None));
         Some(Self {
             _presence: generation.pool.plan().ticker.stay(),
             generation,

@@ -2,28 +2,64 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::Guest;
 use crate::bindings::portcullis::host::cache;
 use crate::extension::lock;
+use crate::tape::bytes;
 
 impl cache::Host for Guest {
     fn get(&mut self, key: String) -> Option<Vec<u8>> {
-        let now = self.services.nature.monotonic();
-        lock(&self.services.cache).get(&key, now).map(<[u8]>::to_vec)
+        self.taped(
+            "cache.get",
+            || json!([key]),
+            |guest| {
+                let now = guest.services.nature.monotonic();
+                lock(&guest.services.cache).get(&key, now).map(<[u8]>::to_vec)
+            },
+        )
     }
 
     fn put(&mut self, key: String, value: Vec<u8>, ttl_ms: u32) {
-        let until = self.services.nature.monotonic() + ttl(ttl_ms);
-        lock(&self.services.cache).put(key, value, until);
+        let arguments = || json!([key, bytes(&value), ttl_ms]);
+        if self.is_taped() {
+            let arguments = arguments();
+            return self.taped(
+                "cache.put",
+                || arguments,
+                |guest| guest.put_now(key, value, ttl_ms),
+            );
+        }
+        self.put_now(key, value, ttl_ms);
     }
 
     fn remove(&mut self, key: String) {
-        lock(&self.services.cache).remove(&key);
+        self.taped(
+            "cache.remove",
+            || json!([key]),
+            |guest| {
+                lock(&guest.services.cache).remove(&key);
+            },
+        );
     }
 
     fn increment(&mut self, key: String, delta: i64, ttl_ms: u32) -> i64 {
-        let now = self.services.nature.monotonic();
-        lock(&self.services.cache).increment(key, delta, now, now + ttl(ttl_ms))
+        self.taped(
+            "cache.increment",
+            || json!([key, delta, ttl_ms]),
+            |guest| {
+                let now = guest.services.nature.monotonic();
+                lock(&guest.services.cache).increment(key.clone(), delta, now, now + ttl(ttl_ms))
+            },
+        )
+    }
+}
+
+impl Guest {
+    fn put_now(&self, key: String, value: Vec<u8>, ttl_ms: u32) {
+        let until = self.services.nature.monotonic() + ttl(ttl_ms);
+        lock(&self.services.cache).put(key, value, until);
     }
 }
 

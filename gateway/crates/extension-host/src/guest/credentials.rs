@@ -2,8 +2,12 @@
 
 use std::time::Instant;
 
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
 use super::Guest;
 use crate::bindings::portcullis::host::credentials;
+use crate::tape::{EQUAL, HMAC, bytes, hex};
 
 /// Checks of passwords and tokens that a guest gets in one call of a hook. They do not count towards its deadline,
 /// so without a bound a guest could stay in its call for ever.
@@ -18,19 +22,17 @@ impl credentials::Host for Guest {
         if !self.has_check() {
             return credentials::PasswordCheck::Busy;
         }
-        let began = Instant::now();
-        let check = match self.services.gate.enter(self.services.gate_wait) {
-            None => credentials::PasswordCheck::Busy,
-            Some(_place) => match auth::password::verify(&password, &stored_hash) {
-                auth::password::Check::Match => credentials::PasswordCheck::Match,
-                auth::password::Check::Mismatch => credentials::PasswordCheck::Mismatch,
-                auth::password::Check::UnsupportedHash => {
-                    credentials::PasswordCheck::UnsupportedHash
-                }
-            },
-        };
-        self.clock.spent_outside(began.elapsed());
-        check
+        // Of the hash only a digest: a recording is not to be a list of what can be guessed at.
+        let arguments = || json!([bytes(&password), hex(&Sha256::digest(stored_hash.as_bytes()))]);
+        self.taped("credentials.verify-password", arguments, |guest| {
+            let began = Instant::now();
+            let check = match guest.services.gate.enter(guest.services.gate_wait) {
+                None => credentials::PasswordCheck::Busy,
+                Some(_place) => check(auth::password::verify(&password, &stored_hash)),
+            };
+            guest.clock.spent_outside(began.elapsed());
+            check
+        })
     }
 
     /// Without the gate of passwords: the dearest token takes 5 ms (8 keys of P-384) and no memory to speak of, and
@@ -44,22 +46,42 @@ impl credentials::Host for Guest {
             let why = format!("this call has made its {CHECKS_PER_CALL} checks");
             return Err(credentials::TokenError::Unavailable(why));
         }
-        let began = Instant::now();
-        let verified = match self.services.keyring.key_sets.get(&key_set) {
-            Some(keys) => keys.verify(&token, self.services.nature.now()),
-            None => Err(credentials::TokenError::UnknownKeySet),
-        };
-        self.clock.spent_outside(began.elapsed());
-        verified
+        self.taped(
+            "credentials.verify-token",
+            || json!([key_set, token]),
+            |guest| {
+                let began = Instant::now();
+                let verified = match guest.services.keyring.key_sets.get(&key_set) {
+                    Some(keys) => keys.verify(&token, guest.services.nature.now()),
+                    None => Err(credentials::TokenError::UnknownKeySet),
+                };
+                guest.clock.spent_outside(began.elapsed());
+                verified
+            },
+        )
     }
 
     fn hmac_sha256(&mut self, key: String, data: Vec<u8>) -> Option<Vec<u8>> {
-        let secret = self.services.keyring.secrets.get(&key)?;
-        Some(auth::hmac::sha256(secret.bytes(), &data).to_vec())
+        self.taped(
+            HMAC,
+            || json!([key, bytes(&data)]),
+            |guest| {
+                let secret = guest.services.keyring.secrets.get(&key)?;
+                Some(auth::hmac::sha256(secret.bytes(), &data).to_vec())
+            },
+        )
     }
 
     fn equal(&mut self, a: Vec<u8>, b: Vec<u8>) -> bool {
-        auth::hmac::equal(&a, &b)
+        self.taped(EQUAL, || json!([bytes(&a), bytes(&b)]), |_| auth::hmac::equal(&a, &b))
+    }
+}
+
+fn check(check: auth::password::Check) -> credentials::PasswordCheck {
+    match check {
+        auth::password::Check::Match => credentials::PasswordCheck::Match,
+        auth::password::Check::Mismatch => credentials::PasswordCheck::Mismatch,
+        auth::password::Check::UnsupportedHash => credentials::PasswordCheck::UnsupportedHash,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `portcullis:host/random`
 
+use serde_json::json;
+
 use super::{Ended, Guest};
 use crate::bindings::portcullis::host::random;
 
@@ -13,6 +15,22 @@ impl random::Host for Guest {
                 format!("random.bytes was asked for {count} bytes; at most {BYTES_MAX} are given");
             return Err(Ended::error(why));
         }
-        self.services.nature.random(count as usize)
+        self.random_bytes("random.bytes", count as usize)
+    }
+}
+
+impl Guest {
+    /// Random bytes, of which a tape knows by the name of `function`.
+    pub(super) fn random_bytes(
+        &mut self,
+        function: &'static str,
+        count: usize,
+    ) -> wasmtime::Result<Vec<u8>> {
+        let drawn = self.taped(
+            function,
+            || json!([count]),
+            |guest| guest.services.nature.random(count).map_err(|error| error.to_string()),
+        );
+        drawn.map_err(Ended::error)
     }
 }
