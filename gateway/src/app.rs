@@ -16,6 +16,7 @@ use crate::accept::Door;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
 use crate::compiler::Workbench;
+use crate::decisions::Decisions;
 use crate::desk::{self, Desk, ORDERS_MAX};
 use crate::disk::Disk;
 use crate::extensions::{Extensions, warn_of_gaps};
@@ -93,7 +94,8 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let clock = Clock::start();
     let seed = u64::from_ne_bytes(secret::random()?);
     let broker = Broker::new(settings::broker(&checked), seed, clock.now(), loaded.snapshot);
-    let reporter = Arc::new(Reporter::new());
+    let decisions = Decisions::open(checked.decisions.as_ref())?;
+    let reporter = Arc::new(Reporter::new(decisions));
     let disk = Disk::default();
     let to_disk = disk.clone();
     let submit = Box::new(move |errand| to_disk.submit(errand));

@@ -58,6 +58,7 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &Extensions) {
         in_flight = broker.in_flight,
         waiting_bytes = broker.waiting_bytes,
         limit_disk_full = broker.limit_disk_full,
+        decisions_dropped = totals.decisions_dropped,
         extensions = in_words(extensions),
         "counters"
     );

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::disk::Errand;
 use crate::foresight::Foresight;
 use crate::mailbox::Mailbox;
+use crate::presence::Presence;
 use crate::report::Reporter;
 use crate::system::Totals;
 use crate::tenants::Tenants;
@@ -80,7 +81,8 @@ pub(crate) enum Next {
 struct Aftermath {
     wake: Vec<Arc<Mailbox>>,
     close: Vec<(Arc<Mailbox>, Outbox)>,
-    events: Vec<Event>,
+    /// Each with how the client came in that was denied something.
+    events: Vec<(Event, Option<Arc<Presence>>)>,
     errands: Vec<Errand>,
     nearer_deadline: bool,
     settled: bool,
@@ -273,7 +275,8 @@ impl Hub {
         let (sockets, connects) = (self.sockets.get(), self.connects.get());
         let inner = self.lock();
         let (broker, pauses) = (inner.broker.stats(), inner.tenants.pauses());
-        Totals { broker, sockets, connects, pauses, ..Totals::default() }
+        let decisions_dropped = self.reporter.decisions.as_ref().map_or(0, |it| it.dropped());
+        Totals { broker, sockets, connects, pauses, decisions_dropped, ..Totals::default() }
     }
 
     /// Publishes what the gateway says of itself: topics and their values.
@@ -304,8 +307,8 @@ impl Hub {
         for (mailbox, last) in aftermath.close {
             mailbox.close(last);
         }
-        for event in aftermath.events {
-            self.reporter.event(&event);
+        for (event, presence) in aftermath.events {
+            self.reporter.event(&event, presence.as_deref());
         }
         if aftermath.nearer_deadline {
             self.nearer_deadline.notify_one();
@@ -333,7 +336,10 @@ impl Inner {
                 Effect::Read { reader, read } => {
                     aftermath.errands.push(Errand::Read { reader, read });
                 }
-                Effect::Event(event) => aftermath.events.push(event),
+                Effect::Event(event) => {
+                    let presence = self.denied(&event);
+                    aftermath.events.push((event, presence));
+                }
             }
         }
         if let Some(commit) = self.broker.take_commit() {
@@ -346,6 +352,12 @@ impl Inner {
             aftermath.nearer_deadline = true;
         }
         aftermath
+    }
+
+    /// How the client came in that is denied something.
+    fn denied(&self, event: &Event) -> Option<Arc<Presence>> {
+        let Event::Denied { client_id, .. } = event else { return None };
+        self.tenants.presence(self.broker.link_of(client_id)?)
     }
 
     /// Whether a link is to read its socket. If not, it will be rung when that may have changed.

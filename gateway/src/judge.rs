@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth::{Decision, Fallback, Identity, PermissionSet};
-use broker::{Answer, Authentication, Question, Requested, Ruling, Verdict};
+use broker::{Action, Answer, Authentication, Question, Requested, Ruling, Verdict};
 use extension_host::{
     Connecting, Extension, Failure, Publication, Sitting, SubscriptionRequest, Validity,
 };
@@ -10,6 +10,7 @@ use mqtt::{Decoded, Decoder, Packet, Publish, ReasonCode, TopicFilter};
 use tokio::sync::Semaphore;
 
 use crate::chain::Standing;
+use crate::decisions::{Asked, Decisions};
 use crate::foresight::Foresight;
 use crate::hub::Next;
 use crate::memory::Memory;
@@ -36,6 +37,8 @@ pub(crate) struct Judge {
     expects: u8,
     /// The broker remembers what does not hold any more.
     outdated: bool,
+    /// Where it is written what an extension allowed, if that is wanted.
+    decisions: Option<Arc<Decisions>>,
 }
 
 /// Whom the questions are about, and who answers them.
@@ -59,14 +62,55 @@ impl Judge {
         again: Option<Box<Reauthentication>>,
     ) -> Self {
         let case = Case::of(standing, connecting);
-        Self { bench, case, again, memory: Memory::default(), expects: 0, outdated: false }
+        Self {
+            bench,
+            case,
+            again,
+            memory: Memory::default(),
+            expects: 0,
+            outdated: false,
+            decisions: None,
+        }
+    }
+
+    /// The same, which writes down what extensions allow, if anybody wants to read it.
+    pub(crate) fn telling(mut self, decisions: Option<&Arc<Decisions>>) -> Self {
+        self.decisions = decisions.filter(|decisions| decisions.wants_allowed()).map(Arc::clone);
+        self
+    }
+
+    /// Writes down what an extension allowed.
+    fn tell(&self, question: &Question, answered: &Answered) {
+        let (Some(decisions), Some(case)) = (&self.decisions, &self.case) else { return };
+        let (action, topics, verdicts): (_, Vec<&str>, &[Verdict]) =
+            match (question, &answered.answer) {
+                (Question::Publish { topic, .. }, Answer::Publish(ruling)) => {
+                    (Action::Publish, vec![&**topic], std::slice::from_ref(&ruling.verdict))
+                }
+                (Question::Subscribe(requested), Answer::Subscribe(verdicts)) => (
+                    Action::Subscribe,
+                    requested.iter().map(|entry| &*entry.filter).collect(),
+                    verdicts,
+                ),
+                _ => return,
+            };
+        for (topic, _) in topics.into_iter().zip(verdicts).filter(|(_, v)| **v == Verdict::Allow) {
+            decisions.asked(&case.asked(action, topic, &answered.by, answered.took));
+        }
     }
 
     /// One that foresees nothing.
     #[cfg(test)]
     pub(crate) fn without_case() -> Self {
-        let memory = Memory::default();
-        Self { bench: bench(), case: None, again: None, memory, expects: 0, outdated: false }
+        Self {
+            bench: bench(),
+            case: None,
+            again: None,
+            memory: Memory::default(),
+            expects: 0,
+            outdated: false,
+            decisions: None,
+        }
     }
 
     /// Has a question answered. Whatever is not a clear yes denies.
@@ -90,7 +134,9 @@ impl Judge {
             (answer, question)
         });
         match job.await {
-            Ok((Answered { answer, validity }, question)) => {
+            Ok((answered, question)) => {
+                self.tell(&question, &answered);
+                let Answered { answer, validity, .. } = answered;
                 self.remember(&question, answer, validity)
             }
             Err(_) => shape.denied("the call of the extension did not end in order"),
@@ -128,7 +174,7 @@ impl Judge {
     /// about: what is behind that would have to be foreseen again.
     fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
         let Some(case) = self.case.clone() else { return };
-        let mut hearing = Hearing::new(&case, &mut self.memory);
+        let mut hearing = Hearing::new(&case, &mut self.memory, self.decisions.as_deref());
         let (mut decoder, mut at) = (decoder.clone(), 0);
         while let Ok(Decoded::Packet { packet, len }) =
             decoder.decode(bytes.get(at..).unwrap_or_default())
@@ -217,7 +263,7 @@ impl Case {
     }
 
     fn answer(&self, question: &Question) -> Answered {
-        let answer = match question {
+        match question {
             Question::Publish { topic, qos, retain, payload_len } => {
                 let publication = Publication {
                     topic,
@@ -231,16 +277,21 @@ impl Case {
                     &publication,
                 );
                 self.log(&answer.by, "publish", topic, answer.took);
-                let (verdict, validity) = publish_verdict(&answer.by, answer.result);
-                return Answered { answer: Answer::Publish(verdict.into()), validity };
+                let (by, took) = (answer.by, answer.took);
+                let (verdict, validity) = publish_verdict(&by, answer.result);
+                Answered { answer: Answer::Publish(verdict.into()), validity, by, took }
             }
-            Question::Subscribe(requested) => Answer::Subscribe(self.subscribe(requested)),
-            Question::Authenticate { .. } => Shape::Authenticate.denied("it is no such question"),
-        };
-        Answered { answer, validity: None }
+            Question::Subscribe(requested) => self.subscribe(requested),
+            Question::Authenticate { .. } => Answered {
+                answer: Shape::Authenticate.denied("it is no such question"),
+                validity: None,
+                by: self.authority.name().into(),
+                took: Duration::ZERO,
+            },
+        }
     }
 
-    fn subscribe(&self, requested: &[Requested]) -> Vec<Verdict> {
+    fn subscribe(&self, requested: &[Requested]) -> Answered {
         let entries: Result<Vec<_>, _> = requested
             .iter()
             .map(|entry| {
@@ -252,19 +303,48 @@ impl Case {
             })
             .collect();
         let all = |by: &str, why: &str| requested.iter().map(|_| failed(by, why)).collect();
+        let answered = |verdicts, by: Arc<str>, took| Answered {
+            answer: Answer::Subscribe(verdicts),
+            validity: None,
+            by,
+            took,
+        };
         let entries = match entries {
             Ok(entries) => entries,
-            Err(error) => return all(self.authority.name(), &error.to_string()),
+            Err(error) => {
+                let by = self.authority.name();
+                return answered(all(by, &error.to_string()), by.into(), Duration::ZERO);
+            }
         };
         let answer = self.authority.authorize_subscribe(&self.identity, &self.connecting, &entries);
         for entry in requested {
             self.log(&answer.by, "subscribe", &entry.filter, answer.took);
         }
-        match answer.result {
+        let verdicts = match answer.result {
             Ok(verdicts) => {
                 verdicts.into_iter().map(|given| verdict(&answer.by, given).0).collect()
             }
             Err(failure) => all(&answer.by, &failure.to_string()),
+        };
+        answered(verdicts, answer.by, answer.took)
+    }
+
+    /// What is written of a question that was answered with yes.
+    fn asked<'a>(
+        &'a self,
+        action: Action,
+        topic: &'a str,
+        version: &'a str,
+        took: Duration,
+    ) -> Asked<'a> {
+        Asked {
+            client_id: &self.identity.client_id,
+            principal: &self.identity.principal,
+            listener: &self.connecting.listener,
+            action,
+            topic,
+            version,
+            took,
         }
     }
 
@@ -299,11 +379,13 @@ struct Hearing<'a> {
     /// Asked for when the first question comes; `Some(None)` if there is none to be had.
     sitting: Option<Option<Sitting>>,
     questions: usize,
+    /// Where it is written what the extension allowed, if that is wanted.
+    decisions: Option<&'a Decisions>,
 }
 
 impl<'a> Hearing<'a> {
-    fn new(case: &'a Case, memory: &'a mut Memory) -> Self {
-        Self { case, memory, now: Instant::now(), sitting: None, questions: 0 }
+    fn new(case: &'a Case, memory: &'a mut Memory, decisions: Option<&'a Decisions>) -> Self {
+        Self { case, memory, now: Instant::now(), sitting: None, questions: 0, decisions }
     }
 
     /// The verdict about a publish that the set leaves open, if it takes no waiting. A repeat is left to the broker,
@@ -328,8 +410,13 @@ impl<'a> Hearing<'a> {
         let sitting = sitting.as_mut().filter(|sitting| self.questions < sitting.questions())?;
         self.questions += 1;
         let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
+        let began = self.decisions.map(|_| Instant::now());
         let result = sitting.authorize_publish(&Publication { topic, qos, retain, payload_len })?;
         let (verdict, validity) = publish_verdict(sitting.by(), result);
+        if let (Some(decisions), Some(began), Verdict::Allow) = (self.decisions, began, &verdict) {
+            let by = sitting.by();
+            decisions.asked(&self.case.asked(Action::Publish, topic, by, began.elapsed()));
+        }
         Some(match validity {
             Some(validity) => self.memory.remember(topic, qos, retain, verdict, validity, self.now),
             None => verdict.into(),
@@ -341,6 +428,9 @@ impl<'a> Hearing<'a> {
 struct Answered {
     answer: Answer,
     validity: Option<Validity>,
+    /// The version that answered.
+    by: Arc<str>,
+    took: Duration,
 }
 
 fn publish_verdict(

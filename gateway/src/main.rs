@@ -9,6 +9,7 @@ mod code_cache;
 mod compiler;
 mod connecting;
 mod counters;
+mod decisions;
 mod desk;
 mod dialogue;
 mod disk;

@@ -1,9 +1,12 @@
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use broker::{Action, DropCause, Event};
 use telemetry::{Sample, Sampler, SamplerSettings};
+
+use crate::decisions::Decisions;
+use crate::presence::Presence;
 
 /// Turns what happens into log lines: the text is constant, what varies is a field. What a client
 /// can cause as often as it likes is sampled, per client or address.
@@ -14,6 +17,8 @@ pub(crate) struct Reporter {
     clients: Mutex<Sampler>,
     /// Of what strangers at one address do.
     addresses: Mutex<Sampler>,
+    /// Where each decision is written, none left out, if anywhere.
+    pub(crate) decisions: Option<Arc<Decisions>>,
 }
 
 /// Lines about strangers at one address that are written in ten seconds. A whole site may be
@@ -21,18 +26,22 @@ pub(crate) struct Reporter {
 const STRANGERS_BURST: u32 = 100;
 
 impl Reporter {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(decisions: Option<Arc<Decisions>>) -> Self {
         let clients = SamplerSettings::default();
         let addresses = SamplerSettings { burst: STRANGERS_BURST, ..clients };
         Self {
             started: Instant::now(),
             clients: Mutex::new(Sampler::new(clients)),
             addresses: Mutex::new(Sampler::new(addresses)),
+            decisions,
         }
     }
 
-    /// Reports what happened in the broker.
-    pub(crate) fn event(&self, event: &Event) {
+    /// Reports what happened in the broker, to a client that came in as `presence` says.
+    pub(crate) fn event(&self, event: &Event, presence: Option<&Presence>) {
+        if let Some(decisions) = &self.decisions {
+            decisions.event(event, presence);
+        }
         match event {
             Event::Connected { client_id, principal, session_present, durable } => tracing::debug!(
                 client = &**client_id,
@@ -101,7 +110,7 @@ impl Reporter {
     }
 }
 
-fn action_name(action: Action) -> &'static str {
+pub(crate) fn action_name(action: Action) -> &'static str {
     match action {
         Action::Publish => "publish",
         Action::Subscribe => "subscribe",

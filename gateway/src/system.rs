@@ -17,6 +17,8 @@ pub(crate) struct Totals {
     pub(crate) sockets: u64,
     /// CONNECT packets, those of clients that are refused included.
     pub(crate) connects: u64,
+    /// Lines of the decision log that were dropped.
+    pub(crate) decisions_dropped: u64,
     /// How often a connection was not read on because the disk had not caught up.
     pub(crate) pauses: u64,
     /// What the store occupies, and what it wrote since the start.

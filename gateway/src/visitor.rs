@@ -12,6 +12,7 @@ use transport::PeerIdentity;
 use crate::accept::Door;
 use crate::chain::{Caller, Refusal, Standing};
 use crate::connecting::connecting;
+use crate::decisions::Origin;
 use crate::dialogue::{Dialogue, NotAdmitted};
 use crate::exchange::{Exchange, Turn};
 use crate::hub::Registration;
@@ -67,7 +68,8 @@ impl Visitor<'_> {
         let method = self.connect.properties.authentication_method;
         let again = method
             .map(|method| Reauthentication::new(&self.door.chain, &connecting, method, &standing));
-        let mut judge = Judge::new(Arc::clone(&self.door.bench), &standing, &connecting, again);
+        let mut judge = Judge::new(Arc::clone(&self.door.bench), &standing, &connecting, again)
+            .telling(self.door.reporter.decisions.as_ref());
         match self.enter(&registration, &standing, &mut judge).await {
             Ok(conversation) => {
                 self.accepted(&connecting, &standing);
@@ -173,6 +175,10 @@ impl Visitor<'_> {
         }
     }
 
+    fn origin<'b>(&'b self, client_id: &'b str) -> Origin<'b> {
+        Origin { listener: &self.door.name, address: self.address, client_id }
+    }
+
     fn presence(&self, connecting: &Arc<Connecting>, standing: &Standing) -> Presence {
         let asks = standing.permissions.permissions().fallback == Fallback::Ask;
         let again = self.connect.properties.authentication_method.is_some();
@@ -186,6 +192,9 @@ impl Visitor<'_> {
     }
 
     fn accepted(&self, connecting: &Connecting, standing: &Standing) {
+        if let Some(decisions) = &self.door.reporter.decisions {
+            decisions.accepted(&self.origin(&connecting.client_id), standing);
+        }
         tracing::info!(
             listener = &*self.door.name,
             peer = %self.address,
@@ -200,6 +209,9 @@ impl Visitor<'_> {
 
     /// Names what was shown, never the password.
     fn refused(&self, client_id: &str, refusal: &Refusal) -> ReasonCode {
+        if let Some(decisions) = &self.door.reporter.decisions {
+            decisions.refused(&self.origin(&shortened(client_id)), refusal);
+        }
         if let Some(suppressed) = self.door.reporter.refusal(self.address.ip()) {
             tracing::info!(
                 listener = &*self.door.name,

@@ -39,7 +39,10 @@ impl Stage {
             Errand::Commit(commit) => kept.lock().unwrap().push(commit),
             Errand::Read { read, .. } => panic!("nobody comes back here: {read:?}"),
         });
-        Self { hub: Arc::new(Hub::new(broker, clock, disk, Arc::new(Reporter::new()))), commits }
+        Self {
+            hub: Arc::new(Hub::new(broker, clock, disk, Arc::new(Reporter::new(None)))),
+            commits,
+        }
     }
 
     /// Makes durable what the hub has handed out so far, and what follows from that.

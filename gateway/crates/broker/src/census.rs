@@ -138,6 +138,12 @@ impl Broker {
         })
     }
 
+    /// The connection of a client, if it has one.
+    #[must_use]
+    pub fn link_of(&self, client_id: &str) -> Option<LinkId> {
+        self.client_of(client_id)?.online.as_ref().map(|online| online.link)
+    }
+
     /// Ends the connection of a client from this side; answers whether it had one. The session stays as long as its
     /// terms say, and the will is sent.
     pub fn dismiss(&mut self, now: Timestamp, client_id: &str, closing: Closing) -> bool {

@@ -8,9 +8,9 @@ use toml::de::DeTable;
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::{
-    Admin, Broker, Compiler, Extension, FileProbe, Listener, Log, Mqtt, Report, Sessions, Store,
-    TopicRule, Trust, admin, broker, compiler, extension, listener, log, mqtt, relations, sessions,
-    store, topics, trust,
+    Admin, Broker, Compiler, Decisions, Extension, FileProbe, Listener, Log, Mqtt, Report,
+    Sessions, Store, TopicRule, Trust, admin, broker, compiler, decisions, extension, listener,
+    log, mqtt, relations, sessions, store, topics, trust,
 };
 
 /// A configuration without faults. Relative paths are resolved against the file's directory.
@@ -40,6 +40,8 @@ pub struct Checked {
     pub store: Store,
     /// Where the operator reaches it.
     pub admin: Admin,
+    /// Where it writes what was decided, if it does.
+    pub decisions: Option<Decisions>,
     /// What the gateway says.
     pub log: Log,
 }
@@ -90,6 +92,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
         broker: broker::read(&root),
         store: store::read(&root, &data),
         admin: admin::read(&root, &data),
+        decisions: decisions::read(&root),
         log: log::read(&root),
         data,
     };

@@ -58,7 +58,8 @@ pub enum Format {
 /// If the log has been started before, or the system has no thread for it.
 pub fn init(settings: Settings, counters: &Counters) -> Result<Guard, InitError> {
     let dropped = counters.counter(DROPPED);
-    let (writer, flush) = Writer::start(io::stderr(), dropped).map_err(InitError::NoThread)?;
+    let (writer, flush) =
+        Writer::start("log", io::stderr(), dropped).map_err(InitError::NoThread)?;
     tracing::subscriber::set_global_default(subscriber(settings, writer))
         .map_err(|_| InitError::AlreadyStarted)?;
     Ok(Guard { _flush: flush })
@@ -143,7 +144,7 @@ mod tests {
 
     fn logged(settings: Settings, act: impl FnOnce()) -> String {
         let sink = Shared::default();
-        let (writer, flush) = Writer::start(sink.clone(), Arc::default()).unwrap();
+        let (writer, flush) = Writer::start("log", sink.clone(), Arc::default()).unwrap();
         tracing::subscriber::with_default(subscriber(settings, writer), act);
         drop(flush);
         sink.text()

@@ -41,12 +41,21 @@ pub(crate) struct Flush {
 
 impl Writer {
     pub(crate) fn start(
+        name: &str,
         sink: impl Write + Send + 'static,
         dropped: Arc<Counter>,
     ) -> io::Result<(Self, Flush)> {
         let (queue, entries) = sync_channel(CAPACITY);
-        thread::Builder::new().name("log".to_owned()).spawn(move || run(&entries, sink))?;
+        thread::Builder::new().name(name.to_owned()).spawn(move || run(&entries, sink))?;
         Ok((Self { queue: queue.clone(), dropped }, Flush { queue }))
+    }
+
+    /// Takes one line.
+    pub(crate) fn take(&self, line: &[u8]) {
+        match self.queue.try_send(Entry::Line(printable(line).into_owned())) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped.increment(),
+        }
     }
 }
 
@@ -67,10 +76,7 @@ fn run(entries: &Receiver<Entry>, mut sink: impl Write) {
 impl Write for Writer {
     /// Takes one line: a formatter hands over each as a whole.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.queue.try_send(Entry::Line(printable(line).into_owned())) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped.increment(),
-        }
+        self.take(line);
         Ok(line.len())
     }
 
@@ -162,7 +168,7 @@ pub(crate) mod tests {
     fn the_last_lines_are_written() {
         let sink = Shared::default();
         let dropped = Arc::new(Counter::default());
-        let (mut writer, flush) = Writer::start(sink.clone(), Arc::clone(&dropped)).unwrap();
+        let (mut writer, flush) = Writer::start("log", sink.clone(), Arc::clone(&dropped)).unwrap();
         for n in 0..5000 {
             writer.write_all(format!("line {n}\n").as_bytes()).unwrap();
         }
@@ -177,7 +183,7 @@ pub(crate) mod tests {
     fn a_sink_that_hangs_makes_nobody_wait() {
         let sink = Shared::default();
         let dropped = Arc::new(Counter::default());
-        let (mut writer, flush) = Writer::start(sink.clone(), Arc::clone(&dropped)).unwrap();
+        let (mut writer, flush) = Writer::start("log", sink.clone(), Arc::clone(&dropped)).unwrap();
         let hanging = sink.0.lock().unwrap();
         let start = Instant::now();
         for _ in 0..CAPACITY + 1000 {
