@@ -120,6 +120,7 @@ fn spec(component: Arc<[u8]>, keys: &Arc<Keys>) -> ExtensionSpec {
             instances: INSTANCES,
             recycle_after_calls: u32::MAX,
             deadline_authenticate: Duration::from_secs(60),
+            deadline_authorize: Duration::from_secs(60),
             ..ExtensionLimits::default()
         },
     }
