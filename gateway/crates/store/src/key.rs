@@ -30,12 +30,14 @@ pub enum Kind {
     Received = 0x50,
     /// A retained message.
     Retained = 0x60,
+    /// What an extension keeps, in a store of its own.
+    Kept = 0x70,
     /// A damaged record, kept for inspection.
     Quarantine = 0xF0,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Meta,
         Self::Session,
         Self::Subscription,
@@ -44,6 +46,7 @@ impl Kind {
         Self::Queue,
         Self::Received,
         Self::Retained,
+        Self::Kept,
         Self::Quarantine,
     ];
 
@@ -60,7 +63,7 @@ impl Kind {
             Self::Message => 1 + 8,
             Self::Delivery | Self::Queue => 1 + 4 + 8,
             Self::Received => 1 + 4 + 2,
-            Self::Retained => 1 + DIGEST,
+            Self::Retained | Self::Kept => 1 + DIGEST,
             Self::Quarantine => 1,
         }
     }
@@ -77,6 +80,7 @@ impl fmt::Display for Kind {
             Self::Queue => "queue",
             Self::Received => "received",
             Self::Retained => "retained",
+            Self::Kept => "kept",
             Self::Quarantine => "quarantine",
         })
     }
@@ -122,6 +126,12 @@ impl Key {
 
     pub(crate) fn retained(topic: &str) -> Self {
         Self::of_kind(Kind::Retained).push(&digest(topic))
+    }
+
+    /// What the owner of `space` keeps under `key`.
+    pub(crate) fn kept(space: &str, key: &str) -> Self {
+        // A space has no such character, so no two pairs are the same text.
+        Self::of_kind(Kind::Kept).push(&digest(&format!("{space}\0{key}")))
     }
 
     /// The prefix of everything of `kind` that belongs to `session`.
@@ -269,6 +279,7 @@ mod tests {
             (Key::page(session, 11), Kind::Queue),
             (Key::received(session, PacketId::new(13).unwrap()), Kind::Received),
             (Key::retained("a/b"), Kind::Retained),
+            (Key::kept("jwt", "a"), Kind::Kept),
         ];
         for (key, kind) in keys {
             for index in [0, 1, u32::MAX] {

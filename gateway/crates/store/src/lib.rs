@@ -17,6 +17,7 @@
 //! sled_engine         the one that exists
 //! survey, compact     looking into a store of others; making one small
 //! memory_store        a store that is maps: what tests compare with
+//! key_values          what extensions keep, in an engine of its own   (a thread)
 //! ```
 //!
 //! A commit is one group of the log: after a crash all of it is there or none of it, so
@@ -33,6 +34,7 @@ mod disk_store;
 mod engine;
 mod error;
 mod key;
+mod key_values;
 mod ledger;
 mod loaded;
 mod log;
@@ -58,6 +60,10 @@ pub use compact::{Compacted, compact};
 pub use disk_store::{DiskStore, Settings};
 pub use error::StoreError;
 pub use key::Kind;
+pub use key_values::{
+    Change, Changed, KeyValueError, KeyValueEvent, KeyValueQuota, KeyValueSink, KeyValues,
+    KeyValuesFound,
+};
 pub use loaded::{Dropped, Incident, Loaded, Quarantined};
 /// The files below the log, and simulated ones: for tests.
 #[doc(hidden)]

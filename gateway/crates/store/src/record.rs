@@ -70,7 +70,12 @@ impl std::fmt::Display for Damage {
 pub(crate) const fn may_be_long(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Session | Kind::Subscription | Kind::Message | Kind::Queue | Kind::Retained
+        Kind::Session
+            | Kind::Subscription
+            | Kind::Message
+            | Kind::Queue
+            | Kind::Retained
+            | Kind::Kept
     )
 }
 

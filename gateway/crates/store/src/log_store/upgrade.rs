@@ -158,7 +158,7 @@ impl Old {
             Kind::Subscription | Kind::Received | Kind::Retained => {
                 self.others.push((kind, key, body));
             }
-            Kind::Queue | Kind::Quarantine => return Err(Damage::ForeignKey),
+            Kind::Queue | Kind::Kept | Kind::Quarantine => return Err(Damage::ForeignKey),
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ fn of_record(record: &Quarantined, sessions: &[StoredSession]) -> Finding {
         Some(Kind::Retained) => "one retained message".to_owned(),
         Some(Kind::Message) => "one queued message".to_owned(),
         Some(Kind::Delivery) => format!("one queued message of {}", session()),
-        Some(Kind::Quarantine) | None => "what was in it".to_owned(),
+        Some(Kind::Kept | Kind::Quarantine) | None => "what was in it".to_owned(),
     };
     Finding::new(place, damage.to_string(), cost)
 }

@@ -14,6 +14,7 @@ mod damage;
 #[cfg(target_os = "linux")]
 mod disk_full;
 mod harness;
+mod key_values;
 mod kill;
 mod survey;
 mod upgrade;
