@@ -53,6 +53,9 @@ impl Reporter {
             Event::Reauthenticated { client_id } => {
                 tracing::info!(client = &**client_id, "client authenticated again");
             }
+            Event::PermissionsReplaced { client_id } => {
+                tracing::info!(client = &**client_id, "client has other permissions");
+            }
             Event::Disconnected { client_id, closing } => tracing::info!(
                 client = &**client_id,
                 code = closing.code.as_u8(),

@@ -8,7 +8,7 @@ use broker::{
     Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Flow, LinkId, Outbox,
     Question, Reader, Settings, Timestamp, Verdict,
 };
-use mqtt::{Connect, Decoded, Decoder, ReasonCode, TopicName, Version};
+use mqtt::{Connect, Decoded, Decoder, Publish, ReasonCode, TopicName, Version};
 
 use crate::disk::Disk;
 use crate::history::{Moment, What};
@@ -225,6 +225,29 @@ impl World {
         let topic = TopicName::new(topic).expect("a topic");
         self.broker.publish_system(self.now, topic, value.as_bytes());
         self.settle();
+    }
+
+    /// Somebody who is no client publishes; answers whether the broker took it.
+    pub fn publish_from_outside(&mut self, publish: &Publish<'_>) -> bool {
+        let topic = publish.topic.expect("a topic");
+        let taken = self.broker.publish_from_outside(self.now, topic, publish).is_ok();
+        self.settle();
+        taken
+    }
+
+    /// Somebody who is no client has one disconnected; answers whether it was connected.
+    pub fn disconnect_client(&mut self, client_id: &str, code: ReasonCode) -> bool {
+        let closing = Closing::new(code, "somebody wants it so");
+        let was_there = self.broker.disconnect_client(self.now, client_id, closing);
+        self.settle();
+        was_there
+    }
+
+    /// Somebody who is no client gives one other permissions; answers whether it is known.
+    pub fn replace_permissions(&mut self, client_id: &str, set: Arc<PermissionSet>) -> bool {
+        let known = self.broker.replace_permissions(client_id, set);
+        self.settle();
+        known
     }
 
     /// The connection is gone, without a word.

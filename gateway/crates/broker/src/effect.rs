@@ -113,6 +113,11 @@ pub enum Event {
         /// The client identifier.
         client_id: Arc<str>,
     },
+    /// A client has another permission set than the one that it came with.
+    PermissionsReplaced {
+        /// The client identifier.
+        client_id: Arc<str>,
+    },
     /// A connection ended.
     Disconnected {
         /// The client identifier.

@@ -28,6 +28,7 @@ mod groups;
 mod journal;
 mod limit;
 mod outbox;
+mod outside;
 mod publish;
 mod question;
 mod queue;

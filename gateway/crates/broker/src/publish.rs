@@ -96,7 +96,7 @@ impl Broker {
 
     /// Whether a publish would be written for certain: it is to be retained, is QoS 2 and for a
     /// durable session, or one that it is for is away or slow.
-    fn takes_disk(&self, session: u32, publish: &Publish<'_>, route: &Route) -> bool {
+    pub(crate) fn takes_disk(&self, session: u32, publish: &Publish<'_>, route: &Route) -> bool {
         let qos_1 = publish.qos == QoS::AtLeastOnce;
         let written = |target: &Target| {
             let own = target.session == session;

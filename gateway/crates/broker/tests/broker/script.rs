@@ -15,6 +15,9 @@
 //! crash            power fails between two commits; `crash written`: after one that nobody heard of
 //! forget a         what extensions allowed it for a while is asked about again
 //! system TOPIC X   the gateway publishes a value of its own
+//! post PUBLISH                                 somebody who is no client publishes; `post refused PUBLISH`
+//! remove CLIENT-ID CODE                        and has a client disconnected
+//! replace CLIENT-ID NAME                       and gives one other permissions; both may begin with `absent`
 //! advance 20ms     drop a     shutdown     stall a / resume a
 //! wrote KIND...    what became durable since the last such line, op by op; `wrote nothing`
 //! stat NAME=N      a counter of `Stats`
@@ -27,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
-use mqtt::{Decoded, Decoder, QoS, ReasonCode, TopicFilter, Version};
+use mqtt::{Decoded, Decoder, Packet, QoS, ReasonCode, TopicFilter, Version};
 use portcullis_broker::{
     Answer, Authentication, Durability, LinkId, Overflow, Question, Renewal, Ruling, Settings,
     TopicRule, Verdict,
@@ -140,6 +143,7 @@ impl Stage {
             }
             "system" => self.world().publish_system(words.plain(1), words.plain(2)),
             "forget" => self.forget(words.plain(1)),
+            "post" | "remove" | "replace" => self.interfere(&words),
             "advance" => self.world().advance(duration(words.plain(1))),
             "shutdown" => self.world().shut_down(),
             "drop" => {
@@ -155,6 +159,35 @@ impl Stage {
             who => self.client_acts(who, line),
         }
         Ok(())
+    }
+
+    /// What is done from outside of any conversation. `refused` and `absent` say that nothing comes of it.
+    fn interfere(&mut self, words: &Words<'_>) {
+        let vain = ["refused", "absent"].contains(&words.plain(1));
+        let rest = words.from(if vain { 2 } else { 1 });
+        let done = match (words.plain(0), rest) {
+            ("post", said) => {
+                let line = said.join(" ");
+                let bytes = words::encode(&Words::of(&format!("publish {line}")), Version::V5);
+                let mut decoder = Decoder::new(u32::MAX);
+                decoder.set_version(Version::V5);
+                let decoded = decoder.decode(&bytes).expect("a packet");
+                let Decoded::Packet { packet: Packet::Publish(publish), .. } = decoded else {
+                    panic!("{line:?} is no publish")
+                };
+                self.world().publish_from_outside(&publish)
+            }
+            ("remove", [client_id, code]) => {
+                let code = words::code(code);
+                self.world().disconnect_client(client_id, code)
+            }
+            (_, [client_id, name]) => {
+                let set = Arc::clone(self.permissions.get(*name).expect("named permissions"));
+                self.world().replace_permissions(client_id, set)
+            }
+            (verb, _) => panic!("{verb} has other words"),
+        };
+        assert_eq!(done, !vain, "{rest:?}");
     }
 
     fn client_acts(&mut self, who: &str, line: &str) {
