@@ -20,6 +20,7 @@ use crate::decisions::Decisions;
 use crate::desk::{self, Desk, ORDERS_MAX};
 use crate::disk::Disk;
 use crate::extensions::{Extensions, warn_of_gaps};
+use crate::facilities::{self, Surroundings};
 use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::judge::{self, QUESTIONS_MAX};
@@ -58,8 +59,8 @@ pub(crate) fn check(file: &Path) -> Result<(), Failure> {
         }
     }
     drop(inside);
-    if let Err(failure) =
-        Extensions::load(&checked, Workbench::look(&checked.compiler, &checked.data))
+    let workbench = Workbench::look(&checked.compiler, &checked.data);
+    if let Err(failure) = Extensions::load(&checked, workbench, Arc::new(Surroundings::of_nobody()))
     {
         faults.push(failure.to_string());
     }
@@ -87,8 +88,10 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let listeners = bind(&checked)?;
     let (store, loaded) = open_store(&checked)?;
     let admin = desk::open(&checked.admin)?;
+    let (orders, order_queue) = facilities::channel();
+    let surroundings = Arc::new(Surroundings::of(&checked, orders));
     let workbench = Workbench::open(&checked.compiler, &checked.data);
-    let extensions = Arc::new(Extensions::load(&checked, workbench)?);
+    let extensions = Arc::new(Extensions::load(&checked, workbench, Arc::clone(&surroundings))?);
     extensions.start_fetching()?;
 
     let clock = Clock::start();
@@ -111,6 +114,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     };
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
+    background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
     if let Some(interval) = checked.broker.sys_interval {
         background.spawn(system::report(Arc::clone(&hub), disk.clone(), interval));
     }
@@ -134,7 +138,10 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         tracing::error!("disk did not catch up; what it lacks was not acknowledged");
     }
     subject.count();
-    let closing = tokio::task::spawn_blocking(move || disk.shut_down());
+    let closing = tokio::task::spawn_blocking(move || {
+        surroundings.close();
+        disk.shut_down()
+    });
     let closed = closing.await.map_err(|error| Failure::System {
         what: "close the store",
         error: std::io::Error::other(error),

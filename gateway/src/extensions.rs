@@ -10,6 +10,7 @@ use config::Checked;
 use extension_host::{Extension, ExtensionSpec, Host, LoadError, Mode};
 
 use crate::compiler::Workbench;
+use crate::facilities::{Facilities, Surroundings};
 use crate::failure::Failure;
 use crate::keyring::Keyring;
 use crate::package::Package;
@@ -30,6 +31,7 @@ pub(crate) struct Extensions {
     file: PathBuf,
     /// Where key sets that were fetched are kept.
     data: PathBuf,
+    surroundings: Arc<Surroundings>,
     /// In the order of the configuration. Each with what it was loaded from last, held while a new version is
     /// made of it, so that two reloads do not cross.
     loaded: Vec<(Extension, Mutex<Loaded>)>,
@@ -39,10 +41,17 @@ pub(crate) struct Extensions {
 struct Loaded {
     spec: ExtensionSpec,
     keyring: Keyring,
+    facilities: Facilities,
     /// What is tried of component and configuration together, while the running version keeps what it has.
-    aside: Option<(ExtensionSpec, Option<Keyring>)>,
+    aside: Option<(ExtensionSpec, Renewal)>,
     /// The component was given up by the operator, and does not run.
     is_abandoned: bool,
+}
+
+/// What is new of an extension besides its component and settings.
+struct Renewal {
+    keyring: Option<Keyring>,
+    facilities: Option<Facilities>,
 }
 
 /// What came of a reload.
@@ -58,14 +67,18 @@ pub(crate) enum Reloaded {
 
 impl Extensions {
     /// Loads every extension of the configuration; all that cannot be loaded are reported together.
-    pub(crate) fn load(checked: &Checked, workbench: Workbench) -> Result<Self, Failure> {
+    pub(crate) fn load(
+        checked: &Checked,
+        workbench: Workbench,
+        surroundings: Arc<Surroundings>,
+    ) -> Result<Self, Failure> {
         let host = Host::new(machine::engine_settings())
             .map_err(|error| Failure::Extension(error.to_string()))?
             .with_workshop(Arc::new(workbench));
         let mut loaded = Vec::with_capacity(checked.extensions.len());
         let mut faults = Vec::new();
         for stated in &checked.extensions {
-            match load_one(&host, stated, checked) {
+            match load_one(&host, stated, checked, &surroundings) {
                 Ok((extension, last)) => loaded.push((extension, Mutex::new(last))),
                 Err(failure) => faults.push(failure.to_string()),
             }
@@ -74,7 +87,7 @@ impl Extensions {
             return Err(Failure::Faults(faults));
         }
         let (file, data) = (checked.file.clone(), checked.data.clone());
-        Ok(Self { host, file, data, loaded })
+        Ok(Self { host, file, data, surroundings, loaded })
     }
 
     /// Begins to fetch the key sets that are to be fetched.
@@ -153,18 +166,19 @@ impl Extensions {
         mode: Mode,
     ) -> Result<Reloaded, Failure> {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let keyring = last.keyring.again(stated, &self.data)?;
-        if let Some(keyring) = &keyring {
-            keyring.start()?;
-        }
-        let fresh = spec(stated, trust, keyring.as_ref().unwrap_or(&last.keyring))?;
+        let renewal = last.renewal(stated, &self.data, &self.surroundings)?;
+        let fresh = last.fresh(stated, trust, &renewal)?;
         let sentence = |error: LoadError| Failure::Extension(error.to_string());
         let same_code = last.runs(&fresh);
-        let unchanged = fresh.config == last.spec.config && keyring.is_none();
+        let unchanged = fresh.config == last.spec.config && renewal.is_empty();
         let reconfigured = match unchanged {
             true => Ok(()),
             false => extension
-                .reconfigure(fresh.config.clone(), Arc::clone(&fresh.keyring))
+                .reconfigure(
+                    fresh.config.clone(),
+                    Arc::clone(&fresh.keyring),
+                    fresh.facilities.clone(),
+                )
                 .map_err(sentence),
         };
         if same_code {
@@ -173,7 +187,7 @@ impl Extensions {
                 // What is tried aside is tried on.
                 return Ok(Reloaded::Unchanged);
             }
-            last.become_of(fresh, keyring);
+            last.become_of(fresh, renewal);
             return Ok(Reloaded::Reconfigured);
         }
         if let Err(failure) = reconfigured {
@@ -181,12 +195,39 @@ impl Extensions {
             tracing::warn!(extension = &*extension.id(), error = %failure, "running version keeps its configuration");
         }
         extension.introduce(&self.host, fresh.clone(), mode).map_err(sentence)?;
-        last.become_of(fresh, keyring);
+        last.become_of(fresh, renewal);
         Ok(Reloaded::Introduced)
     }
 }
 
 impl Loaded {
+    /// What is new of keys, secrets and connections. Keys that are fetched begin to be.
+    fn renewal(
+        &self,
+        stated: &config::Extension,
+        data: &Path,
+        surroundings: &Surroundings,
+    ) -> Result<Renewal, Failure> {
+        let keyring = self.keyring.again(stated, data)?;
+        if let Some(keyring) = &keyring {
+            keyring.start()?;
+        }
+        let facilities = self.facilities.again(stated, surroundings)?;
+        Ok(Renewal { keyring, facilities })
+    }
+
+    /// What is stated, with what is new.
+    fn fresh(
+        &self,
+        stated: &config::Extension,
+        trust: &config::Trust,
+        renewal: &Renewal,
+    ) -> Result<ExtensionSpec, Failure> {
+        let keyring = renewal.keyring.as_ref().unwrap_or(&self.keyring);
+        let facilities = renewal.facilities.as_ref().unwrap_or(&self.facilities);
+        spec(stated, trust, keyring, facilities)
+    }
+
     /// Whether a version with the component, grants and limits of `fresh` runs, or is on its way to.
     fn runs(&self, fresh: &ExtensionSpec) -> bool {
         !self.is_abandoned
@@ -195,13 +236,22 @@ impl Loaded {
             && fresh.limits == self.spec.limits
     }
 
-    fn become_of(&mut self, spec: ExtensionSpec, keyring: Option<Keyring>) {
+    fn become_of(&mut self, spec: ExtensionSpec, renewal: Renewal) {
         self.spec = spec;
         self.aside = None;
         self.is_abandoned = false;
-        if let Some(keyring) = keyring {
+        if let Some(facilities) = renewal.facilities {
+            self.facilities = facilities;
+        }
+        if let Some(keyring) = renewal.keyring {
             self.keyring = keyring;
         }
+    }
+}
+
+impl Renewal {
+    fn is_empty(&self) -> bool {
+        self.keyring.is_none() && self.facilities.is_none()
     }
 }
 
@@ -209,9 +259,11 @@ fn load_one(
     host: &Host,
     stated: &config::Extension,
     checked: &Checked,
+    surroundings: &Surroundings,
 ) -> Result<(Extension, Loaded), Failure> {
     let keyring = Keyring::open(stated, &checked.data)?;
-    let spec = spec(stated, &checked.trust, &keyring)?;
+    let facilities = Facilities::open(stated, surroundings)?;
+    let spec = spec(stated, &checked.trust, &keyring, &facilities)?;
     let extension =
         host.load(spec.clone()).map_err(|error| Failure::Extension(error.to_string()))?;
     let hooks = extension.hooks();
@@ -223,13 +275,14 @@ fn load_one(
         signed_by = spec.attestation.as_ref().map(|attestation| &*attestation.by),
         "extension loaded"
     );
-    Ok((extension, Loaded { spec, keyring, aside: None, is_abandoned: false }))
+    Ok((extension, Loaded { spec, keyring, facilities, aside: None, is_abandoned: false }))
 }
 
 fn spec(
     stated: &config::Extension,
     trust: &config::Trust,
     keyring: &Keyring,
+    facilities: &Facilities,
 ) -> Result<ExtensionSpec, Failure> {
     let package = Package::read(&stated.component, stated.reference.as_deref())?;
     let attestation = trust::attestation(trust, stated, &package)?;
@@ -241,6 +294,7 @@ fn spec(
         grants: stated.grants.iter().copied().map(settings::capability).collect(),
         config: configuration(stated)?,
         keyring: Arc::clone(&keyring.keys),
+        facilities: facilities.granted.clone(),
         limits: settings::extension_limits(stated),
     })
 }
@@ -248,8 +302,11 @@ fn spec(
 /// What the extension `name` would be loaded from now, if the configuration has it.
 pub(crate) fn spec_of(checked: &Checked, name: &str) -> Result<Option<ExtensionSpec>, Failure> {
     let stated = checked.extensions.iter().find(|stated| stated.name == name);
-    let loaded =
-        stated.map(|stated| spec(stated, &checked.trust, &Keyring::open(stated, &checked.data)?));
+    let loaded = stated.map(|stated| {
+        let keyring = Keyring::open(stated, &checked.data)?;
+        let facilities = Facilities::open(stated, &Surroundings::of_nobody())?;
+        spec(stated, &checked.trust, &keyring, &facilities)
+    });
     loaded.transpose()
 }
 

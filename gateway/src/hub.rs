@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::disk::Errand;
+use crate::facilities::Deed;
 use crate::foresight::Foresight;
 use crate::mailbox::Mailbox;
 use crate::presence::Presence;
@@ -289,6 +290,22 @@ impl Hub {
             }
         }
         self.finish(inner, None);
+    }
+
+    /// Does what extensions want done, in order.
+    pub(crate) fn carry_out(&self, deeds: Vec<Deed>) {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let mut undone = Vec::new();
+        for deed in deeds {
+            if let Err(why) = deed.carry_out(now, &mut inner.broker) {
+                undone.push((deed.by, why));
+            }
+        }
+        self.finish(inner, None);
+        for (extension, why) in undone {
+            self.reporter.order_undone(&extension, &why);
+        }
     }
 
     /// A panic in the broker would be a bug that one packet brought out; the lock is taken

@@ -16,6 +16,7 @@ mod disk;
 mod exchange;
 mod extension_cli;
 mod extensions;
+mod facilities;
 mod failure;
 mod first_start;
 mod foresight;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use extension_host::{
-    Capability, Extension, ExtensionLimits, ExtensionSpec, Host, Nature, RecordedCall,
+    Capability, Extension, ExtensionLimits, ExtensionSpec, Facilities, Host, Nature, RecordedCall,
     RecordingHeader, Replayed,
 };
 use serde_json::{Value, json};
@@ -77,6 +77,8 @@ fn load(
         spec.sha256_pin = None;
         spec.attestation = None;
     }
+    // What is replayed is not to be asked of others or kept again.
+    spec.facilities = Facilities::default();
     let sentence = |why: String| Failure::Extension(why);
     let host =
         Host::new(machine::engine_settings()).map_err(|error| sentence(error.to_string()))?;
@@ -103,6 +105,7 @@ fn bare(name: &str) -> ExtensionSpec {
         grants: BTreeSet::from(Capability::ALL),
         config: BTreeMap::new(),
         keyring: Arc::default(),
+        facilities: Facilities::default(),
         limits: ExtensionLimits::default(),
     }
 }

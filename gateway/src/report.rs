@@ -98,6 +98,13 @@ impl Reporter {
         tracing::info!(listener, peer = address, why, suppressed, "connection turned away");
     }
 
+    /// Reports what an extension wanted done and could not be.
+    pub(crate) fn order_undone(&self, extension: &str, why: &str) {
+        if let Some(suppressed) = self.sample(&self.clients, "order", extension) {
+            tracing::warn!(extension, why, suppressed, "order of an extension came to nothing");
+        }
+    }
+
     /// Whether a refusal of a client at `peer` is to be written, and how many were left out.
     pub(crate) fn refusal(&self, peer: IpAddr) -> Option<u64> {
         self.sample(&self.addresses, "refused", &peer.to_string())

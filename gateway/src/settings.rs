@@ -131,6 +131,9 @@ pub(crate) fn capability(grant: config::Grant) -> extension_host::Capability {
         config::Grant::Random => extension_host::Capability::Random,
         config::Grant::Cache => extension_host::Capability::Cache,
         config::Grant::Metrics => extension_host::Capability::Metrics,
+        config::Grant::KeyValue => extension_host::Capability::KeyValue,
+        config::Grant::Http => extension_host::Capability::Http,
+        config::Grant::Broker => extension_host::Capability::Broker,
     }
 }
 

@@ -16,7 +16,7 @@ const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
 pub struct Program {
     /// The gateway.
     pub portcullis: PathBuf,
-    /// Folder with the shipped extensions, such as `password.wasm`.
+    /// Folder with the extensions, such as `password.wasm`.
     pub extensions: PathBuf,
     /// Cargo's target folder.
     pub target: PathBuf,
@@ -30,7 +30,7 @@ pub fn program() -> &'static Program {
         let target = target();
         let extensions =
             env::var_os(EXTENSIONS).map_or_else(|| target.join("extensions"), PathBuf::from);
-        for name in ["password.wasm", "acl.wasm", "jwt.wasm", "x509.wasm"] {
+        for name in ["password.wasm", "acl.wasm", "jwt.wasm", "x509.wasm", "probe.wasm"] {
             let path = extensions.join(name);
             assert!(path.is_file(), "{} is missing; run: cargo xtask extensions", path.display());
         }

@@ -1,8 +1,9 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,6 +24,8 @@ pub struct Web {
 struct Shared {
     /// None while the server is out of order.
     document: Mutex<Option<String>>,
+    /// Milliseconds before each answer.
+    delay: AtomicU64,
     asked: AtomicUsize,
 }
 
@@ -61,6 +64,12 @@ impl Web {
         self.set(Some(document.to_owned()));
     }
 
+    /// Takes so long for each answer from now on.
+    pub fn delay(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).expect("a short time");
+        self.shared.delay.store(ms, Ordering::SeqCst);
+    }
+
     /// Closes every connection from now on.
     pub fn fail(&self) {
         self.set(None);
@@ -90,6 +99,7 @@ impl Shared {
             stream.read_exact(&mut byte)?;
             request.push(byte[0]);
         }
+        thread::sleep(Duration::from_millis(self.delay.load(Ordering::SeqCst)));
         let bytes = document.len();
         write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n{document}")?;
         stream.conn.send_close_notify();

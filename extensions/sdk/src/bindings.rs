@@ -30,6 +30,7 @@ bind!(
     "package portcullis:extension;
      world extension {
          include portcullis:gateway/base@0.1.0;
+         include portcullis:gateway/services@0.1.0;
      }"
 );
 
@@ -42,6 +43,7 @@ bind!(
     "package portcullis:extension;
      world extension {
          include portcullis:gateway/base@0.1.0;
+         include portcullis:gateway/services@0.1.0;
          export portcullis:gateway/authorizer@0.1.0;
      }"
 );
@@ -55,6 +57,7 @@ bind!(
     "package portcullis:extension;
      world extension {
          include portcullis:gateway/base@0.1.0;
+         include portcullis:gateway/services@0.1.0;
          export portcullis:gateway/enhanced-authenticator@0.1.0;
      }"
 );
@@ -68,6 +71,7 @@ bind!(
     "package portcullis:extension;
      world extension {
          include portcullis:gateway/base@0.1.0;
+         include portcullis:gateway/services@0.1.0;
          export portcullis:gateway/enhanced-authenticator@0.1.0;
          export portcullis:gateway/authorizer@0.1.0;
      }"
@@ -82,6 +86,7 @@ bind!(
     "package portcullis:extension;
      world extension {
          include portcullis:gateway/base@0.1.0;
+         include portcullis:gateway/services@0.1.0;
          export portcullis:gateway/authenticator@0.1.0;
      }"
 );
@@ -95,6 +100,7 @@ bind!(
     "package portcullis:extension;
      world extension {
          include portcullis:gateway/base@0.1.0;
+         include portcullis:gateway/services@0.1.0;
          export portcullis:gateway/authenticator@0.1.0;
          export portcullis:gateway/authorizer@0.1.0;
      }"
@@ -109,6 +115,7 @@ bind!(
     "package portcullis:extension;
      world extension {
          include portcullis:gateway/base@0.1.0;
+         include portcullis:gateway/services@0.1.0;
          export portcullis:gateway/authenticator@0.1.0;
          export portcullis:gateway/enhanced-authenticator@0.1.0;
      }"
@@ -119,6 +126,7 @@ bind!(
     "package portcullis:extension;
      world extension {
          include portcullis:gateway/base@0.1.0;
+         include portcullis:gateway/services@0.1.0;
          export portcullis:gateway/authenticator@0.1.0;
          export portcullis:gateway/enhanced-authenticator@0.1.0;
          export portcullis:gateway/authorizer@0.1.0;

@@ -58,12 +58,15 @@
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod broker;
 pub mod cache;
 pub mod clock;
 mod config;
 mod enhanced;
 mod extension;
 mod grant;
+pub mod http;
+pub mod key_value;
 pub mod log;
 pub mod metrics;
 pub mod random;

@@ -63,6 +63,7 @@ fn words(need: Need) -> &'static str {
         Need::Wasi => "provided, and empty",
         Need::Grant(_) => "needs a grant",
         Need::OtherVersion => "of another version of the contract than this gateway's",
+        Need::NotBuiltIn => "in the contract, and not built into this gateway",
         Need::Impossible => "not provided by this gateway",
     }
 }

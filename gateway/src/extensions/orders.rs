@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use extension_host::{Extension, Mode};
 
-use super::{Extensions, Loaded, Reloaded, TRIAL, spec};
+use super::{Extensions, Loaded, Reloaded, TRIAL};
 use crate::failure::Failure;
 
 /// What an operator wants of a new version.
@@ -89,8 +89,8 @@ impl Extensions {
         if !extension.promote() {
             return Err(OrderError::NoCandidate(name.to_owned()));
         }
-        if let Some((spec, keyring)) = aside {
-            last.become_of(spec, keyring);
+        if let Some((spec, renewal)) = aside {
+            last.become_of(spec, renewal);
         }
         let after = extension.running();
         tracing::info!(extension = &*after, before = &*before, "extension version promoted");
@@ -126,18 +126,15 @@ impl Extensions {
         mode: Mode,
     ) -> Result<Reloaded, Failure> {
         let mut last = lock(last);
-        let keyring = last.keyring.again(stated, &self.data)?;
-        if let Some(keyring) = &keyring {
-            keyring.start()?;
-        }
-        let fresh = spec(stated, trust, keyring.as_ref().unwrap_or(&last.keyring))?;
-        if keyring.is_none() && last.runs(&fresh) && fresh.config == last.spec.config {
+        let renewal = last.renewal(stated, &self.data, &self.surroundings)?;
+        let fresh = last.fresh(stated, trust, &renewal)?;
+        if renewal.is_empty() && last.runs(&fresh) && fresh.config == last.spec.config {
             return Ok(Reloaded::Unchanged);
         }
         extension
             .introduce(&self.host, fresh.clone(), mode)
             .map_err(|error| Failure::Extension(error.to_string()))?;
-        last.aside = Some((fresh, keyring));
+        last.aside = Some((fresh, renewal));
         Ok(Reloaded::Introduced)
     }
 }

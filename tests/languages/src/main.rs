@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use extension_host::{
     AuthenticationOutcome, Capability, Connecting, EngineSettings, ExtensionLimits, ExtensionSpec,
-    Host, KeySource, Keyring, Publication, TokenKeys, Transport, Verdict,
+    Facilities, Host, KeySource, Keyring, Publication, TokenKeys, Transport, Verdict,
 };
 use keys::Keys;
 use mqtt::QoS;
@@ -115,6 +115,7 @@ fn spec(component: Arc<[u8]>, keys: &Arc<Keys>) -> ExtensionSpec {
         ]),
         config: BTreeMap::from([("key-set".into(), "plant".into())]),
         keyring: Arc::new(Keyring { key_sets, ..Keyring::default() }),
+        facilities: Facilities::default(),
         limits: ExtensionLimits {
             memory_bytes: 64 << 20,
             instances: INSTANCES,

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::component;
+use crate::connection::{self, HttpConnection};
 use crate::key_set::{self, KeySet};
+use crate::reach::{self, BrokerGrant, KeyValueGrant};
 use crate::section::{Located, Section};
 use crate::trust::{self, SignatureRule, Trust};
 
@@ -39,6 +41,12 @@ pub struct Extension {
     pub key_sets: Vec<KeySet>,
     /// Files with secrets that it may have codes made with, by name. It never sees what is in them.
     pub secrets: BTreeMap<String, PathBuf>,
+    /// How much it may keep.
+    pub key_value: KeyValueGrant,
+    /// Servers that it may use, sorted by name.
+    pub connections: Vec<HttpConnection>,
+    /// What it may do to clients and messages.
+    pub broker: BrokerGrant,
 }
 
 /// Leaves out the values of `config`.
@@ -57,6 +65,9 @@ impl fmt::Debug for Extension {
             .field("files", &self.files)
             .field("key_sets", &self.key_sets)
             .field("secrets", &self.secrets)
+            .field("key_value", &self.key_value)
+            .field("connections", &self.connections)
+            .field("broker", &self.broker)
             .finish_non_exhaustive()
     }
 }
@@ -89,10 +100,16 @@ pub enum Grant {
     Cache,
     /// To show numbers to the operator.
     Metrics,
+    /// To keep values on disk.
+    KeyValue,
+    /// To make requests to the servers of its connections.
+    Http,
+    /// To publish, disconnect clients and change what they may do.
+    Broker,
 }
 
 impl Grant {
-    const NAMES: [(&'static str, Self); 7] = [
+    const NAMES: [(&'static str, Self); 10] = [
         ("log", Self::Log),
         ("config", Self::Config),
         ("credentials", Self::Credentials),
@@ -100,9 +117,12 @@ impl Grant {
         ("random", Self::Random),
         ("cache", Self::Cache),
         ("metrics", Self::Metrics),
+        ("key-value", Self::KeyValue),
+        ("http", Self::Http),
+        ("broker", Self::Broker),
     ];
 
-    /// Its name in the file, which is also the name of the interface in `portcullis:host`.
+    /// Its name in the file, which is also the name of the interface.
     pub fn name(self) -> &'static str {
         match self {
             Self::Log => "log",
@@ -112,9 +132,20 @@ impl Grant {
             Self::Random => "random",
             Self::Cache => "cache",
             Self::Metrics => "metrics",
+            Self::KeyValue => "key-value",
+            Self::Http => "http",
+            Self::Broker => "broker",
         }
     }
 }
+
+/// The tables that belong to a grant.
+const TABLES: [(Grant, &[&str]); 4] = [
+    (Grant::Credentials, &["key-sets", "secrets"]),
+    (Grant::KeyValue, &["key-value"]),
+    (Grant::Http, &["connections"]),
+    (Grant::Broker, &["broker"]),
+];
 
 /// Enough for a guest in Rust or C with thousands of rules.
 const DEFAULT_MEMORY: u64 = 16 << 20;
@@ -158,9 +189,14 @@ fn read_one(name: String, section: &Section<'_>, trust: &Trust) -> Option<Extens
     let files = files(section, &config);
     let key_sets = key_set::read(section);
     let secrets = secrets(section);
-    if !grants.contains(&Grant::Credentials) {
-        let why = "without the grant \"credentials\"; add it to grants, or remove this";
-        section.meaningless(&["key-sets", "secrets"], why);
+    let (key_value, connections) = (reach::key_value(section), connection::read(section));
+    let broker = reach::broker(section);
+    for (grant, tables) in TABLES {
+        if !grants.contains(&grant) {
+            let name = grant.name();
+            let why = format!("without the grant \"{name}\"; add it to grants, or remove this");
+            section.meaningless(tables, &why);
+        }
     }
     section.finish();
     let (component, reference) = component?;
@@ -178,6 +214,9 @@ fn read_one(name: String, section: &Section<'_>, trust: &Trust) -> Option<Extens
         files,
         key_sets,
         secrets,
+        key_value,
+        connections,
+        broker,
     })
 }
 
@@ -218,7 +257,15 @@ fn deadlines(section: &Section<'_>) -> Deadlines {
 
 fn grants(section: &Section<'_>) -> BTreeSet<Grant> {
     let words = section.texts("grants").unwrap_or_default();
-    words.iter().filter_map(|word| section.chosen("grants", word, &Grant::NAMES)).collect()
+    let grant = |word: &Located<&str>| {
+        if connection::NOT_BUILT_IN.contains(&word.value) {
+            let message = format!("\"{}\": {}", word.value, connection::not_built_in(word.value));
+            section.fault(word.line, "grants", &message);
+            return None;
+        }
+        section.chosen("grants", word, &Grant::NAMES)
+    };
+    words.iter().filter_map(grant).collect()
 }
 
 fn files(

@@ -16,16 +16,30 @@ pub(crate) fn check(text: &str) -> Result<(), &'static str> {
         return Err(FORM);
     }
     if authority.contains('@') {
-        return Err("has a user name or a password in it; a key set is fetched without either");
+        return Err(
+            "has a user name or a password in it, which would stand in every log; leave them out",
+        );
     }
     let host = host(authority).ok_or(FORM)?;
     match scheme {
         "https" => Ok(()),
         "http" if is_this_machine(host) => Ok(()),
-        "http" => Err("is not encrypted, so that others could put their keys in its place; use \
-                       https, or http for a loopback address"),
+        "http" => Err("is not encrypted, so that others could answer in its place; use https, or \
+                       http for a loopback address"),
         _ => Err(FORM),
     }
+}
+
+/// The same of an address that paths are put behind.
+pub(crate) fn check_base(text: &str) -> Result<(), &'static str> {
+    check(text)?;
+    if text.contains('?') {
+        return Err("has a query in it; requests bring their own, behind this address");
+    }
+    if text.split('/').skip(3).any(|segment| matches!(segment, "." | "..")) {
+        return Err("has a segment \".\" or \"..\"; write the path without it");
+    }
+    Ok(())
 }
 
 /// The name or address, without brackets, and nothing if either it or a port is none.

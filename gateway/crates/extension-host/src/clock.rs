@@ -28,6 +28,14 @@ impl CallClock {
         Some(ticks(self.budget - inside))
     }
 
+    /// How long the guest may wait for something: what is left of its budget but for an eighth, in which it can
+    /// still say what it makes of that.
+    pub(crate) fn may_wait(&self) -> Duration {
+        let inside = self.started.elapsed().saturating_sub(self.outside);
+        let left = self.budget.saturating_sub(inside);
+        left - left / 8
+    }
+
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
@@ -62,6 +70,14 @@ mod tests {
         std::thread::sleep(Duration::from_millis(40));
         assert_eq!(clock.ticks_left(), None);
         assert!(clock.overrun());
+    }
+
+    #[test]
+    fn a_wait_leaves_time_to_answer() {
+        let clock = CallClock::start(Duration::from_secs(80));
+        let wait = clock.may_wait();
+        assert!(wait <= Duration::from_secs(70) && wait > Duration::from_secs(69), "{wait:?}");
+        assert_eq!(CallClock::start(Duration::ZERO).may_wait(), Duration::ZERO);
     }
 
     #[test]

@@ -209,7 +209,7 @@ pub(crate) fn verdicts(
     verdicts.into_iter().map(|v| verdict(v, PacketKind::SubAck, Duration::ZERO)).collect()
 }
 
-fn from_qos(qos: types::Qos) -> QoS {
+pub(crate) fn from_qos(qos: types::Qos) -> QoS {
     match qos {
         types::Qos::AtMostOnce => QoS::AtMostOnce,
         types::Qos::AtLeastOnce => QoS::AtLeastOnce,

@@ -89,6 +89,13 @@ pub enum LoadError {
         /// What would grant it; nothing can if none.
         grant: Option<Capability>,
     },
+    /// The component imports a capability of the contract for which this gateway has no back end.
+    NotBuiltIn {
+        /// Name of the extension.
+        extension: String,
+        /// The import.
+        import: String,
+    },
     /// The component was built for another line of the contract.
     ContractVersion {
         /// Name of the extension.
@@ -183,6 +190,11 @@ impl fmt::Display for LoadError {
             Self::BadLimit { why, .. } => f.write_str(why),
             Self::Compile { why, .. } => write!(f, "the component is not valid: {why}"),
             Self::ForbiddenImport { import, grant, .. } => forbidden_import(f, import, *grant),
+            Self::NotBuiltIn { import, .. } => write!(
+                f,
+                "imports {import}, and such connections are not built into this gateway; use a release \
+                 that has them, or reach the server through one that speaks HTTP (`http`)"
+            ),
             Self::ContractVersion { wanted, spoken, .. } => write!(
                 f,
                 "was built for {wanted}, this gateway speaks {spoken}; rebuild it against that version"
@@ -254,6 +266,7 @@ impl LoadError {
             | Self::BadLimit { extension, .. }
             | Self::Compile { extension, .. }
             | Self::ForbiddenImport { extension, .. }
+            | Self::NotBuiltIn { extension, .. }
             | Self::ContractVersion { extension, .. }
             | Self::MissingLifecycle { extension }
             | Self::UnknownHook { extension, .. }

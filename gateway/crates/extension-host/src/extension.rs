@@ -13,6 +13,7 @@ use crate::answer::{
 use crate::asked::{Asked, Entry, Question};
 use crate::connecting::Connecting;
 use crate::error::LoadError;
+use crate::facilities::Facilities;
 use crate::generation::{Generation, Shared};
 use crate::host::Host;
 use crate::inspect::Hooks;
@@ -41,7 +42,7 @@ pub(crate) struct Inner {
 impl Extension {
     pub(crate) fn load(host: &Host, spec: ExtensionSpec) -> Result<Self, LoadError> {
         let shared = Shared::new(&spec);
-        let first = Generation::load(host, spec, &shared, 1)?;
+        let first = Generation::load(host, spec, &shared, 1, false)?;
         let rollout = Rollout::new(first);
         let revision = rollout.revision();
         Ok(Self(Arc::new(Inner { shared, rollout: Mutex::new(rollout), revision })))
@@ -130,7 +131,7 @@ impl Extension {
 
 /// New generations. Each is made aside, and takes over between two calls.
 impl Extension {
-    /// Gives the extension a new configuration and a keyring at once, without a trial.
+    /// Gives the extension a new configuration, a keyring and facilities at once, without a trial.
     ///
     /// # Errors
     /// The extension refuses the configuration or fails in `init`; it goes on with the old one.
@@ -138,9 +139,10 @@ impl Extension {
         &self,
         config: BTreeMap<String, String>,
         keyring: Arc<Keyring>,
+        facilities: Facilities,
     ) -> Result<(), LoadError> {
         let (current, number) = self.next();
-        let fresh = current.reconfigured(config, keyring, &self.0.shared, number)?;
+        let fresh = current.reconfigured(config, keyring, facilities, &self.0.shared, number)?;
         let mut rollout = lock(&self.0.rollout);
         rollout.begin(Arc::new(fresh), Mode::Trial(Duration::ZERO));
         rollout.promote();
@@ -154,7 +156,8 @@ impl Extension {
     /// What [`Host::load`] says, or that a hook which the running generation has is missing. Nothing changes then.
     pub fn introduce(&self, host: &Host, spec: ExtensionSpec, mode: Mode) -> Result<(), LoadError> {
         let (current, number) = self.next();
-        let fresh = Generation::load(host, spec, &self.0.shared, number)?;
+        let rehearsal = mode == Mode::Shadow;
+        let fresh = Generation::load(host, spec, &self.0.shared, number, rehearsal)?;
         if let Some(hook) = current.hooks.lacks(fresh.hooks) {
             return Err(LoadError::LostHook { extension: self.name().into(), hook });
         }

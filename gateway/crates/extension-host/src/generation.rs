@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
@@ -10,6 +11,7 @@ use crate::breaker::Breaker;
 use crate::cache::Cache;
 use crate::error::LoadError;
 use crate::extension::lock;
+use crate::facilities::Facilities;
 use crate::guest::Services;
 use crate::host::Host;
 use crate::inspect::{self, Hooks};
@@ -81,12 +83,14 @@ impl Shared {
 }
 
 impl Generation {
-    /// Compiles, checks and starts what `spec` says, as the `number`th generation of its extension.
+    /// Compiles, checks and starts what `spec` says, as the `number`th generation of its extension; see
+    /// [`rehearse`](Self::rehearse).
     pub(crate) fn load(
         host: &Host,
         spec: ExtensionSpec,
         shared: &Shared,
         number: u32,
+        rehearsal: bool,
     ) -> Result<Self, LoadError> {
         check_limits(host, &spec)?;
         let hash = check_hash(&spec)?;
@@ -108,6 +112,8 @@ impl Generation {
             grants: spec.grants,
             config: spec.config,
             keyring: spec.keyring,
+            facilities: spec.facilities,
+            rehearsal: Arc::new(AtomicBool::new(rehearsal)),
             log: Arc::new(LogSink::new(Arc::clone(&id), rate, Arc::clone(counters))),
             gate: Arc::clone(&host.gate),
             gate_wait: host.settings.password_wait,
@@ -127,11 +133,12 @@ impl Generation {
         Self::start(plan, shared, id, hash.into(), hooks)
     }
 
-    /// The same component with another configuration and other keys.
+    /// The same component with another configuration, other keys and other facilities.
     pub(crate) fn reconfigured(
         &self,
         config: BTreeMap<String, String>,
         keyring: Arc<Keyring>,
+        facilities: Facilities,
         shared: &Shared,
         number: u32,
     ) -> Result<Self, LoadError> {
@@ -139,8 +146,14 @@ impl Generation {
         let id = id(&shared.name, &self.hash, number);
         let rate = self.limits.log_bytes_per_second;
         let log = LogSink::new(Arc::clone(&id), rate, Arc::clone(&shared.counters));
-        let services =
-            Services { config, keyring, log: Arc::new(log), ..Services::clone(&running.services) };
+        let services = Services {
+            config,
+            keyring,
+            facilities,
+            rehearsal: Arc::default(),
+            log: Arc::new(log),
+            ..Services::clone(&running.services)
+        };
         let plan = Plan { services: Arc::new(services), ..running.clone() };
         Self::start(plan, shared, id, Arc::clone(&self.hash), self.hooks)
     }
@@ -167,6 +180,11 @@ impl Generation {
             pace: Pace::unknown(),
             compiles: Mutex::new(None),
         })
+    }
+
+    /// Says whether its decisions are only compared. Nothing comes of what it does then, besides requests to servers.
+    pub(crate) fn rehearse(&self, rehearsal: bool) {
+        self.pool.plan().services.rehearsal.store(rehearsal, Ordering::Relaxed);
     }
 
     /// Whether the authorizer answers so soon that nobody has to step aside for it: it has been quick, and none of

@@ -1,11 +1,14 @@
 //! The gateway as a guest sees it: the functions that it may import, a file for each interface, and the state
 //! behind them.
 
+mod broker;
 mod cache;
 mod clock;
 mod config;
 mod connection;
 mod credentials;
+mod http;
+mod key_value;
 mod log;
 mod metrics;
 mod output;
@@ -13,6 +16,7 @@ mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +25,7 @@ use serde_json::json;
 use crate::cache::Cache;
 use crate::clock::CallClock;
 use crate::connecting::Connecting;
+use crate::facilities::Facilities;
 use crate::gate::Gate;
 use crate::keyring::Keyring;
 use crate::ledger::Ledger;
@@ -86,6 +91,9 @@ pub(crate) struct Services {
     pub(crate) grants: BTreeSet<Capability>,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) facilities: Facilities,
+    /// Whether what the guest does is only compared, so that nothing may come of it.
+    pub(crate) rehearsal: Arc<AtomicBool>,
     pub(crate) log: Arc<LogSink>,
     pub(crate) gate: Arc<Gate>,
     /// How long a password check waits for its turn.
@@ -166,6 +174,10 @@ impl Guest {
     /// Whether what the call gets from the gateway is kept, or comes from a recording.
     fn is_taped(&self) -> bool {
         self.subject.tape.is_some()
+    }
+
+    fn is_rehearsal(&self) -> bool {
+        self.services.rehearsal.load(Ordering::Relaxed)
     }
 
     fn may(&self, capability: Capability) -> bool {

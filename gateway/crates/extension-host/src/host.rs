@@ -135,6 +135,9 @@ impl Host {
                 Capability::Random => host::random::add_to_linker::<_, HasSelf<Guest>>,
                 Capability::Cache => host::cache::add_to_linker::<_, HasSelf<Guest>>,
                 Capability::Metrics => host::metrics::add_to_linker::<_, HasSelf<Guest>>,
+                Capability::KeyValue => host::key_value::add_to_linker::<_, HasSelf<Guest>>,
+                Capability::Http => host::http::add_to_linker::<_, HasSelf<Guest>>,
+                Capability::Broker => gateway::broker::add_to_linker::<_, HasSelf<Guest>>,
             };
             add(&mut linker, |guest| guest)?;
         }

@@ -17,6 +17,13 @@ use crate::wasi;
 const SPOKEN: &str = "0.1";
 const GATEWAY: &str = "portcullis:gateway/";
 const HOST: &str = "portcullis:host/";
+/// The capability that is not in `portcullis:host`.
+const BROKER: &str = "portcullis:gateway/broker";
+/// Interfaces that are types and nothing else: they need no grant.
+const TYPES: [&str; 2] = ["portcullis:gateway/types", "portcullis:host/connections"];
+/// Kinds of servers elsewhere that the contract has and this gateway has nothing for.
+const NOT_BUILT_IN: [&str; 3] =
+    ["portcullis:host/sql", "portcullis:host/redis", "portcullis:host/ldap"];
 
 /// Which hooks an extension has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +65,8 @@ pub enum Need {
     Grant(Capability),
     /// It is of another version of the contract.
     OtherVersion,
+    /// It is in the contract, and this gateway has nothing behind it.
+    NotBuiltIn,
     /// It cannot be had.
     Impossible,
 }
@@ -87,16 +96,19 @@ pub(crate) fn needs(component: &Component) -> Vec<(String, Need)> {
     imports.imports(component.engine()).map(need).collect()
 }
 
-/// Names of the interfaces of `portcullis:host` that it imports, whether or not there are such.
+/// Names of the capabilities that it imports, whether or not there are such.
 pub(crate) fn asked(component: &Component) -> impl Iterator<Item = String> {
     let asked = |(import, _)| asked_by(import).map(str::to_owned);
     let imports = component.component_type();
     imports.imports(component.engine()).filter_map(asked).collect::<Vec<_>>().into_iter()
 }
 
-/// The interface of `portcullis:host` that an import is.
+/// The capability of the contract that an import is.
 pub(crate) fn asked_by(import: &str) -> Option<&str> {
-    split_version(import).0.strip_prefix(HOST)
+    let (interface, _) = split_version(import);
+    let interface = Some(interface).filter(|interface| !TYPES.contains(interface))?;
+    let broker = (interface == BROKER).then_some("broker");
+    broker.or_else(|| interface.strip_prefix(HOST))
 }
 
 /// The hook of the contract that an export is.
@@ -109,9 +121,12 @@ fn need(import: &str) -> Need {
     if wasi::is_provided(interface, version) {
         return Need::Wasi;
     }
-    let known = match interface {
-        "portcullis:gateway/types" => Some(Need::Nothing),
-        _ => asked_by(import).and_then(Capability::from_name).map(Need::Grant),
+    let known = if TYPES.contains(&interface) {
+        Some(Need::Nothing)
+    } else if NOT_BUILT_IN.contains(&interface) {
+        Some(Need::NotBuiltIn)
+    } else {
+        Capability::of_interface(interface).map(Need::Grant)
     };
     match known {
         Some(_) if check_version("", import, version).is_err() => Need::OtherVersion,
@@ -134,6 +149,9 @@ pub(crate) fn check_imports(
             Need::OtherVersion => {
                 check_version(extension, &import, split_version(&import).1)?;
                 continue;
+            }
+            Need::NotBuiltIn => {
+                return Err(LoadError::NotBuiltIn { extension: extension.into(), import });
             }
             Need::Impossible => None,
         };

@@ -21,6 +21,7 @@ mod connecting;
 mod convert;
 mod error;
 mod extension;
+mod facilities;
 mod facts;
 mod gate;
 mod generation;
@@ -67,6 +68,11 @@ pub use convert::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_PRINCIPAL_BYTES, MAX_
 pub use convert::{MAX_AUTHENTICATION_DATA_BYTES, MAX_STATE_BYTES};
 pub use error::{HostError, LoadError};
 pub use extension::Extension;
+pub use facilities::{
+    Facilities, HttpConnection, HttpFault, HttpRequest, HttpResponse, KeyValue, KeyValueChange,
+    KeyValueChanged, KeyValueFault, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_PAGE_KEYS,
+    MAX_VALUE_BYTES, Message, Order, OrderFault, Orders,
+};
 pub use facts::Facts;
 pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};
 pub use inspect::{Hooks, Need};

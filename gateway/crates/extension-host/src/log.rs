@@ -24,6 +24,11 @@ impl LogSink {
         Self { extension, bucket, counters }
     }
 
+    /// Name and hash of the version whose lines these are.
+    pub(crate) fn extension(&self) -> &Arc<str> {
+        &self.extension
+    }
+
     pub(crate) fn write(&self, level: Level, text: &str, fields: &[(String, String)]) {
         if !enabled(level) {
             return;

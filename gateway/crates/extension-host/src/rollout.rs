@@ -163,6 +163,7 @@ impl Rollout {
     /// Puts a generation in the place of any candidate that there is.
     pub(crate) fn begin(&mut self, generation: Arc<Generation>, mode: Mode) -> Arc<Candidate> {
         let tally = Arc::new(Tally::default());
+        generation.rehearse(mode == Mode::Shadow);
         let shadow = (mode == Mode::Shadow)
             .then(|| Shadow::start(Arc::clone(&generation), Arc::clone(&tally)))
             .flatten();
@@ -178,6 +179,7 @@ impl Rollout {
         let Some(candidate) = self.candidate.take() else { return false };
         self.revision.fetch_add(1, Ordering::Relaxed);
         self.running = Arc::clone(&candidate.generation);
+        self.running.rehearse(false);
         true
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attestation::Attestation;
+use crate::facilities::Facilities;
 use crate::keyring::Keyring;
 
 /// All that is needed to load one extension.
@@ -25,6 +26,8 @@ pub struct ExtensionSpec {
     pub config: BTreeMap<String, String>,
     /// What it may have tokens verified and codes made with through `portcullis:host/credentials`.
     pub keyring: Arc<Keyring>,
+    /// What it reaches through `key-value`, `http` and `broker`.
+    pub facilities: Facilities,
     /// Bounds on what the guest may use.
     pub limits: ExtensionLimits,
 }
@@ -39,12 +42,13 @@ impl fmt::Debug for ExtensionSpec {
             .field("grants", &self.grants)
             .field("config_keys", &self.config.keys().collect::<Vec<_>>())
             .field("keyring", &self.keyring)
+            .field("facilities", &self.facilities)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
 
-/// One interface of `portcullis:host` that an operator can grant.
+/// One interface that an operator can grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {
     /// `portcullis:host/log`
@@ -61,11 +65,17 @@ pub enum Capability {
     Cache,
     /// `portcullis:host/metrics`
     Metrics,
+    /// `portcullis:host/key-value`
+    KeyValue,
+    /// `portcullis:host/http`
+    Http,
+    /// `portcullis:gateway/broker`
+    Broker,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Log,
         Self::Config,
         Self::Credentials,
@@ -73,6 +83,9 @@ impl Capability {
         Self::Random,
         Self::Cache,
         Self::Metrics,
+        Self::KeyValue,
+        Self::Http,
+        Self::Broker,
     ];
 
     /// The word for it in `grants = [...]`, which is also the name of its interface.
@@ -86,12 +99,29 @@ impl Capability {
             Self::Random => "random",
             Self::Cache => "cache",
             Self::Metrics => "metrics",
+            Self::KeyValue => "key-value",
+            Self::Http => "http",
+            Self::Broker => "broker",
         }
     }
 
     /// Whether its functions can take long.
     pub(crate) const fn may_wait(self) -> bool {
-        matches!(self, Self::Credentials)
+        matches!(self, Self::Credentials | Self::KeyValue | Self::Http)
+    }
+
+    /// The package that its interface is in.
+    const fn package(self) -> &'static str {
+        match self {
+            // It speaks of permission sets, which are the gateway's.
+            Self::Broker => "portcullis:gateway/",
+            _ => "portcullis:host/",
+        }
+    }
+
+    /// The capability whose interface has that name, as in `portcullis:host/log`.
+    pub(crate) fn of_interface(interface: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| interface.strip_prefix(c.package()) == Some(c.name()))
     }
 
     /// The capability of that name.

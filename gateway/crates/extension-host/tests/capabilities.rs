@@ -5,13 +5,14 @@
 mod guest;
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use guest::{ACCEPT, Guest, provoked};
 use portcullis_extension_host::{
-    Capability, Extension, Failure, LoadError, Metric, MetricValue, Nature,
+    Capability, Extension, Facilities, Failure, LoadError, Metric, MetricValue, Nature,
 };
 use support::{client, host, refused, spec};
 
@@ -117,7 +118,7 @@ fn the_cache_outlives_an_instance_that_trapped_and_ends_with_its_time() {
     let extension = host().clone().with_nature(Arc::clone(&still) as _).load(spec).unwrap();
     assert!(accepts(&extension, "c1") && !accepts(&extension, "!") && accepts(&extension, "c2"));
     assert!(!accepts(&extension, "c3"), "counted in three instances");
-    extension.reconfigure(std::collections::BTreeMap::new(), Arc::default()).unwrap();
+    extension.reconfigure(BTreeMap::new(), Arc::default(), Facilities::default()).unwrap();
     assert!(!accepts(&extension, "c4"), "and in a new configuration");
     still.0.store(1000, Ordering::SeqCst);
     assert!(accepts(&extension, "c5"), "the window is over");

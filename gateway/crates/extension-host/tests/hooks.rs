@@ -17,8 +17,8 @@ use std::time::Duration;
 use guest::{ABSTAIN, ACCEPT, Fallback, Guest, Rule, allow};
 use mqtt::{QoS, ReasonCode};
 use portcullis_extension_host::{
-    AuthenticationOutcome, Capability, Extension, Failure, Hooks, LoadError, Publication,
-    SubscriptionRequest, Verdict,
+    AuthenticationOutcome, Capability, Extension, Facilities, Failure, Hooks, LoadError,
+    Publication, SubscriptionRequest, Verdict,
 };
 use support::{client, host, identity, load, refused, spec};
 
@@ -202,9 +202,9 @@ fn configuration_is_replaced_between_calls_or_not_at_all() {
     spec.config = settings("one");
     let extension = host().load(spec).unwrap();
     assert_eq!(name(&extension), "one");
-    extension.reconfigure(settings("two"), Arc::default()).unwrap();
+    extension.reconfigure(settings("two"), Arc::default(), Facilities::default()).unwrap();
     assert_eq!(name(&extension), "two");
-    extension.reconfigure(BTreeMap::new(), Arc::default()).unwrap_err();
+    extension.reconfigure(BTreeMap::new(), Arc::default(), Facilities::default()).unwrap_err();
     assert_eq!(name(&extension), "two");
     assert_eq!(extension.stats().instances, 1, "old instances are gone");
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guest::{ABSTAIN, ACCEPT, Fallback, Guest, TRAP, allow, provoked};
-use portcullis_extension_host::{AuthenticationOutcome, Extension, ExtensionSpec, LoadError, Mode};
+use portcullis_extension_host::{
+    AuthenticationOutcome, Extension, ExtensionSpec, Facilities, LoadError, Mode,
+};
 use support::{client, host, identity, load, spec};
 
 const TRIAL: Mode = Mode::Trial(Duration::from_secs(3600));
@@ -156,7 +158,13 @@ fn settled(extension: &Extension, decisions: u64) -> portcullis_extension_host::
 fn a_new_configuration_is_a_version_of_its_own() {
     let extension = load(&Guest::authenticator(ACCEPT));
     let (hash, first) = (extension.hash(), extension.id());
-    extension.reconfigure(BTreeMap::from([("k".into(), "v".into())]), Arc::default()).unwrap();
+    extension
+        .reconfigure(
+            BTreeMap::from([("k".into(), "v".into())]),
+            Arc::default(),
+            Facilities::default(),
+        )
+        .unwrap();
     assert_eq!(extension.hash(), hash);
     assert_eq!(*extension.id(), format!("{first}.2"));
 }

@@ -18,8 +18,8 @@ use auth::jwt::{Algorithm, Expected, KeySet, Policy};
 use guest::{ACCEPT, Guest};
 use mqtt::ReasonCode;
 use portcullis_extension_host::{
-    AuthenticationOutcome, Capability, Extension, KeySource, Keyring, Look, Miss, Nature, Secret,
-    TokenKeys,
+    AuthenticationOutcome, Capability, Extension, Facilities, KeySource, Keyring, Look, Miss,
+    Nature, Secret, TokenKeys,
 };
 use support::{client, host, spec};
 
@@ -256,7 +256,7 @@ fn a_new_keyring_comes_with_a_new_configuration() {
     let extension = load(&guest(1), fixed());
     let (one, other) = (token("k1", KEY, CLAIMS), token("k2", OTHER, CLAIMS));
     let (keyring, _) = scripted(Ok(set("k2", OTHER)), (Look::Same, None));
-    extension.reconfigure(BTreeMap::new(), Arc::new(keyring)).unwrap();
+    extension.reconfigure(BTreeMap::new(), Arc::new(keyring), Facilities::default()).unwrap();
     assert_eq!(refused(&extension, &other), None);
     assert_eq!(refused(&extension, &one).unwrap().0, WRONG);
 }

@@ -12,8 +12,10 @@ use crate::failure::Failure;
 
 /// The capabilities of the gateway.
 const CAPABILITIES: &str = "portcullis:host/";
+/// The one capability that is elsewhere, because it speaks of permission sets.
+const BROKER: &str = "portcullis:gateway/broker";
 /// Types only: nothing that could be called.
-const TYPES: &str = "portcullis:gateway/types";
+const TYPES: [&str; 2] = ["portcullis:gateway/types", "portcullis:host/connections"];
 /// As modules call WASI's first preview.
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 /// What the gateway has and leaves empty.
@@ -105,12 +107,16 @@ pub(crate) fn inspect(path: &Path, bytes: Vec<u8>) -> Result<Component, Failure>
     let mut component = Component { bytes, capabilities: Vec::new(), has_wasi: false };
     for key in resolve.worlds[world].imports.keys() {
         let name = resolve.name_world_key(key);
-        let capability = name.strip_prefix(CAPABILITIES).and_then(|rest| rest.split_once('@'));
-        if let Some((capability, _version)) = capability {
+        let (interface, _version) = name.split_once('@').unwrap_or((&name, ""));
+        if TYPES.contains(&interface) {
+            continue;
+        }
+        let broker = (interface == BROKER).then_some("broker");
+        if let Some(capability) = broker.or_else(|| interface.strip_prefix(CAPABILITIES)) {
             component.capabilities.push(capability.to_owned());
         } else if name.starts_with(WASI) {
             component.has_wasi = true;
-        } else if !name.starts_with(TYPES) {
+        } else {
             return Err(Failure::Other(format!(
                 "{} imports {name}; an extension imports {CAPABILITIES}* and WASI only",
                 path.display()

@@ -12,8 +12,8 @@ use crate::{component, inputs};
 /// What is built: `extensions/NAME` becomes `target/extensions/NAME.wasm`.
 const SHIPPED: [&str; 4] = ["password", "acl", "jwt", "x509"];
 
-/// What only benches load: `tests/guests/NAME` becomes `target/extensions/NAME.wasm`.
-const FOR_BENCHES: [&str; 1] = ["asked"];
+/// What only tests and benches load: `tests/guests/NAME` becomes `target/extensions/NAME.wasm`.
+const FOR_TESTS: [&str; 2] = ["asked", "probe"];
 
 /// What they are made of.
 const FOLDERS: [&str; 3] = ["extensions", "tests/guests", "wit"];
@@ -37,7 +37,7 @@ pub(crate) fn build(root: &Root) -> Result<PathBuf, Failure> {
     let version = toolchain.version()?;
     let recipe = [&RECIPE[..], &[version.as_str()]].concat();
     let inputs = inputs::fingerprint(root, &FOLDERS, &recipe)?;
-    let names = || SHIPPED.into_iter().chain(FOR_BENCHES);
+    let names = || SHIPPED.into_iter().chain(FOR_TESTS);
     let complete = names().all(|name| folder.join(format!("{name}.wasm")).is_file());
     if complete && fs::read_to_string(&stamp).is_ok_and(|known| known == inputs) {
         println!("{} is up to date", folder.display());

@@ -419,7 +419,7 @@ impl Guest {
     fn world(&self) -> String {
         let mut world = format!(
             "package test:guest; world guest {{ include portcullis:host/imports@0.1.0; \
-             import portcullis:gateway/types@0.1.0; {} ",
+             include portcullis:gateway/services@0.1.0; import portcullis:gateway/types@0.1.0; {} ",
             self.extra_world
         );
         let exports = [

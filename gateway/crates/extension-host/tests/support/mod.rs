@@ -14,8 +14,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use portcullis_extension_host::{
-    Connecting, EngineSettings, Extension, ExtensionLimits, ExtensionSpec, Host, LoadError,
-    Transport,
+    Connecting, EngineSettings, Extension, ExtensionLimits, ExtensionSpec, Facilities, Host,
+    LoadError, Transport,
 };
 
 use crate::guest::Guest;
@@ -34,6 +34,7 @@ pub fn spec(guest: &Guest) -> ExtensionSpec {
         grants: BTreeSet::new(),
         config: BTreeMap::new(),
         keyring: Arc::default(),
+        facilities: Facilities::default(),
         limits: ExtensionLimits::default(),
     }
 }

@@ -1,0 +1,34 @@
+//! `portcullis:host/http`
+
+use super::Guest;
+use crate::bindings::portcullis::host::connections::ConnectionError;
+use crate::bindings::portcullis::host::http;
+use crate::facilities::{HttpFault, HttpRequest};
+
+impl http::Host for Guest {
+    fn send(
+        &mut self,
+        connection: String,
+        request: http::Request,
+    ) -> Result<http::Response, ConnectionError> {
+        let Some(server) = self.services.facilities.http.get(&connection) else {
+            return Err(ConnectionError::UnknownConnection);
+        };
+        let http::Request { method, path, headers, body } = request;
+        let request = HttpRequest { method, path, headers, body };
+        let answer = server.send(request, self.clock.may_wait()).map_err(failed)?;
+        Ok(http::Response { status: answer.status, headers: answer.headers, body: answer.body })
+    }
+}
+
+fn failed(fault: HttpFault) -> ConnectionError {
+    match fault {
+        HttpFault::Invalid(why) => ConnectionError::Invalid(why),
+        HttpFault::Timeout(why) => ConnectionError::Timeout(why),
+        HttpFault::Unreachable(why) => ConnectionError::Unreachable(why),
+        HttpFault::Tls(why) => ConnectionError::Tls(why),
+        HttpFault::TooLarge(why) => ConnectionError::TooLarge(why),
+        HttpFault::Busy(why) => ConnectionError::Busy(why),
+        HttpFault::Protocol(why) => ConnectionError::Protocol(why),
+    }
+}

@@ -1,0 +1,427 @@
+//! What guests reach beyond their instances (`key-value`, `http`, `broker`), each only with its grant, and with a facility
+//! behind it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod guest;
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use guest::{ACCEPT, Guest};
+use portcullis_extension_host::{
+    AuthenticationOutcome, Capability, Extension, ExtensionSpec, Facilities, Failure,
+    HttpConnection, HttpFault, HttpRequest, HttpResponse, KeyValue, KeyValueChange,
+    KeyValueChanged, KeyValueFault, LoadError, Mode, Order, OrderFault, Orders,
+};
+use support::{client, host, identity, refused, spec};
+
+/// Where guests have their answers written.
+const AT: u32 = 2048;
+/// Bytes that a guest repeats in keys that are too long.
+const LONG_KEY: u32 = 257;
+
+const SET: (&str, &str, &str) = ("portcullis:host/key-value", "set", "(param i32 i32 i32 i32 i32)");
+const SEND: (&str, &str, &str) =
+    ("portcullis:host/http", "send", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)");
+const DISCONNECT: (&str, &str, &str) =
+    ("portcullis:gateway/broker", "disconnect", "(param i32 i32 i32 i32 i32 i32 i32)");
+const REPLACE: (&str, &str, &str) =
+    ("portcullis:gateway/broker", "replace-permissions", "(param i32 i32 i32 i32 i32 i32)");
+
+fn importing(guest: Guest, (interface, name, signature): (&str, &str, &str)) -> Guest {
+    guest.import(interface, name, &format!("${name}"), signature)
+}
+
+/// A body that rejects the client with 0x80 plus the case of the error that was written at [`AT`], and accepts it
+/// where there was none.
+fn judged(call: &str) -> String {
+    format!(
+        "(i32.store (i32.const {AT}) (i32.const 0)) (i32.store offset=4 (i32.const {AT}) (i32.const 0)) \
+         {call} \
+         (if (i32.load8_u (i32.const {AT})) \
+           (then (i32.store8 (i32.const 1032) (i32.const 1)) \
+                 (i32.store8 (i32.const 1040) (i32.add (i32.const 0x80) (i32.load8_u offset=4 (i32.const {AT}))))) \
+           (else {ACCEPT}))"
+    )
+}
+
+fn granted(guest: &Guest, grants: &[Capability], facilities: Facilities) -> ExtensionSpec {
+    let mut spec = spec(guest);
+    spec.grants = grants.iter().copied().collect();
+    spec.facilities = facilities;
+    spec
+}
+
+fn load(guest: &Guest, grants: &[Capability], facilities: Facilities) -> Extension {
+    host().load(granted(guest, grants, facilities)).unwrap()
+}
+
+/// The case of the error that the guest got; none where it got none.
+fn case(extension: &Extension) -> Option<u8> {
+    match extension.authenticate(&client("c1"), None).result.unwrap() {
+        AuthenticationOutcome::Accept(_) => None,
+        AuthenticationOutcome::Reject { code, .. } => Some(code.as_u8() - 0x80),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_not_granted_is_not_there() {
+    for (import, grant) in
+        [(SET, Capability::KeyValue), (SEND, Capability::Http), (DISCONNECT, Capability::Broker)]
+    {
+        let guest = importing(Guest::authenticator(ACCEPT), import);
+        let error = refused(&guest);
+        let wanted = LoadError::ForbiddenImport {
+            extension: "test".into(),
+            import: format!("{}@0.1.0", import.0),
+            grant: Some(grant),
+        };
+        assert_eq!(error, wanted);
+        assert!(error.to_string().contains(&format!("add \"{grant}\"")), "{error}");
+        assert_eq!(case(&load(&guest, &[grant], Facilities::default())), None);
+    }
+}
+
+#[test]
+fn a_kind_of_server_that_is_not_built_in_is_refused_by_name_whatever_is_granted() {
+    for (interface, name, signature) in [
+        ("sql", "query", "(param i32 i32 i32 i32 i32 i32 i32)"),
+        ("redis", "command", "(param i32 i32 i32 i32 i32 i32 i32)"),
+        ("ldap", "check-password", "(param i32 i32 i32 i32 i32 i32 i32)"),
+    ] {
+        let import = format!("portcullis:host/{interface}");
+        let guest = importing(Guest::authenticator(ACCEPT), (&import, name, signature));
+        let error = host().load(granted(&guest, &Capability::ALL, Facilities::default()));
+        let error = error.unwrap_err();
+        assert!(matches!(error, LoadError::NotBuiltIn { .. }), "{error}");
+        let said = error.to_string();
+        assert!(said.contains(&import) && said.contains("not built into this gateway"), "{said}");
+    }
+}
+
+/// A store in memory, that notes how long it might have taken.
+#[derive(Debug, Default)]
+struct Store {
+    values: Mutex<BTreeMap<String, Vec<u8>>>,
+    waits: Mutex<Vec<Duration>>,
+    fails: Option<KeyValueFault>,
+}
+
+impl KeyValue for Store {
+    fn get(&self, key: &str) -> Option<Arc<[u8]>> {
+        self.values.lock().unwrap().get(key).map(|value| value.as_slice().into())
+    }
+
+    fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> (Vec<String>, bool) {
+        let values = self.values.lock().unwrap();
+        let keys = values.keys().filter(|key| key.starts_with(prefix));
+        let keys: Vec<String> = keys.filter(|key| Some(&***key) > after).cloned().collect();
+        (keys.iter().take(limit).cloned().collect(), keys.len() > limit)
+    }
+
+    fn change(
+        &self,
+        change: KeyValueChange,
+        wait: Duration,
+    ) -> Result<KeyValueChanged, KeyValueFault> {
+        self.waits.lock().unwrap().push(wait);
+        if let Some(fault) = &self.fails {
+            return Err(fault.clone());
+        }
+        let KeyValueChange::Set { key, value } = change else { panic!("{change:?}") };
+        self.values.lock().unwrap().insert(key, value);
+        Ok(KeyValueChanged::Done)
+    }
+}
+
+/// Sets `k` to the client's identifier.
+fn setting() -> Guest {
+    let mut guest = Guest::authenticator("");
+    let key = guest.put(b"k");
+    let call = format!(
+        "(call $set (i32.const {key}) (i32.const 1) (local.get $client) (local.get $client_len) (i32.const {AT}))"
+    );
+    importing(guest.with_authenticate(&judged(&call)), SET)
+}
+
+fn keeping(store: &Arc<Store>) -> Facilities {
+    Facilities { key_value: Some(Arc::clone(store) as _), ..Facilities::default() }
+}
+
+#[test]
+fn what_is_set_reaches_the_store_and_the_wait_ends_within_the_deadline() {
+    let store = Arc::new(Store::default());
+    let mut spec = granted(&setting(), &[Capability::KeyValue], keeping(&store));
+    spec.limits.deadline_authenticate = Duration::from_secs(8);
+    let extension = host().load(spec).unwrap();
+    assert_eq!(case(&extension), None);
+    assert_eq!(store.get("k").as_deref(), Some(&b"c1"[..]));
+    let wait = store.waits.lock().unwrap()[0];
+    assert!(wait <= Duration::from_secs(7) && wait > Duration::from_secs(6), "{wait:?}");
+}
+
+#[test]
+fn faults_of_the_store_are_cases_of_the_contract() {
+    let why = || "why".to_owned();
+    for (fault, expected) in [
+        (KeyValueFault::Invalid(why()), 0),
+        (KeyValueFault::Quota(why()), 1),
+        (KeyValueFault::Unavailable(why()), 2),
+    ] {
+        let store = Arc::new(Store { fails: Some(fault), ..Store::default() });
+        let extension = load(&setting(), &[Capability::KeyValue], keeping(&store));
+        assert_eq!(case(&extension), Some(expected));
+    }
+    let nothing = load(&setting(), &[Capability::KeyValue], Facilities::default());
+    assert_eq!(case(&nothing), Some(2), "granted, and nothing behind it");
+}
+
+#[test]
+fn keys_and_values_have_bounds() {
+    let mut guest = Guest::authenticator("");
+    let key = guest.put(&[b'k'; LONG_KEY as usize]);
+    let call = |key_len: u32, value_len: u32| {
+        judged(&format!(
+            "(call $set (i32.const {key}) (i32.const {key_len}) (i32.const 0) (i32.const {value_len}) (i32.const {AT}))"
+        ))
+    };
+    let (most, too_much) = (64 << 10, (64 << 10) + 1);
+    for (key_len, value_len, expected) in
+        [(256, most, None), (LONG_KEY, 0, Some(0)), (0, 0, Some(0)), (1, too_much, Some(0))]
+    {
+        let store = Arc::new(Store::default());
+        let guest = importing(guest.clone().with_authenticate(&call(key_len, value_len)), SET);
+        let extension = load(&guest, &[Capability::KeyValue], keeping(&store));
+        assert_eq!(case(&extension), expected, "{key_len} {value_len}");
+        assert_eq!(store.waits.lock().unwrap().len(), usize::from(expected.is_none()));
+    }
+}
+
+#[test]
+fn who_may_wait_is_never_asked_on_the_thread_of_a_connection() {
+    let guest = Guest::authorizer();
+    let publication = portcullis_extension_host::Publication {
+        topic: "t",
+        qos: mqtt::QoS::AtMostOnce,
+        retain: false,
+        payload_len: 0,
+    };
+    for (grant, sits) in [
+        (Capability::Cache, true),
+        (Capability::Broker, true),
+        (Capability::KeyValue, false),
+        (Capability::Http, false),
+    ] {
+        let extension = load(&guest, &[grant], Facilities::default());
+        for _ in 0..200 {
+            extension.authorize_publish(&identity(), &client("c1"), &publication).result.unwrap();
+        }
+        assert_eq!(extension.sit(&identity(), &client("c1")).is_some(), sits, "{grant}");
+    }
+}
+
+/// A server that answers after a while, or says that it took too long.
+#[derive(Debug)]
+struct Server {
+    takes: Duration,
+    asked: Mutex<Vec<HttpRequest>>,
+}
+
+impl HttpConnection for Server {
+    fn send(&self, request: HttpRequest, wait: Duration) -> Result<HttpResponse, HttpFault> {
+        self.asked.lock().unwrap().push(request);
+        std::thread::sleep(self.takes.min(wait));
+        if self.takes > wait {
+            return Err(HttpFault::Timeout("it took too long".into()));
+        }
+        let headers = vec![("x".to_owned(), "y".to_owned())];
+        Ok(HttpResponse { status: 204, headers, body: b"body".to_vec() })
+    }
+}
+
+/// Asks `auth`, or whatever `name` says, for `/x`, and accepts the client if the status is 204 and the body has four bytes.
+fn asking(name: &str) -> Guest {
+    let mut guest = Guest::authenticator("");
+    let (connection, method, path) =
+        (guest.put(name.as_bytes()), guest.put(b"GET"), guest.put(b"/x"));
+    let call = format!(
+        "(call $send (i32.const {connection}) (i32.const {}) (i32.const {method}) (i32.const 3) \
+           (i32.const {path}) (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const {AT})) \
+         (if (i32.eqz (i32.load8_u (i32.const {AT}))) (then \
+           (if (i32.ne (i32.load16_u offset=4 (i32.const {AT})) (i32.const 204)) (then unreachable)) \
+           (if (i32.ne (i32.load offset=20 (i32.const {AT})) (i32.const 4)) (then unreachable))))",
+        name.len()
+    );
+    importing(guest.with_authenticate(&judged(&call)), SEND)
+}
+
+fn served(takes: Duration) -> (Facilities, Arc<Server>) {
+    let server = Arc::new(Server { takes, asked: Mutex::default() });
+    let http = BTreeMap::from([("auth".to_owned(), Arc::clone(&server) as _)]);
+    (Facilities { http, ..Facilities::default() }, server)
+}
+
+#[test]
+fn a_request_goes_to_a_connection_of_the_grant_and_to_no_other() {
+    let (facilities, server) = served(Duration::ZERO);
+    let extension = load(&asking("auth"), &[Capability::Http], facilities.clone());
+    assert_eq!(case(&extension), None);
+    let asked = server.asked.lock().unwrap().pop().unwrap();
+    assert_eq!((&*asked.method, &*asked.path, &asked.headers[..]), ("GET", "/x", &[][..]));
+    let other = load(&asking("other"), &[Capability::Http], facilities);
+    assert_eq!(case(&other), Some(0), "unknown connection");
+    assert!(server.asked.lock().unwrap().is_empty());
+    // Taken away while it runs.
+    extension.reconfigure(BTreeMap::new(), Arc::default(), Facilities::default()).unwrap();
+    assert_eq!(case(&extension), Some(0));
+}
+
+#[test]
+fn a_server_that_is_slow_costs_the_answer_and_not_the_instance() {
+    let (facilities, _) = served(Duration::from_secs(30));
+    let mut spec = granted(&asking("auth"), &[Capability::Http], facilities);
+    spec.limits.deadline_authenticate = Duration::from_millis(400);
+    let extension = host().load(spec).unwrap();
+    let began = Instant::now();
+    assert_eq!(case(&extension), Some(2), "a time-out, told to the guest");
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    let stats = extension.stats();
+    assert_eq!((stats.deadline_exceeded, stats.rebuilt), (0, 0));
+}
+
+#[test]
+fn the_time_of_a_request_counts_towards_the_deadline() {
+    let (facilities, _) = served(Duration::from_millis(60));
+    // Asks until it is stopped.
+    let guest = asking("auth");
+    let body = guest.authenticate_body();
+    let endless = format!("(loop $again {body} (br $again))");
+    let guest = guest.with_authenticate(&endless);
+    let mut spec = granted(&guest, &[Capability::Http], facilities);
+    spec.limits.deadline_authenticate = Duration::from_millis(300);
+    let extension = host().load(spec).unwrap();
+    let began = Instant::now();
+    let result = extension.authenticate(&client("c1"), None).result;
+    assert_eq!(result.unwrap_err(), Failure::Deadline);
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+}
+
+/// Notes orders; refuses those about the client `no`.
+#[derive(Debug, Default)]
+struct Taken(Mutex<Vec<Order>>);
+
+impl Orders for Taken {
+    fn give(&self, order: Order) -> Result<(), OrderFault> {
+        self.check(&order)?;
+        self.0.lock().unwrap().push(order);
+        Ok(())
+    }
+
+    fn check(&self, order: &Order) -> Result<(), OrderFault> {
+        match order {
+            Order::Disconnect { client_id, .. } if client_id == "no" => {
+                Err(OrderFault::Busy("enough".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn ordering(taken: &Arc<Taken>) -> Facilities {
+    Facilities { orders: Some(Arc::clone(taken) as _), ..Facilities::default() }
+}
+
+/// Has a client disconnected with a code.
+fn disconnecting(client_id: &str, code: u8) -> Guest {
+    let mut guest = Guest::authenticator("");
+    let name = guest.put(client_id.as_bytes());
+    let call = format!(
+        "(call $disconnect (i32.const {name}) (i32.const {}) (i32.const {code}) (i32.const 1) \
+           (i32.const {name}) (i32.const 2) (i32.const {AT}))",
+        client_id.len()
+    );
+    importing(guest.with_authenticate(&judged(&call)), DISCONNECT)
+}
+
+/// Gives a client a set with one rule, about `filter`.
+fn replacing(filter: &str, fallback: u8) -> Guest {
+    let mut guest = Guest::authenticator("");
+    let (name, filter_at) = (guest.put(b"c9"), guest.put(filter.as_bytes()));
+    let mut rule = vec![0, 3, 0, 0];
+    rule.extend(filter_at.to_le_bytes());
+    rule.extend(u32::try_from(filter.len()).unwrap().to_le_bytes());
+    rule.extend([2, 1, 0, 0]);
+    rule.extend([0; 12]);
+    let rules = guest.put(&rule);
+    let call = format!(
+        "(call $replace-permissions (i32.const {name}) (i32.const 2) (i32.const {rules}) (i32.const 1) \
+           (i32.const {fallback}) (i32.const {AT}))"
+    );
+    importing(guest.with_authenticate(&judged(&call)), REPLACE)
+}
+
+#[test]
+fn orders_are_taken_where_they_make_sense_and_are_granted() {
+    let taken = Arc::new(Taken::default());
+    let told = |guest: Guest, facilities: Facilities| {
+        case(&load(&guest, &[Capability::Broker], facilities))
+    };
+    assert_eq!(told(disconnecting("c2", 0x98), ordering(&taken)), None);
+    assert_eq!(told(replacing("a/#", 0), ordering(&taken)), None);
+    let orders = std::mem::take(&mut *taken.0.lock().unwrap());
+    let [first, second] = &orders[..] else { panic!("{orders:?}") };
+    assert!(
+        matches!(first, Order::Disconnect { client_id, code, reason: Some(why) }
+            if client_id == "c2" && code.as_u8() == 0x98 && why == "c2"),
+        "{first:?}"
+    );
+    let Order::ReplacePermissions { client_id, permissions } = second else { panic!("{second:?}") };
+    assert_eq!((&**client_id, permissions.fallback), ("c9", auth::Fallback::Deny));
+    assert_eq!(permissions.rules[0].filter, "a/#");
+    assert!(permissions.source.starts_with("test@"), "{}", permissions.source);
+    for (guest, expected) in [
+        (disconnecting("no", 0x98), 2),
+        (disconnecting("c2", 0x00), 1),
+        (disconnecting("c2", 0x85), 1),
+        (disconnecting("c2", 0xfe), 1),
+        (replacing("a/#/b", 0), 1),
+        (replacing("a/#", 2), 1),
+    ] {
+        assert_eq!(told(guest, ordering(&taken)), Some(expected));
+    }
+    assert_eq!(told(disconnecting("c2", 0x98), Facilities::default()), Some(0), "not granted");
+    assert!(taken.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn of_a_version_that_only_watches_nothing_comes() {
+    let (store, taken) = (Arc::new(Store::default()), Arc::new(Taken::default()));
+    let facilities = Facilities { orders: ordering(&taken).orders, ..keeping(&store) };
+    let grants = [Capability::KeyValue, Capability::Broker];
+    for (candidate, changes) in [(setting(), 1), (disconnecting("c2", 0x98), 0)] {
+        let running = Guest::authenticator(ACCEPT);
+        let extension = load(&running, &grants, facilities.clone());
+        let spec = granted(&candidate, &grants, facilities.clone());
+        extension.introduce(host(), spec, Mode::Shadow).unwrap();
+        extension.authenticate(&client("c1"), None).result.unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while extension.candidate().unwrap().decisions == 0 {
+            assert!(Instant::now() < until, "the shadow does not decide");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(
+            extension.candidate().unwrap().differences,
+            0,
+            "it is told what would come of it"
+        );
+        assert_eq!((store.waits.lock().unwrap().len(), taken.0.lock().unwrap().len()), (0, 0));
+        assert!(extension.promote());
+        assert_eq!(case(&extension), None);
+        assert_eq!(std::mem::take(&mut *store.waits.lock().unwrap()).len(), changes);
+    }
+    assert_eq!(taken.0.lock().unwrap().len(), 1, "as soon as it decides it does");
+}
