@@ -29,7 +29,14 @@ impl LogSink {
         &self.extension
     }
 
-    pub(crate) fn write(&self, level: Level, text: &str, fields: &[(String, String)]) {
+    /// Writes a line that a guest says in a hook.
+    pub(crate) fn write(
+        &self,
+        level: Level,
+        hook: &'static str,
+        text: &str,
+        fields: &[(String, String)],
+    ) {
         if !enabled(level) {
             return;
         }
@@ -45,14 +52,14 @@ impl LogSink {
         }
         let text = printable(text, MAX_LINE_BYTES);
         let fields = render(fields, MAX_LINE_BYTES.saturating_sub(text.len()));
-        self.emit(level, &text, &fields);
+        self.emit(level, hook, &text, &fields);
     }
 
-    fn emit(&self, level: Level, text: &str, fields: &str) {
+    fn emit(&self, level: Level, hook: &'static str, text: &str, fields: &str) {
         let extension = &*self.extension;
         macro_rules! event {
             ($level:ident) => {
-                tracing::event!(target: "portcullis::extension", Level::$level, extension, text, fields, "extension says")
+                tracing::event!(target: "portcullis::extension", Level::$level, extension, hook, text, fields, "extension says")
             };
         }
         match level {

@@ -145,7 +145,10 @@ fn what_a_guest_writes_to_its_standard_error_reaches_the_log_with_its_hook() {
     let said = said.lines();
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("panicked: no such key"), "{said:?}");
-    assert!(said[0].contains("hook=authenticate stream=stderr"), "{said:?}");
+    assert!(
+        said[0].contains("hook=authenticate;") && said[0].contains("stream=stderr"),
+        "{said:?}"
+    );
     assert!(said[1].contains("second line without an end"), "{said:?}");
 }
 

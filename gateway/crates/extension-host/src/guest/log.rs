@@ -12,7 +12,7 @@ impl log::Host for Guest {
     }
 
     fn event(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) {
-        self.services.log.write(tracing_level(level), &message, &fields);
+        self.services.log.write(tracing_level(level), self.hook, &message, &fields);
     }
 }
 

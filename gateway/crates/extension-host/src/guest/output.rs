@@ -52,7 +52,7 @@ impl Guest {
             Stream::Out => (Level::INFO, "stdout"),
             Stream::Err => (Level::WARN, "stderr"),
         };
-        let fields = [("hook".into(), self.hook.into()), ("stream".into(), name.into())];
-        self.services.log.write(level, text, &fields);
+        let fields = [("stream".into(), name.into())];
+        self.services.log.write(level, self.hook, text, &fields);
     }
 }
