@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::inspect::Hooks;
 use crate::keyring::Keyring;
 use crate::metrics::Metric;
+use crate::prepared::Prepared;
 use crate::recorder::RecordingPart;
 use crate::recording::{RecordedCall, RecordingHeader, StandIn};
 use crate::rollout::{Candidate, CandidateStatus, Mode, Rollout};
@@ -41,9 +42,13 @@ pub(crate) struct Inner {
 
 impl Extension {
     pub(crate) fn load(host: &Host, spec: ExtensionSpec) -> Result<Self, LoadError> {
-        let shared = Shared::new(&spec);
-        let first = Generation::load(host, spec, &shared, 1, false)?;
-        let rollout = Rollout::new(first);
+        Self::of(&Prepared::new(host, spec)?)
+    }
+
+    /// The extension whose first generation is what was prepared.
+    pub(crate) fn of(prepared: &Prepared) -> Result<Self, LoadError> {
+        let shared = prepared.shared();
+        let rollout = Rollout::new(prepared.generation(&shared, 1, false)?);
         let revision = rollout.revision();
         Ok(Self(Arc::new(Inner { shared, rollout: Mutex::new(rollout), revision })))
     }

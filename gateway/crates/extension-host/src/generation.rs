@@ -5,8 +5,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sha2::{Digest, Sha256};
-
 use crate::breaker::Breaker;
 use crate::cache::Cache;
 use crate::error::LoadError;
@@ -14,13 +12,14 @@ use crate::extension::lock;
 use crate::facilities::Facilities;
 use crate::guest::Services;
 use crate::host::Host;
-use crate::inspect::{self, Hooks};
-use crate::instance::{BuildError, Plan, chain};
+use crate::inspect::Hooks;
+use crate::instance::{BuildError, Plan};
 use crate::keyring::Keyring;
 use crate::log::LogSink;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::pool::Pool;
+use crate::prepared::{Prepared, id};
 use crate::recorder::Recorder;
 use crate::spec::{BreakerSettings, ExtensionLimits, ExtensionSpec};
 use crate::stats::Counters;
@@ -92,45 +91,7 @@ impl Generation {
         number: u32,
         rehearsal: bool,
     ) -> Result<Self, LoadError> {
-        check_limits(host, &spec)?;
-        let hash = check_hash(&spec)?;
-        let component = host.compile(&spec.name, &spec.component)?;
-        inspect::check_imports(&spec.name, &component, &spec.grants)?;
-        let hooks = inspect::find_hooks(&spec.name, &component)?;
-        if let Some(attestation) = &spec.attestation {
-            attestation.check(&spec.name, &component, hooks)?;
-        }
-        let pre = host
-            .linker(&spec, &component)
-            .and_then(|linker| linker.instantiate_pre(&component))
-            .map_err(|e| LoadError::WrongWorld { extension: spec.name.clone(), why: chain(&e) })?;
-        let exports = inspect::find_functions(&spec.name, &pre, hooks)?;
-        let id = id(&spec.name, &hash, number);
-        let counters = &shared.counters;
-        let rate = spec.limits.log_bytes_per_second;
-        let services = Services {
-            grants: spec.grants,
-            config: spec.config,
-            keyring: spec.keyring,
-            facilities: spec.facilities,
-            rehearsal: Arc::new(AtomicBool::new(rehearsal)),
-            log: Arc::new(LogSink::new(Arc::clone(&id), rate, Arc::clone(counters))),
-            gate: Arc::clone(&host.gate),
-            gate_wait: host.settings.password_wait,
-            nature: Arc::clone(&host.nature),
-            cache: Arc::clone(&shared.cache),
-            metrics: Arc::clone(&shared.metrics),
-            counters: Arc::clone(counters),
-        };
-        let plan = Plan {
-            pre,
-            exports,
-            limits: spec.limits,
-            services: Arc::new(services),
-            counters: Arc::clone(counters),
-            ticker: Arc::clone(&host.ticker),
-        };
-        Self::start(plan, shared, id, hash.into(), hooks)
+        Prepared::new(host, spec)?.generation(shared, number, rehearsal)
     }
 
     /// The same component with another configuration, other keys and other facilities.
@@ -159,7 +120,7 @@ impl Generation {
     }
 
     /// Makes the first instance, which shows that more can be made.
-    fn start(
+    pub(crate) fn start(
         plan: Plan,
         shared: &Shared,
         id: Arc<str>,
@@ -210,43 +171,6 @@ impl fmt::Debug for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Generation").field(&self.id).finish()
     }
-}
-
-/// `acl@1a2b3c4d`, and from the second generation on `acl@1a2b3c4d.2`.
-fn id(name: &str, hash: &str, number: u32) -> Arc<str> {
-    let short = hash.get(..8).unwrap_or(hash);
-    match number {
-        0 | 1 => format!("{name}@{short}").into(),
-        _ => format!("{name}@{short}.{number}").into(),
-    }
-}
-
-fn check_limits(host: &Host, spec: &ExtensionSpec) -> Result<(), LoadError> {
-    let most = host.settings.max_memory_bytes;
-    let why = if spec.limits.memory_bytes > most {
-        format!("`memory` is {} bytes; this gateway gives at most {most}", spec.limits.memory_bytes)
-    } else if spec.limits.instances == 0 {
-        "`instances` is 0; it takes at least 1".into()
-    } else {
-        return Ok(());
-    };
-    Err(LoadError::BadLimit { extension: spec.name.clone(), why })
-}
-
-fn check_hash(spec: &ExtensionSpec) -> Result<String, LoadError> {
-    let found: [u8; 32] = Sha256::digest(&spec.component).into();
-    match spec.sha256_pin {
-        Some(pinned) if pinned != found => Err(LoadError::HashMismatch {
-            extension: spec.name.clone(),
-            pinned: hex(&pinned),
-            found: hex(&found),
-        }),
-        _ => Ok(hex(&found)),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn load_error(extension: &str, error: BuildError) -> LoadError {

@@ -12,6 +12,7 @@ use crate::extension::Extension;
 use crate::gate::Gate;
 use crate::guest::Guest;
 use crate::nature::{Machine, Nature};
+use crate::prepared::Prepared;
 use crate::space::AddressSpace;
 use crate::spec::{Capability, ExtensionSpec};
 use crate::ticker::Ticker;
@@ -115,6 +116,14 @@ impl Host {
     /// One of the sentences of [`LoadError`]. Nothing remains of the component then.
     pub fn load(&self, spec: ExtensionSpec) -> Result<Extension, LoadError> {
         Extension::load(self, spec)
+    }
+
+    /// Compiles a component and checks it as [`load`](Self::load) does, and leaves it at that.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load), but for what only shows when the guest runs.
+    pub fn prepare(&self, spec: ExtensionSpec) -> Result<Prepared, LoadError> {
+        Prepared::new(self, spec)
     }
 
     /// A linker with what is granted, an empty WASI, and nothing else.
