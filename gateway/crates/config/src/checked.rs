@@ -61,11 +61,7 @@ pub(crate) fn check(text: &str, file: &Path, files: &dyn FileProbe) -> Outcome {
     let reader = Reader::new(text, file, files);
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        for error in errors {
-            let line = error.span().map(|span| reader.line(span.start));
-            let message = error.message().trim().replace('\n', ", ");
-            reader.fault(line, format!("not TOML: {message}"));
-        }
+        reader.not_toml(&errors);
         let (faults, known) = reader.finish();
         return Outcome { result: Err(Report::new(file, faults)), known };
     }

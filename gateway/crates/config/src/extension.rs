@@ -178,6 +178,13 @@ pub(crate) fn read(root: &Section<'_>, trust: &Trust) -> (Vec<String>, Vec<Exten
 
 fn read_one(name: String, section: &Section<'_>, trust: &Trust) -> Option<Extension> {
     let component = component::read(section);
+    let extension = read_beside(name, section, trust);
+    let (component, reference) = component?;
+    Some(Extension { component, reference, ..extension })
+}
+
+/// Reads what is stated of an extension besides where its component is.
+pub(crate) fn read_beside(name: String, section: &Section<'_>, trust: &Trust) -> Extension {
     let sha256 = sha256(section);
     let signature = trust::rule(section, &name, trust);
     // A 32-bit guest cannot address more than 4 GiB.
@@ -199,11 +206,10 @@ fn read_one(name: String, section: &Section<'_>, trust: &Trust) -> Option<Extens
         }
     }
     section.finish();
-    let (component, reference) = component?;
-    Some(Extension {
+    Extension {
         name,
-        component,
-        reference,
+        component: PathBuf::new(),
+        reference: None,
         sha256,
         signature,
         memory,
@@ -217,7 +223,7 @@ fn read_one(name: String, section: &Section<'_>, trust: &Trust) -> Option<Extens
         key_value,
         connections,
         broker,
-    })
+    }
 }
 
 fn sha256(section: &Section<'_>) -> Option<[u8; 32]> {

@@ -4,7 +4,7 @@
 //! line, in words that name the value, the rule and the fix. What it returns needs no further
 //! checking: paths are resolved, sizes are bytes, names refer to something.
 //!
-//! `examples/gateway.toml` documents every key.
+//! `examples/gateway.toml` documents every key. [`fixture`] reads what extensions are tested with, in the same way.
 
 mod address;
 mod admin;
@@ -17,12 +17,14 @@ mod connection;
 mod decisions;
 mod duration;
 mod extension;
+pub mod fixture;
 mod key_set;
 mod listener;
 mod log;
 mod mqtt;
 mod nearest;
 mod probe;
+mod project;
 mod reach;
 mod reader;
 mod relations;
@@ -51,7 +53,9 @@ pub use key_set::{Expected, KeySet, KeySource, KeyUrl};
 pub use listener::{ACCEPT_PLAINTEXT, ClientAuth, Listener, Tls, TlsVersion, Transport};
 pub use log::{Format, Level, Log};
 pub use mqtt::Mqtt;
+pub use nearest::nearest;
 pub use probe::{Disk, FileProbe, Found};
+pub use project::{Language, PROJECT_FILE, Project};
 pub use reach::{BrokerGrant, KeyValueGrant};
 pub use report::{Fault, Report};
 pub use sessions::Sessions;

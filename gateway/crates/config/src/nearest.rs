@@ -1,7 +1,7 @@
 //! What somebody probably meant.
 
 /// The known word that is closest to `word`, if one is close enough to be a slip of the pen.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters may be wrong: `max-conections`, `tsl`, but not `foo` for `bind`.
     let allowed = word.chars().count().div_ceil(3).max(1);
     known

@@ -43,6 +43,15 @@ impl<'a> Reader<'a> {
         self.faults.borrow_mut().push(Fault { line, message });
     }
 
+    /// The faults of a file that is not TOML.
+    pub(crate) fn not_toml(&self, errors: &[toml::de::Error]) {
+        for error in errors {
+            let line = error.span().map(|span| self.line(span.start));
+            let message = error.message().trim().replace('\n', ", ");
+            self.fault(line, format!("not TOML: {message}"));
+        }
+    }
+
     /// A fault about several keys: at the first of them that the file has.
     pub(crate) fn fault_at(&self, paths: &[&str], message: String) {
         let line = paths.iter().find_map(|path| self.lines.borrow().get(*path).copied());

@@ -30,10 +30,7 @@ impl Report {
     }
 
     pub(crate) fn unreadable(file: &Path, error: &io::Error) -> Self {
-        let message = format!(
-            "the configuration cannot be read ({}); check its path and permissions",
-            cause(error)
-        );
+        let message = format!("cannot be read ({}); check its path and permissions", cause(error));
         Self::new(file, vec![Fault { line: None, message }])
     }
 

@@ -118,6 +118,58 @@ impl<'a> Section<'a> {
         named
     }
 
+    /// The tables of a list, `[[case]]` or `asks = [{ ... }]`, in their order; each is called by its noun and number.
+    pub(crate) fn list(&self, key: &'static str, noun: &str) -> Vec<Section<'a>> {
+        let Some(found) = self.value(key) else { return Vec::new() };
+        let DeValue::Array(array) = found.value else {
+            self.wrong_type(key, &found, found.value, "a list of tables");
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (number, item) in (1..).zip(array.iter()) {
+            let line = self.reader.line(item.span().start);
+            let label = match self.label.as_str() {
+                "" => format!("{noun} {number}"),
+                outer => format!("{outer}: {noun} {number}"),
+            };
+            let DeValue::Table(table) = item.get_ref() else {
+                let message = format!("{label} is {}; make it a table", kind(item.get_ref()));
+                self.reader.fault(Some(line), message);
+                continue;
+            };
+            sections.push(Section {
+                reader: self.reader,
+                table: Some(table),
+                line: Some(line),
+                label,
+                prefix: String::new(),
+                path: format!("{}{key}.{number}.", self.path),
+                pattern: format!("{}{key}.*.", self.pattern),
+                asked: RefCell::default(),
+            });
+        }
+        sections
+    }
+
+    /// Puts the name that the file gives a table in the place of its number.
+    pub(crate) fn rename(&mut self, label: String) {
+        self.label = label;
+    }
+
+    /// Where the table starts, if the file has it.
+    pub(crate) fn line(&self) -> usize {
+        self.line.unwrap_or_default()
+    }
+
+    /// A fault about the table as a whole.
+    pub(crate) fn fault_of_all(&self, message: &str) {
+        let message = match self.label.as_str() {
+            "" => message.to_owned(),
+            label => format!("{label}: {message}"),
+        };
+        self.reader.fault(self.line, message);
+    }
+
     /// Every key with its value and line, whatever they are called.
     pub(crate) fn entries(&self) -> Vec<(&'a str, &'a DeValue<'a>, usize)> {
         let entries = self.table.into_iter().flat_map(|table| table.iter());
@@ -220,7 +272,7 @@ impl<'a> Section<'a> {
 /// Long enough for any name that a person reads, short enough for a log line.
 const MAX_NAME: usize = 64;
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }

@@ -41,10 +41,7 @@ fn a_file_that_cannot_be_read_is_a_fault() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gateway.toml");
     let sentence = |why: &str| {
-        format!(
-            "{}: the configuration cannot be read ({why}); check its path and permissions",
-            file.display()
-        )
+        format!("{}: cannot be read ({why}); check its path and permissions", file.display())
     };
     assert_eq!(load(&file).unwrap_err().to_string(), sentence("no such file"));
     fs::write(&file, b"data = \"\xff\"").unwrap();

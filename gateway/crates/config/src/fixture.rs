@@ -1,0 +1,166 @@
+//! What an extension is tested with: a file of cases, each a CONNECT with what is to come of it.
+//!
+//! `extensions/README.md` shows such a file and documents its keys. A fault is found as one of `gateway.toml` is: all at
+//! once, each with its line, and for an unknown key the nearest known one.
+
+mod ask;
+mod bytes;
+mod case;
+mod connect;
+mod expect;
+mod moment;
+mod step;
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use crate::reader::Reader;
+use crate::section::Section;
+use crate::{Disk, Extension, Report, Trust, extension};
+
+pub use ask::{Ask, By, Opinion, What};
+pub use case::Case;
+pub use connect::{Carrier, Certificate, Connect, Known};
+pub use expect::{Expect, Fallback, Outcome};
+pub use step::Step;
+
+/// A file of cases.
+#[derive(Clone, Debug)]
+pub struct Fixture {
+    /// The file.
+    pub file: PathBuf,
+    /// What `[extension]` gives the extension: all that `[extensions.NAME]` of `gateway.toml` can, without the
+    /// component. Its name is that of the file.
+    pub extension: Extension,
+    /// The cases, at least one, in their order.
+    pub cases: Vec<Case>,
+}
+
+/// Reads and checks a file of cases. Relative paths in it are resolved against its directory.
+///
+/// # Errors
+/// Everything that is wrong with the file, or why it cannot be read.
+pub fn load(path: &Path) -> Result<Fixture, Report> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&text, path),
+        Err(error) => Err(Report::unreadable(path, &error)),
+    }
+}
+
+fn parse(text: &str, file: &Path) -> Result<Fixture, Report> {
+    let reader = Reader::new(text, file, &Disk);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let fixture = if errors.is_empty() {
+        Some(read(&reader, table.get_ref(), file))
+    } else {
+        reader.not_toml(&errors);
+        None
+    };
+    let (faults, _) = reader.finish();
+    match fixture {
+        Some(fixture) if faults.is_empty() => Ok(fixture),
+        _ => Err(Report::new(file, faults)),
+    }
+}
+
+fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Fixture {
+    let root = Section::root(reader, table);
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let extension = extension::read_beside(stem, &root.section("extension"), &Trust::default());
+    let usual = connect::read(&root.section("connect"), &Connect::default());
+    let cases = case::read(&root, &usual);
+    root.finish();
+    Fixture { file: file.to_owned(), extension, cases }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn faults(text: &str) -> String {
+        parse(text, Path::new("f.toml")).expect_err("it has faults").to_string()
+    }
+
+    #[test]
+    fn a_case_says_who_comes_and_what_is_expected() {
+        let text = r#"
+[extension]
+grants = ["config"]
+config = { site = "a" }
+
+[connect]
+username = "meter"
+password = "secret"
+
+[[case]]
+name = "let in"
+now = 2026-03-01T00:00:00Z
+config = { site = "b" }
+connect = { client-id = "m1", version = "3.1.1", password = { hex = "00ff" } }
+expect = { outcome = "accept", principal = "m1", rules = ["allow publish a/#"], log = ["info *"] }
+asks = [
+  { publish = "a/b", qos = 1, expect = "allow", by = "rules" },
+  { subscribe = ["a/#", "b/#"], expect = ["allow", "deny"], after = "10s" },
+]
+
+[[case]]
+name = "again"
+continues = true
+expect = { outcome = "reject", code = 0x86, reason = "*wrong*" }
+"#;
+        let fixture = parse(text, Path::new("dir/site.toml")).unwrap();
+        assert_eq!(fixture.extension.name, "site");
+        let [first, second] = fixture.cases.as_slice() else { panic!("{:?}", fixture.cases) };
+        assert_eq!((first.name.as_str(), first.line), ("let in", 10));
+        assert_eq!(first.now, Duration::from_secs(1_772_323_200));
+        assert_eq!(first.config["site"], "b");
+        assert_eq!(first.connect.username.as_deref(), Some("meter"));
+        assert_eq!(first.connect.password.as_deref(), Some(&[0, 0xff][..]));
+        assert_eq!(first.connect.version, mqtt::Version::V3_1_1);
+        assert_eq!(first.expect.outcome, Outcome::Accept);
+        assert_eq!(first.asks[0].by, Some(By::Rules));
+        assert_eq!(first.asks[1].expect, [Opinion::Allow, Opinion::Deny]);
+        assert_eq!(first.asks[1].after, Duration::from_secs(10));
+        assert!(second.continues);
+        assert_eq!(second.connect.client_id, Connect::default().client_id);
+        assert_eq!((second.expect.code, second.expect.line), (Some(0x86), 24));
+    }
+
+    #[test]
+    fn every_fault_has_its_line_and_its_fix() {
+        let text = r#"
+[extension]
+grant = ["config"]
+
+[[case]]
+name = "a"
+connect = { user-name = "x" }
+expect = { outcome = "acept", principal = 1 }
+asks = [{ publish = "a/#", expect = "allow" }, { publish = "a", deliver = "a", expect = "no" }]
+
+[[case]]
+name = "a"
+expects = { outcome = "accept" }
+"#;
+        let said = faults(text);
+        for line in [
+            "f.toml:3: [extension]: \"grant\" is not a known key; did you mean \"grants\"?",
+            "f.toml:7: case \"a\": \"connect.user-name\" is not a known key; did you mean \"connect.username\"?",
+            "f.toml:8: case \"a\": expect.outcome \"acept\" is none of \"accept\", \"reject\"",
+            "f.toml:8: case \"a\": expect.principal is a whole number; it must be a text",
+            "f.toml:9: case \"a\": ask 1: publish \"a/#\" is not a topic",
+            "f.toml:9: case \"a\": ask 2: asks one thing",
+            "f.toml:9: case \"a\": ask 2: expect \"no\" is none of \"allow\", \"deny\", \"fail\"",
+            "f.toml:11: case \"a\": has the name of the case in line 5",
+            "f.toml:13: case \"a\": \"expects\" is not a known key; did you mean \"expect\"?",
+            "f.toml:11: case \"a\": expect is missing",
+        ] {
+            assert!(said.contains(line), "{line}\nis not in\n{said}");
+        }
+        assert!(faults("").contains("case is missing"));
+        assert!(faults("[[case]\n").contains("f.toml:1: not TOML"));
+    }
+}
