@@ -1,3 +1,4 @@
+mod authoring;
 mod extension;
 mod operator;
 mod store;
@@ -11,6 +12,8 @@ use crate::first_start::Plan;
 use crate::store_cli::Request;
 use crate::user::Password;
 use crate::{compiler, extension_cli};
+
+pub(crate) use authoring::is_component;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -46,8 +49,9 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
   portcullis store inspect|verify|compact|export --config FILE | --dir DIR
                                     look into a store, check it, give space back, write it out; more by
                                     `portcullis store help`
-  portcullis extension inspect|keygen|sign
-                                    look into a component, sign it; more by `portcullis extension help`
+  portcullis extension new|build|check|test|bench|watch|inspect|keygen|sign
+                                    write an extension, try it, look into a component, sign it; more by
+                                    `portcullis extension help`
   portcullis extension status [NAME] GATEWAY
                                     which version of each extension decides, what is tried, and what came of it
   portcullis extension reload NAME [--mode trial|shadow|canary] [--share PERCENT] GATEWAY

@@ -7,6 +7,7 @@ mod sign;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::authoring::{self, Task};
 use crate::cli::say;
 use crate::failure::Failure;
 pub(crate) use sign::Order;
@@ -17,6 +18,7 @@ pub(crate) enum Request {
     Inspect { component: PathBuf, config: Option<PathBuf> },
     Keygen { out: PathBuf },
     Sign(Order),
+    Author(Task),
     Help,
 }
 
@@ -40,7 +42,8 @@ as, and if hooks and imports are what was signed. Keep the private key away from
 /// Runs a request.
 pub(crate) fn run(request: &Request) -> Result<ExitCode, Failure> {
     match request {
-        Request::Help => say(HELP),
+        Request::Help => say(&format!("{}\n{HELP}", authoring::HELP)),
+        Request::Author(task) => return authoring::run(task),
         Request::Inspect { component, config } => {
             return inspect::run(component, config.as_deref());
         }

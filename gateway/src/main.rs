@@ -2,6 +2,7 @@
 
 mod accept;
 mod app;
+mod authoring;
 mod chain;
 mod cli;
 mod clock;

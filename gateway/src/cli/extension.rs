@@ -5,7 +5,7 @@ use crate::extension_cli::{Order, Request};
 use crate::failure::Failure;
 
 /// What may follow "extension".
-const VERBS: &str = "\"inspect\", \"keygen\", \"sign\", \"status\", \"reload\", \"promote\", \"abandon\", \"record\" or \"replay\"";
+const VERBS: &str = "\"new\", \"build\", \"check\", \"test\", \"bench\", \"watch\", \"inspect\", \"keygen\", \"sign\", \"status\", \"reload\", \"promote\", \"abandon\", \"record\" or \"replay\"";
 
 impl Words {
     pub(super) fn extension(&mut self) -> Result<Request, Failure> {
@@ -14,6 +14,9 @@ impl Words {
             return Ok(Request::Help);
         }
         match verb.as_deref() {
+            Some(verb @ ("new" | "build" | "check" | "test" | "bench" | "watch")) => {
+                Ok(Request::Author(self.authoring(verb)?))
+            }
             Some("inspect") => {
                 let config = self.option("--config").map(PathBuf::from);
                 Ok(Request::Inspect { component: self.component()?, config })
@@ -29,7 +32,7 @@ impl Words {
     }
 
     /// The file that the verb is about.
-    fn component(&mut self) -> Result<PathBuf, Failure> {
+    pub(super) fn component(&mut self) -> Result<PathBuf, Failure> {
         let missing = || usage("the component is missing; name a .wasm file".to_owned());
         self.next().map(PathBuf::from).ok_or_else(missing)
     }
@@ -71,8 +74,8 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (line, named) in [
-            ("extension", "followed by \"inspect\""),
-            ("extension seal a.wasm", "followed by \"inspect\""),
+            ("extension", "followed by \"new\""),
+            ("extension seal a.wasm", "followed by \"new\""),
             ("extension inspect", "the component is missing"),
             ("extension keygen", "option --out is missing"),
             ("extension sign a.wasm", "option --key is missing"),

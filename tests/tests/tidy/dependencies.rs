@@ -20,6 +20,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("connections", &[]),
     ("config", &["auth", "mqtt"]),
     ("telemetry", &[]),
+    ("workbench", &["auth", "config", "extension-host", "mqtt"]),
     ("bridge", &["mqtt", "session"]),
     (
         "gateway",
@@ -36,6 +37,7 @@ const OURS: &[(&str, &[&str])] = &[
             "store",
             "telemetry",
             "transport",
+            "workbench",
         ],
     ),
     ("simulation", &["auth", "broker", "mqtt"]),
@@ -55,6 +57,7 @@ const OURS: &[(&str, &[&str])] = &[
             "store",
             "telemetry",
             "transport",
+            "workbench",
         ],
     ),
 ];

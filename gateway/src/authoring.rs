@@ -1,0 +1,95 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use workbench::{Language, Selection};
+
+use crate::cli::{is_component, say};
+use crate::failure::Failure;
+
+/// What the author of an extension asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    New { language: Language, name: String, folder: PathBuf },
+    Build { folder: PathBuf },
+    Test { subject: PathBuf, fixtures: Vec<PathBuf>, filter: Option<String> },
+    Bench { subject: PathBuf, fixture: PathBuf },
+    Watch { folder: PathBuf },
+}
+
+pub(crate) const HELP: &str = "\
+  portcullis extension new --lang rust|c|javascript|python NAME [--dir DIR]
+                                    a project that builds and passes its own fixtures, in DIR (NAME without it)
+  portcullis extension build [DIR]  make the component of a project with its language's toolchain: build/NAME.wasm
+  portcullis extension test [DIR] [--filter TEXT]
+  portcullis extension test COMPONENT --fixtures FILE|DIR [--filter TEXT]
+                                    build the project and run its fixtures, or run fixtures against a component:
+                                    0 all came out as expected, 1 one did not
+  portcullis extension bench DIR|COMPONENT --fixture FILE
+                                    time of each hook with the questions of a fixture, memory, time to compile
+  portcullis extension watch [DIR]  build and test whenever a file of the project changes";
+
+/// Does it.
+pub(crate) fn run(task: &Task) -> Result<ExitCode, Failure> {
+    match task {
+        Task::New { language, name, folder } => new(*language, name, folder),
+        Task::Build { folder } => {
+            let component = workbench::build(folder)?;
+            say(&format!("{} is built", component.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Test { subject, fixtures, filter } => test(subject, fixtures, filter.clone()),
+        Task::Bench { subject, fixture } => {
+            say(&workbench::bench(&component_of(subject)?, fixture)?.to_string())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Watch { folder } => {
+            workbench::watch(folder, &mut std::io::stdout(), &mut |_| {})?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn new(language: Language, name: &str, folder: &Path) -> Result<ExitCode, Failure> {
+    let files = workbench::new(language, name, folder)?;
+    let shown = folder.display();
+    say(&format!("{} files in {shown}", files.len()))?;
+    match language {
+        Language::JavaScript => say(&format!("first: (cd {shown} && npm install)"))?,
+        Language::Python => say(&format!(
+            "first: (cd {shown} && python3 -m venv .venv && .venv/bin/pip install -r requirements.txt)"
+        ))?,
+        Language::Rust | Language::C => {}
+    }
+    say(&format!("next: portcullis extension test {shown}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(subject: &Path, fixtures: &[PathBuf], filter: Option<String>) -> Result<ExitCode, Failure> {
+    let component = component_of(subject)?;
+    let fixtures = match fixtures {
+        [] => vec![subject.join("fixtures")],
+        named => named.to_vec(),
+    };
+    let selection = Selection { fixtures, filter };
+    let summary = workbench::test(&component, &selection, &mut std::io::stdout())?;
+    say(&summary.to_string())?;
+    Ok(code(summary.failed == 0))
+}
+
+/// A component, or that of a project, built first.
+fn component_of(subject: &Path) -> Result<PathBuf, Failure> {
+    if is_component(subject) {
+        return Ok(subject.to_owned());
+    }
+    Ok(workbench::build(subject)?)
+}
+
+fn code(is_good: bool) -> ExitCode {
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl From<workbench::Failure> for Failure {
+    fn from(failure: workbench::Failure) -> Self {
+        Self::Extension(failure.to_string())
+    }
+}

@@ -1,0 +1,230 @@
+//! An author's first extension, by the commands of extensions/README.md, in each language whose toolchain is here.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::print_stderr, reason = "what is left out is said")]
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use portcullis_tests::program;
+use tempfile::TempDir;
+
+/// A new project of a language.
+struct Project {
+    folder: TempDir,
+    language: &'static str,
+}
+
+impl Project {
+    fn new(language: &'static str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = Self { folder, language };
+        let said = project.good(&["new", "--lang", language, "gate", "--dir", "."]);
+        assert!(said.contains("next: portcullis extension test ."), "{said}");
+        project
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs `portcullis extension` in the project.
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(&program().portcullis);
+        command.arg("extension").args(arguments).current_dir(self.path()).env("PATH", path());
+        // The standard library need not be built for each project.
+        command.env("CARGO_TARGET_DIR", program().target.join("guest"));
+        command.output().expect("the gateway's program starts")
+    }
+
+    fn good(&self, arguments: &[&str]) -> String {
+        self.ends(arguments, 0)
+    }
+
+    fn ends(&self, arguments: &[&str], code: i32) -> String {
+        let out = self.run(arguments);
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&out.stderr);
+        let language = self.language;
+        assert_eq!(
+            out.status.code(),
+            Some(code),
+            "{language} {arguments:?}:\n{said}\n{complained}"
+        );
+        said + &complained
+    }
+
+    /// Puts a text in the place of another in a file.
+    fn edit(&self, file: &str, old: &str, new: &str) {
+        let path = self.path().join(file);
+        let text = fs::read_to_string(&path).expect("a file of the project");
+        assert!(text.contains(old), "{file} has no {old}");
+        fs::write(path, text.replace(old, new)).expect("a file is written");
+    }
+
+    /// What every language has to do.
+    fn builds_and_passes(&self) {
+        let built = self.good(&["build"]);
+        assert!(built.contains("gate.wasm is built"), "{built}");
+        let said = self.good(&["test", "build/gate.wasm", "--fixtures", "fixtures"]);
+        assert!(said.contains("6 passed, 0 failed"), "{said}");
+        assert!(said.contains("ok      fixtures/site.toml:"), "{said}");
+    }
+}
+
+/// Where tools are that this project's own commands have installed, besides those of the user.
+fn path() -> OsString {
+    let own = program().target.join("wit-bindgen/bin");
+    let user = env::var_os("PATH").unwrap_or_default();
+    env::join_paths([own].into_iter().chain(env::split_paths(&user))).expect("a PATH")
+}
+
+fn has(name: &str) -> bool {
+    env::split_paths(&path()).any(|folder| folder.join(name).is_file())
+}
+
+/// Tools of a language that are installed once, from its registry; none where that does not work.
+fn installed(
+    name: &str,
+    is_there: &str,
+    install: impl FnOnce(&Path) -> Command,
+) -> Option<PathBuf> {
+    let folder = program().target.join("author").join(name);
+    if !folder.join(is_there).exists() {
+        fs::create_dir_all(&folder).expect("a folder for tools");
+        let out = install(&folder).current_dir(&folder).output();
+        let out = out.inspect_err(|error| eprintln!("skipped: {name}: {error}")).ok()?;
+        if !out.status.success() {
+            eprintln!("skipped: {name}: {}", String::from_utf8_lossy(&out.stderr));
+            return None;
+        }
+    }
+    Some(folder)
+}
+
+#[test]
+fn a_rust_extension_in_four_commands() {
+    let project = Project::new("rust");
+    project.builds_and_passes();
+    let said = project.good(&["test", ".", "--filter", "wrong token"]);
+    assert!(said.contains("1 passed, 0 failed, 5 left out by the filter"), "{said}");
+    let bench = project.good(&["bench", "build/gate.wasm", "--fixture", "fixtures/site.toml"]);
+    for word in ["authenticate", "permissions", "authorize-publish", "(rules)", "KiB an instance"] {
+        assert!(bench.contains(word), "{bench}");
+    }
+    what_differs_is_shown(&project);
+    a_panic_is_told(&project);
+}
+
+/// A case that does not come out as expected is shown with file and line, a misspelt key with the nearest one.
+fn what_differs_is_shown(project: &Project) {
+    let file = "fixtures/site.toml";
+    project.edit(file, "outcome = \"reject\", code = 0x86", "outcome = \"reject\", code = 0x87");
+    project.edit(
+        file,
+        "\"allow subscribe north/commands/${client-id}\"",
+        "\"allow subscribe north/#\"",
+    );
+    let test = ["test", "build/gate.wasm", "--fixtures", "fixtures"];
+    let said = project.ends(&test, 1);
+    for line in [
+        "FAILED  fixtures/site.toml:13: a device of the site is let in",
+        "  fixtures/site.toml:15: rules",
+        "      allow publish north/${client-id}/#",
+        "    - allow subscribe north/#",
+        "    + allow subscribe north/commands/${client-id}",
+        ": code\n    - 0x87\n    + 0x86",
+        "    info init: ready site=north",
+        "4 passed, 2 failed",
+    ] {
+        assert!(said.contains(line), "{line}\nis not in\n{said}");
+    }
+    project.edit(
+        file,
+        "connect = { client-id = \"south-1\" }",
+        "connect = { clientid = \"south-1\" }",
+    );
+    let said = project.ends(&test, 1);
+    let nearest = "\"connect.clientid\" is not a known key; did you mean \"connect.client-id\"?";
+    assert!(said.contains(nearest), "{said}");
+}
+
+/// The log says where the guest panicked, in which hook, and that it was this extension's.
+fn a_panic_is_told(project: &Project) {
+    let code = "let Secret::Password(password) = secret else";
+    project.edit(
+        "src/lib.rs",
+        code,
+        &format!("panic!(\"at the gate\");\n        #[allow(unreachable_code)]\n        {code}"),
+    );
+    project.good(&["build"]);
+    fs::write(
+        project.path().join("fixtures/site.toml"),
+        "[extension]\ngrants = [\"config\", \"credentials\", \"log\"]\nconfig = { site = \"a\", token = \"b\" }\n\
+         [[case]]\nname = \"it panics\"\nexpect = { outcome = \"fail\", reason = \"*unreachable*\", log = [\n\
+         \"error authenticate: extension panicked place=src/lib.rs:* words=at the gate\"] }\n",
+    )
+    .expect("a fixture is written");
+    project.good(&["test", "build/gate.wasm", "--fixtures", "fixtures"]);
+}
+
+#[test]
+fn a_c_extension() {
+    let compiler = ["clang", "clang-19", "clang-16", "clang-14"].into_iter().any(has);
+    if !compiler || !has("wit-bindgen") {
+        return eprintln!("skipped: clang for wasm32-wasi and wit-bindgen are not both here");
+    }
+    Project::new("c").builds_and_passes();
+}
+
+#[test]
+fn a_javascript_extension() {
+    if !has("node") || !has("npm") {
+        return eprintln!("skipped: node and npm are not both here");
+    }
+    let project = Project::new("javascript");
+    let tools =
+        installed("javascript", "node_modules/@bytecodealliance/componentize-js", |folder| {
+            let package = project.path().join("package.json");
+            fs::copy(package, folder.join("package.json")).expect("package.json is copied");
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--no-audit", "--no-fund"]);
+            npm
+        });
+    let Some(tools) = tools else { return };
+    let modules = project.path().join("node_modules");
+    std::os::unix::fs::symlink(tools.join("node_modules"), modules).expect("a link");
+    project.builds_and_passes();
+}
+
+#[test]
+fn a_python_extension() {
+    if !has("python3") {
+        return eprintln!("skipped: python3 is not here");
+    }
+    let project = Project::new("python");
+    let requirements = project.path().join("requirements.txt");
+    let tools = installed("python", ".venv/bin/componentize-py", |_| {
+        let mut shell = Command::new("sh");
+        let script = "python3 -m venv .venv && .venv/bin/pip install --quiet -r \"$1\"";
+        shell.args(["-c", script, "sh"]).arg(requirements);
+        shell
+    });
+    let Some(tools) = tools else { return };
+    std::os::unix::fs::symlink(tools.join(".venv"), project.path().join(".venv")).expect("a link");
+    project.builds_and_passes();
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let project = Project::new("javascript");
+    let said = project.ends(&["build"], 1);
+    let why =
+        "node_modules/@bytecodealliance/componentize-js/src/cli.js is not there; run `npm install`";
+    assert!(said.contains(why) || said.contains("there is no node on this machine"), "{said}");
+    let said = project.ends(&["new", "--lang", "c", "gate", "--dir", "."], 1);
+    assert!(said.contains("there is something in ."), "{said}");
+}
