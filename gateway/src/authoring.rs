@@ -1,9 +1,12 @@
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use extension_host::ExtensionSpec;
 use workbench::{Language, Selection};
 
 use crate::cli::{is_component, say};
+use crate::extensions;
 use crate::failure::Failure;
 
 /// What the author of an extension asks for.
@@ -11,6 +14,7 @@ use crate::failure::Failure;
 pub(crate) enum Task {
     New { language: Language, name: String, folder: PathBuf },
     Build { folder: PathBuf },
+    Check { component: PathBuf, given: Option<(PathBuf, String)> },
     Test { subject: PathBuf, fixtures: Vec<PathBuf>, filter: Option<String> },
     Bench { subject: PathBuf, fixture: PathBuf },
     Watch { folder: PathBuf },
@@ -20,6 +24,10 @@ pub(crate) const HELP: &str = "\
   portcullis extension new --lang rust|c|javascript|python NAME [--dir DIR]
                                     a project that builds and passes its own fixtures, in DIR (NAME without it)
   portcullis extension build [DIR]  make the component of a project with its language's toolchain: build/NAME.wasm
+  portcullis extension check COMPONENT [--config FILE --name NAME]
+                                    what it imports, and the line that grants it; its hooks, its version of the
+                                    contract, its size, and whether it starts, with the settings of
+                                    [extensions.NAME] where they are named: 0 it would load, 1 it would not
   portcullis extension test [DIR] [--filter TEXT]
   portcullis extension test COMPONENT --fixtures FILE|DIR [--filter TEXT]
                                     build the project and run its fixtures, or run fixtures against a component:
@@ -36,6 +44,12 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode, Failure> {
             let component = workbench::build(folder)?;
             say(&format!("{} is built", component.display()))?;
             Ok(ExitCode::SUCCESS)
+        }
+        Task::Check { component, given } => {
+            let given = given.as_ref().map(|(config, name)| stated(config, name)).transpose()?;
+            let checked = workbench::check(component, given)?;
+            write!(std::io::stdout(), "{checked}").map_err(output)?;
+            Ok(code(checked.is_good()))
         }
         Task::Test { subject, fixtures, filter } => test(subject, fixtures, filter.clone()),
         Task::Bench { subject, fixture } => {
@@ -84,8 +98,26 @@ fn component_of(subject: &Path) -> Result<PathBuf, Failure> {
     Ok(workbench::build(subject)?)
 }
 
+/// What the configuration of a gateway states of an extension.
+fn stated(config: &Path, name: &str) -> Result<ExtensionSpec, Failure> {
+    let checked = config::load(config).map_err(Failure::Config)?;
+    let stated = checked.extensions.iter().find(|stated| stated.name == name).ok_or_else(|| {
+        let there: Vec<_> = checked.extensions.iter().map(|stated| stated.name.as_str()).collect();
+        Failure::Extension(format!(
+            "{} has no [extensions.{name}]; there are: {}",
+            config.display(),
+            there.join(", ")
+        ))
+    })?;
+    extensions::stated(stated, &checked)
+}
+
 fn code(is_good: bool) -> ExitCode {
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn output(error: std::io::Error) -> Failure {
+    Failure::System { what: "write to standard output", error }
 }
 
 impl From<workbench::Failure> for Failure {

@@ -278,6 +278,14 @@ fn load_one(
     Ok((extension, Loaded { spec, keyring, facilities, aside: None, is_abandoned: false }))
 }
 
+/// What a gateway with this configuration loads an extension from.
+pub(crate) fn stated(
+    stated: &config::Extension,
+    checked: &Checked,
+) -> Result<ExtensionSpec, Failure> {
+    spec(stated, &checked.trust, &Keyring::open(stated, &checked.data)?)
+}
+
 fn spec(
     stated: &config::Extension,
     trust: &config::Trust,

@@ -69,6 +69,16 @@ impl Project {
     fn builds_and_passes(&self) {
         let built = self.good(&["build"]);
         assert!(built.contains("gate.wasm is built"), "{built}");
+        let checked = self.good(&["check", "build/gate.wasm"]);
+        for line in [
+            "hooks      authenticator, authorizer",
+            "portcullis:host/log@0.1.0: needs the grant \"log\"",
+            "in [extensions.NAME] of gateway.toml",
+            "init       says without settings: \"site\" is not set",
+            "verdict    good",
+        ] {
+            assert!(checked.contains(line), "{line}\nis not in\n{checked}");
+        }
         let said = self.good(&["test", "build/gate.wasm", "--fixtures", "fixtures"]);
         assert!(said.contains("6 passed, 0 failed"), "{said}");
         assert!(said.contains("ok      fixtures/site.toml:"), "{said}");

@@ -20,6 +20,21 @@ impl Words {
                 Task::New { language, name, folder }
             }
             "build" => Task::Build { folder: self.folder() },
+            "check" => {
+                let component = self.next().map(PathBuf::from);
+                let component = component.ok_or_else(|| {
+                    usage("the component is missing; name a .wasm file".to_owned())
+                })?;
+                let given = match (self.option("--config"), self.text("--name")?) {
+                    (Some(config), Some(name)) => Some((config.into(), name)),
+                    (None, None) => None,
+                    _ => {
+                        let why = "--config FILE and --name NAME go together: they say which settings it has";
+                        return Err(usage(why.to_owned()));
+                    }
+                };
+                Task::Check { component, given }
+            }
             "test" => {
                 let subject = self.folder();
                 let fixtures: Vec<_> =
@@ -77,6 +92,7 @@ mod tests {
             name: "gate".into(),
             folder: folder.into(),
         };
+        let check = |given| Task::Check { component: "a.wasm".into(), given };
         let test = |subject: &str, fixtures: &[&str], filter: Option<&str>| Task::Test {
             subject: subject.into(),
             fixtures: fixtures.iter().map(PathBuf::from).collect(),
@@ -86,6 +102,8 @@ mod tests {
             ("new --lang javascript gate", new("gate")),
             ("new gate --lang=javascript --dir d", new("d")),
             ("build", Task::Build { folder: ".".into() }),
+            ("check a.wasm", check(None)),
+            ("check a.wasm --config c --name n", check(Some(("c".into(), "n".into())))),
             ("test", test(".", &[], None)),
             ("test d --filter late", test("d", &[], Some("late"))),
             ("test a.wasm --fixtures f --fixtures g", test("a.wasm", &["f", "g"], None)),
@@ -106,6 +124,8 @@ mod tests {
             ("new gate", "option --lang is missing; it is one of rust, c"),
             ("new --lang cobol gate", "--lang \"cobol\" is none of rust"),
             ("new --lang c", "the extension's name is missing"),
+            ("check", "the component is missing"),
+            ("check a.wasm --name n", "--config FILE and --name NAME go together"),
             ("test a.wasm", "the cases are missing"),
             ("bench d", "option --fixture is missing"),
             ("build a b", "\"b\" has no meaning here"),

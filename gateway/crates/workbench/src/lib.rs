@@ -16,6 +16,7 @@
 mod arrival;
 mod bench;
 mod build;
+mod check;
 mod compare;
 mod diff;
 mod failure;
@@ -34,6 +35,7 @@ mod watch;
 
 pub use bench::{Measured, bench};
 pub use build::build;
+pub use check::{Checked, check};
 pub use config::{Language, PROJECT_FILE};
 pub use failure::Failure;
 pub use new::new;

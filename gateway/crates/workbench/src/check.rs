@@ -1,0 +1,268 @@
+//! What a component imports and offers, and whether it starts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use extension_host::{
+    Capability, EngineSettings, Extension, ExtensionLimits, ExtensionSpec, Facts, Host, LoadError,
+    Need,
+};
+
+use crate::failure::Failure;
+use crate::given;
+use crate::suite::host;
+
+/// What is known of a component. Displays as a page for its author.
+#[derive(Debug)]
+pub struct Checked {
+    page: String,
+    problems: usize,
+}
+
+impl Checked {
+    /// Whether a gateway could load it.
+    pub fn is_good(&self) -> bool {
+        self.problems == 0
+    }
+}
+
+impl std::fmt::Display for Checked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.page)
+    }
+}
+
+/// Checks a component: each import, the hooks, the version of the contract, the size, and whether it starts. With
+/// `given`, what an operator states of it, it starts with that; otherwise with all that it asks for and no settings, and
+/// that it asks for some is then no fault.
+///
+/// # Errors
+/// The file cannot be read, or holds no valid component.
+pub fn check(component: &Path, given: Option<ExtensionSpec>) -> Result<Checked, Failure> {
+    let bytes = given::component(component)?;
+    let host = host()?;
+    let name = component.file_stem().unwrap_or_default().to_string_lossy();
+    let name = given.as_ref().map_or(&*name, |given| &given.name);
+    let facts = host
+        .examine(name, &bytes)
+        .map_err(|error| Failure::Component(format!("{}: {error}", component.display())))?;
+    let mut page = Page { text: String::new(), problems: 0 };
+    page.facts(component, &facts);
+    page.imports(&facts, given.as_ref());
+    if page.problems == 0 {
+        let spec = match &given {
+            Some(given) => {
+                // What is pinned and signed is the component of today, and this may be that of tomorrow.
+                let (sha256_pin, attestation) = (None, None);
+                ExtensionSpec { component: bytes, sha256_pin, attestation, ..given.clone() }
+            }
+            None => all_granted(name, bytes, &facts),
+        };
+        page.start(&host, spec, given.is_some());
+    }
+    page.verdict();
+    Ok(Checked { page: page.text, problems: page.problems })
+}
+
+/// A component with all that it asks for, and with room for what an interpreter takes.
+fn all_granted(name: &str, component: Arc<[u8]>, facts: &Facts) -> ExtensionSpec {
+    let wasi = facts.imports.iter().filter_map(|(import, _)| filled_by(import));
+    ExtensionSpec {
+        name: name.to_owned(),
+        component,
+        sha256_pin: None,
+        attestation: None,
+        grants: facts.grants().filter_map(Capability::from_name).chain(wasi).collect(),
+        config: BTreeMap::new(),
+        keyring: Arc::default(),
+        limits: ExtensionLimits {
+            memory_bytes: EngineSettings::default().max_memory_bytes,
+            ..ExtensionLimits::default()
+        },
+    }
+}
+
+/// What a component finds behind an import of WASI.
+fn wasi(import: &str) -> &'static str {
+    match filled_by(import) {
+        Some(Capability::Random) => "there; it ends the call without the grant \"random\"",
+        Some(_) => "there; it stands still without the grant \"clock\"",
+        None => "there, and empty",
+    }
+}
+
+/// What makes an import of WASI more than empty.
+fn filled_by(import: &str) -> Option<Capability> {
+    let (interface, _) = import.split_once('@')?;
+    match interface {
+        "wasi:random/random" | "wasi:random/insecure" => Some(Capability::Random),
+        "wasi:clocks/monotonic-clock" | "wasi:clocks/wall-clock" => Some(Capability::Clock),
+        _ => None,
+    }
+}
+
+struct Page {
+    text: String,
+    problems: usize,
+}
+
+impl Page {
+    fn line(&mut self, title: &str, text: impl std::fmt::Display) {
+        // Writing to a text does not fail.
+        let _ = writeln!(self.text, "{title:<10} {text}");
+    }
+
+    fn problem(&mut self, title: &str, text: impl std::fmt::Display) {
+        self.problems += 1;
+        self.line(title, text);
+    }
+
+    fn facts(&mut self, component: &Path, facts: &Facts) {
+        let sha256: String = facts.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (kib, code) = (kib(facts.bytes), kib(facts.code_bytes));
+        self.line("component", component.display());
+        self.line("sha256", sha256);
+        let ms = millis(facts.compiled_in);
+        self.line("size", format!("{kib}, {code} as machine code, compiled in {ms}"));
+        let hooks: Vec<_> = facts.hooks().collect();
+        match hooks.as_slice() {
+            [] => self.problem(
+                "hooks",
+                "none; export authenticator, enhanced-authenticator or authorizer",
+            ),
+            hooks => self.line("hooks", hooks.join(", ")),
+        }
+        let contract = contract(facts);
+        self.line(
+            "contract",
+            if contract.is_empty() { "none of ours".to_owned() } else { contract },
+        );
+    }
+
+    fn imports(&mut self, facts: &Facts, given: Option<&ExtensionSpec>) {
+        let mut to_add = Vec::new();
+        for (import, need) in &facts.imports {
+            match need {
+                Need::Nothing => self.line("import", format!("{import}: there for everyone")),
+                Need::Wasi => self.line("import", format!("{import}: {}", wasi(import))),
+                Need::Grant(capability) => {
+                    let granted = given.map(|given| given.grants.contains(capability));
+                    if granted == Some(true) {
+                        self.line("import", format!("{import}: granted"));
+                        continue;
+                    }
+                    to_add.push(format!("\"{capability}\""));
+                    let text = format!("{import}: needs the grant \"{capability}\"");
+                    match granted {
+                        Some(_) => self.problem("import", text),
+                        None => self.line("import", text),
+                    }
+                }
+                Need::OtherVersion => self.problem(
+                    "import",
+                    format!("{import}: another version of the contract than this gateway speaks; build it again"),
+                ),
+                Need::Impossible => {
+                    self.problem("import", format!("{import}: not there; {}", advice(import)));
+                }
+            }
+        }
+        if !to_add.is_empty() {
+            let already = given.iter().flat_map(|given| &given.grants);
+            let mut grants: Vec<_> = already.map(|grant| format!("\"{grant}\"")).collect();
+            grants.append(&mut to_add);
+            let name = given.map_or("NAME", |given| &given.name);
+            let grants = grants.join(", ");
+            self.line(
+                "to add",
+                format!("grants = [{grants}], in [extensions.{name}] of gateway.toml"),
+            );
+        }
+    }
+
+    /// Has it start, which is the only way to know whether it does.
+    fn start(&mut self, host: &Host, spec: ExtensionSpec, with_settings: bool) {
+        let began = Instant::now();
+        match host.load(spec) {
+            Ok(extension) => {
+                let memory = memory(&extension);
+                let took = millis(began.elapsed());
+                self.line("init", format!("ready; {memory} of memory, loaded in {took}"));
+            }
+            Err(LoadError::InitFailed { reason, .. }) if !with_settings => {
+                let how = "--config gateway.toml --name NAME";
+                self.line("init", format!("says without settings: {reason} (try it with {how})"));
+            }
+            Err(error) => self.problem("init", error),
+        }
+    }
+
+    fn verdict(&mut self) {
+        match self.problems {
+            0 => self.line("verdict", "good"),
+            1 => self.line("verdict", "1 problem"),
+            many => self.line("verdict", format!("{many} problems")),
+        }
+    }
+}
+
+/// The versions of the contract that it was built for, each once.
+fn contract(facts: &Facts) -> String {
+    let names = facts.exports.iter().chain(facts.imports.iter().map(|(import, _)| import));
+    let mut packages: Vec<_> = names
+        .filter_map(|name| {
+            let (interface, version) = name.split_once('@')?;
+            let package = interface.split_once('/')?.0;
+            package.starts_with("portcullis:").then(|| format!("{package}@{version}"))
+        })
+        .collect();
+    packages.sort();
+    packages.dedup();
+    packages.join(", ")
+}
+
+/// What the author of an import that is not there probably meant.
+fn advice(import: &str) -> String {
+    let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
+    let known: Vec<_> =
+        Capability::ALL.iter().map(|known| format!("portcullis:host/{known}")).collect();
+    match config::nearest(interface, known.iter().map(String::as_str)) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None if interface.starts_with("wasi:") => {
+            "this gateway has cli, clocks, filesystem, io, random and sockets of WASI 0.2, all empty".to_owned()
+        }
+        None => format!("there are {}", known.join(", ")),
+    }
+}
+
+fn memory(extension: &Extension) -> String {
+    kib(usize::try_from(extension.stats().memory_bytes).unwrap_or(usize::MAX))
+}
+
+fn kib(bytes: usize) -> String {
+    format!("{:.1} KiB", bytes as f64 / 1024.0)
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_offered() {
+        for (import, said) in [
+            ("portcullis:host/lgo@0.1.0", "did you mean portcullis:host/log?"),
+            ("portcullis:host/credential@0.1.0", "did you mean portcullis:host/credentials?"),
+            ("wasi:http/types@0.2.3", "cli, clocks"),
+            ("env", "there are portcullis:host/log, "),
+        ] {
+            assert!(advice(import).contains(said), "{import}: {}", advice(import));
+        }
+    }
+}
