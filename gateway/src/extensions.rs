@@ -283,7 +283,9 @@ pub(crate) fn stated(
     stated: &config::Extension,
     checked: &Checked,
 ) -> Result<ExtensionSpec, Failure> {
-    spec(stated, &checked.trust, &Keyring::open(stated, &checked.data)?)
+    let keyring = Keyring::open(stated, &checked.data)?;
+    let facilities = Facilities::open(stated, &Surroundings::of_nobody())?;
+    spec(stated, &checked.trust, &keyring, &facilities)
 }
 
 fn spec(
@@ -309,13 +311,8 @@ fn spec(
 
 /// What the extension `name` would be loaded from now, if the configuration has it.
 pub(crate) fn spec_of(checked: &Checked, name: &str) -> Result<Option<ExtensionSpec>, Failure> {
-    let stated = checked.extensions.iter().find(|stated| stated.name == name);
-    let loaded = stated.map(|stated| {
-        let keyring = Keyring::open(stated, &checked.data)?;
-        let facilities = Facilities::open(stated, &Surroundings::of_nobody())?;
-        spec(stated, &checked.trust, &keyring, &facilities)
-    });
-    loaded.transpose()
+    let named = checked.extensions.iter().find(|stated| stated.name == name);
+    named.map(|named| stated(named, checked)).transpose()
 }
 
 /// What the guest reads: the table `config`, and the text of each of `files`.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use extension_host::{
-    Capability, EngineSettings, Extension, ExtensionLimits, ExtensionSpec, Facts, Host, LoadError,
-    Need,
+    Capability, EngineSettings, Extension, ExtensionLimits, ExtensionSpec, Facilities, Facts, Host,
+    LoadError, Need,
 };
 
 use crate::failure::Failure;
@@ -78,6 +78,7 @@ fn all_granted(name: &str, component: Arc<[u8]>, facts: &Facts) -> ExtensionSpec
         grants: facts.grants().filter_map(Capability::from_name).chain(wasi).collect(),
         config: BTreeMap::new(),
         keyring: Arc::default(),
+        facilities: Facilities::default(),
         limits: ExtensionLimits {
             memory_bytes: EngineSettings::default().max_memory_bytes,
             ..ExtensionLimits::default()
@@ -164,6 +165,10 @@ impl Page {
                 Need::OtherVersion => self.problem(
                     "import",
                     format!("{import}: another version of the contract than this gateway speaks; build it again"),
+                ),
+                Need::NotBuiltIn => self.problem(
+                    "import",
+                    format!("{import}: in the contract, and not built into this gateway; do without it"),
                 ),
                 Need::Impossible => {
                     self.problem("import", format!("{import}: not there; {}", advice(import)));

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use config::fixture::{Carrier, Certificate, Connect};
 use extension_host::{
-    Capability, CertificateInfo, Connecting, ExtensionLimits, ExtensionSpec, Keyring, Transport,
+    Capability, CertificateInfo, Connecting, ExtensionLimits, ExtensionSpec, Facilities, Keyring,
+    Transport,
 };
 
 use crate::failure::Failure;
@@ -27,6 +28,7 @@ pub(crate) fn spec(
         grants: grants.collect(),
         config: settings(stated)?,
         keyring,
+        facilities: Facilities::default(),
         limits: ExtensionLimits {
             memory_bytes: usize::try_from(stated.memory).unwrap_or(usize::MAX),
             instances: stated.instances as usize,
