@@ -227,10 +227,8 @@ fn answers() -> Vec<Case> {
         connecting("string-outside", &store(1044, 0x7fff_ffff), "invalid answer"),
         connecting(
             "string-not-utf-8",
-            &format!(
-                "(i32.store8 (i32.const 2048) (i32.const 0xff)) \
-             (i32.store (i32.const 1040) (i32.const 2048)) (i32.store (i32.const 1044) (i32.const 1))"
-            ),
+            "(i32.store8 (i32.const 2048) (i32.const 0xff)) \
+             (i32.store (i32.const 1040) (i32.const 2048)) (i32.store (i32.const 1044) (i32.const 1))",
             "utf-8",
         ),
         list,

@@ -115,7 +115,9 @@ mod tests {
                 if let ["listeners" | "extensions" | "topics", name, ..] = parts.as_mut_slice() {
                     *name = "*";
                 }
-                if let ["extensions", _, "key-sets", name, ..] = parts.as_mut_slice() {
+                if let ["extensions", _, "key-sets" | "connections", name, ..] =
+                    parts.as_mut_slice()
+                {
                     *name = "*";
                 }
                 table = parts.join(".");
