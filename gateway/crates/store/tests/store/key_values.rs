@@ -125,20 +125,13 @@ fn one_process_has_it_open_and_what_is_rewritten_takes_no_more_space() {
     let again = KeyValues::open(dir.path(), Box::new(|_| {}));
     assert!(matches!(again, Err(StoreError::Locked { .. })), "{again:?}");
     values.close();
-    let mut compacted = 0;
-    let values = {
-        let (sender, incidents) = std::sync::mpsc::channel();
-        let sink = Box::new(move |event| sender.send(format!("{event:?}")).unwrap());
-        let (values, _) = KeyValues::open(dir.path(), sink).unwrap();
-        for number in 0..400 {
-            set(&values, "same", vec![u8::try_from(number % 251).unwrap(); 60_000]);
-        }
-        compacted += incidents.try_iter().filter(|event| event.contains("Compacted")).count();
-        values
-    };
+    let (values, _) = open(dir.path());
+    for number in 0..400 {
+        set(&values, "same", vec![u8::try_from(number % 251).unwrap(); 60_000]);
+    }
+    // Whether sled uses its segments again or the worker copies the file depends on how quick the disk is.
     let size = fs::metadata(dir.path().join("sled/db")).unwrap().len();
     assert!(size < 12 << 20, "24 MB were written, the file has {size} bytes");
-    assert!(compacted > 0, "it was copied");
     assert_eq!(values.get("counter", "same").as_deref(), Some(&vec![148; 60_000][..]));
     values.close();
     let (values, _) = open(dir.path());
