@@ -46,7 +46,7 @@ fn nothing_answered_is_lost_by_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let (mut answered, mut found) = ([0; WRITERS as usize], [0; WRITERS as usize]);
     for cycle in 0..CYCLES {
-        run_child(dir.path(), Duration::from_millis(80 + cycle * 53 % 200), &mut answered);
+        run_child(dir.path(), 4 + cycle * 5 % 13, &mut answered);
         let (values, state) = open(dir.path());
         assert_eq!((state.damaged, &state.incidents[..]), (0, &[][..]), "cycle {cycle}");
         for (writer, found) in found.iter_mut().enumerate() {
@@ -65,12 +65,13 @@ fn nothing_answered_is_lost_by_kill_9() {
         values.close();
     }
     println!("{CYCLES} kills: {answered:?} answered, {found:?} found, lost 0");
-    assert!(answered.iter().all(|count| *count > CYCLES), "the children did work: {answered:?}");
+    let all: u64 = answered.iter().sum();
+    assert!(all >= CYCLES, "the children did work: {answered:?}");
 }
 
-/// Starts this test binary as a child, kills it after `life`, and notes the highest number that each of its
-/// writers was answered.
-fn run_child(dir: &Path, life: Duration, answered: &mut [u64]) {
+/// Starts this test binary as a child, kills it when it has told of `told` changes, and notes the highest number that
+/// each of its writers was answered.
+fn run_child(dir: &Path, told: u64, answered: &mut [u64]) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "key_values::child", "--ignored", "--nocapture"])
         .env(DIR, dir)
@@ -78,21 +79,19 @@ fn run_child(dir: &Path, life: Duration, answered: &mut [u64]) {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let reader = thread::spawn(move || {
-        let told = lines.map_while(Result::ok).filter_map(|line| {
-            // The last line may be cut short.
-            let (writer, number) =
-                line.strip_prefix("kept ")?.strip_suffix(';')?.split_once(' ')?;
-            Some((writer.parse::<usize>().ok()?, number.parse::<u64>().ok()?))
-        });
-        told.collect::<Vec<_>>()
+    // The last line may be cut short.
+    let numbers = lines.map_while(Result::ok).filter_map(|line| {
+        let (writer, number) = line.strip_prefix("kept ")?.strip_suffix(';')?.split_once(' ')?;
+        Some((writer.parse::<usize>().ok()?, number.parse::<u64>().ok()?))
     });
-    thread::sleep(life);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    for (writer, number) in reader.join().unwrap() {
+    for (count, (writer, number)) in (1..).zip(numbers) {
+        if count == told {
+            // The other writers are in the middle of something; what they were answered still comes.
+            child.kill().unwrap();
+        }
         answered[writer] = answered[writer].max(number);
     }
+    child.wait().unwrap();
 }
 
 #[test]
@@ -125,11 +124,11 @@ fn one_process_has_it_open_and_what_is_rewritten_takes_no_more_space() {
     let again = KeyValues::open(dir.path(), Box::new(|_| {}));
     assert!(matches!(again, Err(StoreError::Locked { .. })), "{again:?}");
     values.close();
-    let (values, _) = open(dir.path());
+    // The database may be copied meanwhile, where it does not find room within itself.
+    let (values, _) = KeyValues::open(dir.path(), Box::new(|_| {})).unwrap();
     for number in 0..400 {
         set(&values, "same", vec![u8::try_from(number % 251).unwrap(); 60_000]);
     }
-    // Whether sled uses its segments again or the worker copies the file depends on how quick the disk is.
     let size = fs::metadata(dir.path().join("sled/db")).unwrap().len();
     assert!(size < 12 << 20, "24 MB were written, the file has {size} bytes");
     assert_eq!(values.get("counter", "same").as_deref(), Some(&vec![148; 60_000][..]));
