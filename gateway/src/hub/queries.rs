@@ -55,7 +55,7 @@ impl Hub {
     pub(crate) fn dismiss(&self, client_id: &str, closing: Closing) -> bool {
         let now = self.clock.now();
         let mut inner = self.lock();
-        let was_there = inner.broker.dismiss(now, client_id, closing);
+        let was_there = inner.broker.disconnect_client(now, client_id, closing);
         self.finish(inner, None);
         was_there
     }

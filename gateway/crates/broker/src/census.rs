@@ -1,4 +1,4 @@
-//! What an operator sees of sessions, and how a client is sent away.
+//! What an operator sees of sessions.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use mqtt::{QoS, TopicName, Version};
 use session::Timestamp;
 
 use crate::client::Client;
-use crate::{Broker, Closing, LinkId};
+use crate::{Broker, LinkId};
 
 /// Places that are looked at for one page, taken or not: how long the caller's lock is held.
 const PLACES_MAX: usize = 4096;
@@ -144,18 +144,6 @@ impl Broker {
         self.client_of(client_id)?.online.as_ref().map(|online| online.link)
     }
 
-    /// Ends the connection of a client from this side; answers whether it had one. The session stays as long as its
-    /// terms say, and the will is sent.
-    pub fn dismiss(&mut self, now: Timestamp, client_id: &str, closing: Closing) -> bool {
-        let Some(session) = self.by_client_id.get(client_id).copied() else { return false };
-        let client = self.clients.get(session as usize);
-        let connected = client.is_some_and(|client| client.online.is_some());
-        if connected {
-            self.close(now, session, closing);
-        }
-        connected
-    }
-
     fn client_of(&self, client_id: &str) -> Option<&Client> {
         let session = self.by_client_id.get(client_id)?;
         self.clients.get(*session as usize)
@@ -194,7 +182,7 @@ mod tests {
 
     use super::*;
     use crate::durable::Snapshot;
-    use crate::{Admission, Admitted, Durability, Event, Settings};
+    use crate::{Admission, Admitted, Closing, Durability, Event, Settings};
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_000);
 
@@ -246,7 +234,7 @@ mod tests {
         }
         for link in (0..10_000).filter(|link| link % 3 == 0) {
             let closing = Closing::new(ReasonCode::AdministrativeAction, "go");
-            assert!(broker.dismiss(NOW, &format!("c{link}"), closing));
+            assert!(broker.disconnect_client(NOW, &format!("c{link}"), closing));
         }
         let (mut seen, mut from, mut pages) = (BTreeSet::new(), Some(0), 0);
         while let Some(place) = from {
@@ -270,9 +258,9 @@ mod tests {
         assert_eq!((view.link, view.permissions_by.as_deref()), (Some(LinkId(1)), Some("acl@1")));
         assert_eq!(subscriptions, []);
         let closing = Closing::new(ReasonCode::QuotaExceeded, "too much");
-        assert!(broker.dismiss(NOW, "a", closing.clone()));
-        assert!(!broker.dismiss(NOW, "a", closing.clone()), "it has gone");
-        assert!(!broker.dismiss(NOW, "b", closing.clone()), "nobody knows it");
+        assert!(broker.disconnect_client(NOW, "a", closing.clone()));
+        assert!(!broker.disconnect_client(NOW, "a", closing.clone()), "it has gone");
+        assert!(!broker.disconnect_client(NOW, "b", closing.clone()), "nobody knows it");
         let mut said =
             std::iter::from_fn(|| broker.poll_effect()).filter_map(|effect| match effect {
                 crate::Effect::Event(Event::Disconnected { closing, .. }) => Some(closing),
