@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::bindings::exports::portcullis::gateway::{
-    authenticator, authorizer, enhanced_authenticator, lifecycle,
+    authenticator, authorizer, batch_authorizer, delivery_interceptor, enhanced_authenticator,
+    lifecycle, observer, publish_interceptor, reconfiguration,
 };
 use crate::error::LoadError;
 use crate::guest::Guest;
@@ -34,6 +35,16 @@ pub struct Hooks {
     pub enhanced_authenticator: bool,
     /// `portcullis:gateway/authorizer`
     pub authorizer: bool,
+    /// `portcullis:gateway/batch-authorizer`; with `authorizer` only.
+    pub batch_authorizer: bool,
+    /// `portcullis:gateway/publish-interceptor`
+    pub publish_interceptor: bool,
+    /// `portcullis:gateway/delivery-interceptor`
+    pub delivery_interceptor: bool,
+    /// `portcullis:gateway/observer`
+    pub observer: bool,
+    /// `portcullis:gateway/reconfiguration`; beside others only.
+    pub reconfiguration: bool,
 }
 
 impl Hooks {
@@ -43,6 +54,11 @@ impl Hooks {
             (self.authenticator, "authenticator"),
             (self.enhanced_authenticator, "enhanced-authenticator"),
             (self.authorizer, "authorizer"),
+            (self.batch_authorizer, "batch-authorizer"),
+            (self.publish_interceptor, "publish-interceptor"),
+            (self.delivery_interceptor, "delivery-interceptor"),
+            (self.observer, "observer"),
+            (self.reconfiguration, "reconfiguration"),
         ]
         .into_iter()
         .filter_map(|(there, name)| there.then_some(name))
@@ -174,6 +190,11 @@ pub(crate) fn find_hooks(extension: &str, component: &Component) -> Result<Hooks
             "authenticator" => hooks.authenticator = true,
             "enhanced-authenticator" => hooks.enhanced_authenticator = true,
             "authorizer" => hooks.authorizer = true,
+            "batch-authorizer" => hooks.batch_authorizer = true,
+            "publish-interceptor" => hooks.publish_interceptor = true,
+            "delivery-interceptor" => hooks.delivery_interceptor = true,
+            "observer" => hooks.observer = true,
+            "reconfiguration" => hooks.reconfiguration = true,
             _ => {
                 return Err(LoadError::UnknownHook {
                     extension: extension.into(),
@@ -199,15 +220,21 @@ pub(crate) fn find_functions(
 ) -> Result<Exports, LoadError> {
     let wrong =
         |e: wasmtime::Error| LoadError::WrongWorld { extension: extension.into(), why: chain(&e) };
-    let authenticator = hooks.authenticator.then(|| authenticator::GuestIndices::new(pre));
-    let enhanced_authenticator =
-        hooks.enhanced_authenticator.then(|| enhanced_authenticator::GuestIndices::new(pre));
-    let authorizer = hooks.authorizer.then(|| authorizer::GuestIndices::new(pre));
+    macro_rules! find {
+        ($hook:ident) => {
+            hooks.$hook.then(|| $hook::GuestIndices::new(pre)).transpose().map_err(wrong)?
+        };
+    }
     Ok(Exports {
         lifecycle: lifecycle::GuestIndices::new(pre).map_err(wrong)?,
-        authenticator: authenticator.transpose().map_err(wrong)?,
-        enhanced_authenticator: enhanced_authenticator.transpose().map_err(wrong)?,
-        authorizer: authorizer.transpose().map_err(wrong)?,
+        authenticator: find!(authenticator),
+        enhanced_authenticator: find!(enhanced_authenticator),
+        authorizer: find!(authorizer),
+        batch_authorizer: find!(batch_authorizer),
+        publish_interceptor: find!(publish_interceptor),
+        delivery_interceptor: find!(delivery_interceptor),
+        observer: find!(observer),
+        reconfiguration: find!(reconfiguration),
     })
 }
 

@@ -9,7 +9,8 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use crate::answer::Failure;
 use crate::ask::Called;
 use crate::bindings::exports::portcullis::gateway::{
-    authenticator, authorizer, enhanced_authenticator, lifecycle,
+    authenticator, authorizer, batch_authorizer, delivery_interceptor, enhanced_authenticator,
+    lifecycle, observer, publish_interceptor, reconfiguration,
 };
 use crate::clock::ticks;
 use crate::guest::{Ended, Guest, Services, Subject};
@@ -39,6 +40,11 @@ pub(crate) struct Exports {
     pub(crate) authenticator: Option<authenticator::GuestIndices>,
     pub(crate) enhanced_authenticator: Option<enhanced_authenticator::GuestIndices>,
     pub(crate) authorizer: Option<authorizer::GuestIndices>,
+    pub(crate) batch_authorizer: Option<batch_authorizer::GuestIndices>,
+    pub(crate) publish_interceptor: Option<publish_interceptor::GuestIndices>,
+    pub(crate) delivery_interceptor: Option<delivery_interceptor::GuestIndices>,
+    pub(crate) observer: Option<observer::GuestIndices>,
+    pub(crate) reconfiguration: Option<reconfiguration::GuestIndices>,
 }
 
 pub(crate) struct Instance {
@@ -51,6 +57,11 @@ pub(crate) struct BoundHooks {
     pub(crate) authenticator: Option<authenticator::Guest>,
     pub(crate) enhanced_authenticator: Option<enhanced_authenticator::Guest>,
     pub(crate) authorizer: Option<authorizer::Guest>,
+    pub(crate) batch_authorizer: Option<batch_authorizer::Guest>,
+    pub(crate) publish_interceptor: Option<publish_interceptor::Guest>,
+    pub(crate) delivery_interceptor: Option<delivery_interceptor::Guest>,
+    pub(crate) observer: Option<observer::Guest>,
+    pub(crate) reconfiguration: Option<reconfiguration::Guest>,
 }
 
 /// Why an instance could not be made.
@@ -185,16 +196,22 @@ fn bind(
 ) -> wasmtime::Result<(lifecycle::Guest, BoundHooks)> {
     let exports = &plan.exports;
     let lifecycle = exports.lifecycle.load(&mut *store, instance)?;
-    let authenticator =
-        exports.authenticator.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?;
-    let enhanced_authenticator = exports
-        .enhanced_authenticator
-        .as_ref()
-        .map(|e| e.load(&mut *store, instance))
-        .transpose()?;
-    let authorizer =
-        exports.authorizer.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?;
-    Ok((lifecycle, BoundHooks { authenticator, enhanced_authenticator, authorizer }))
+    macro_rules! load {
+        ($hook:ident) => {
+            exports.$hook.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?
+        };
+    }
+    let hooks = BoundHooks {
+        authenticator: load!(authenticator),
+        enhanced_authenticator: load!(enhanced_authenticator),
+        authorizer: load!(authorizer),
+        batch_authorizer: load!(batch_authorizer),
+        publish_interceptor: load!(publish_interceptor),
+        delivery_interceptor: load!(delivery_interceptor),
+        observer: load!(observer),
+        reconfiguration: load!(reconfiguration),
+    };
+    Ok((lifecycle, hooks))
 }
 
 fn instantiation_failed(error: &wasmtime::Error, guest: &Guest) -> BuildError {

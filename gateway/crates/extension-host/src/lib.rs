@@ -29,6 +29,7 @@ mod guest;
 mod host;
 mod inspect;
 mod instance;
+mod interception;
 mod job;
 mod keyring;
 mod ledger;
@@ -77,6 +78,10 @@ pub use facilities::{
 pub use facts::Facts;
 pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};
 pub use inspect::{Hooks, Need};
+pub use interception::{
+    DeliveryAction, Intercepted, Interest, MAX_INTEREST_FILTERS, MAX_REPLACEMENTS, MessageChange,
+    PublishAction,
+};
 pub use job::{MAX_JOB_BYTES, compile};
 pub use keyring::{KeySource, Keyring, Look, Miss, Secret, TokenKeys};
 pub use metrics::{Metric, Value as MetricValue};
