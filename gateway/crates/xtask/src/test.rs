@@ -17,6 +17,18 @@ const PACKAGES: [Package; 3] = [
 /// Where the tests find the components.
 pub(crate) const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
 
+/// The features of the SDK, so that all of it is tested.
+const HOOKS: [&str; 8] = [
+    "authenticator",
+    "enhanced-authenticator",
+    "authorizer",
+    "batch-authorizer",
+    "publish-interceptor",
+    "delivery-interceptor",
+    "observer",
+    "reconfiguration",
+];
+
 /// Runs all tests; `arguments` go to `cargo test` of the gateway's workspace.
 pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     let begin = Instant::now();
@@ -39,9 +51,11 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
         "--locked",
         "--no-fail-fast",
     ]);
-    guests
-        .args(["--features", "portcullis-extension/authenticator,portcullis-extension/authorizer"])
-        .args(["--features", "portcullis-extension/enhanced-authenticator"]);
+    guests.args(
+        HOOKS
+            .iter()
+            .flat_map(|hook| ["--features".to_owned(), format!("portcullis-extension/{hook}")]),
+    );
     guests.arg("--target-dir").arg(root.target("guest"));
     let guests_passed = watch(&mut guests, |line| tally.add(line))?;
 
