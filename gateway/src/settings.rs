@@ -118,6 +118,8 @@ pub(crate) fn extension_limits(extension: &config::Extension) -> extension_host:
         deadline_init: extension.deadlines.init,
         deadline_authenticate: extension.deadlines.authenticate,
         deadline_authorize: extension.deadlines.authorize,
+        deadline_intercept: extension.deadlines.intercept,
+        deadline_observe: extension.deadlines.observe,
         ..extension_host::ExtensionLimits::default()
     }
 }

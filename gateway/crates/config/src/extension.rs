@@ -81,6 +81,10 @@ pub struct Deadlines {
     pub authenticate: Duration,
     /// To decide about one publish or subscribe.
     pub authorize: Duration,
+    /// To decide what becomes of one message.
+    pub intercept: Duration,
+    /// To hear about what happened.
+    pub observe: Duration,
 }
 
 /// A part of the gateway that an extension may use.
@@ -166,6 +170,12 @@ const DEFAULT_AUTHENTICATE: Duration = Duration::from_secs(2);
 
 /// The client's later messages wait for this one.
 const DEFAULT_AUTHORIZE: Duration = Duration::from_millis(50);
+
+/// As above, and whoever is to get the message waits too.
+const DEFAULT_INTERCEPT: Duration = Duration::from_millis(50);
+
+/// Nobody waits for it; more happens meanwhile.
+const DEFAULT_OBSERVE: Duration = Duration::from_secs(2);
 
 /// Reads all extensions: the names that the file has, faulty ones too, and those without faults.
 pub(crate) fn read(root: &Section<'_>, trust: &Trust) -> (Vec<String>, Vec<Extension>) {
@@ -255,7 +265,9 @@ fn deadlines(section: &Section<'_>) -> Deadlines {
     let deadlines = Deadlines {
         init: deadline.duration("init", DEFAULT_INIT, range.clone()),
         authenticate: deadline.duration("authenticate", DEFAULT_AUTHENTICATE, range.clone()),
-        authorize: deadline.duration("authorize", DEFAULT_AUTHORIZE, range),
+        authorize: deadline.duration("authorize", DEFAULT_AUTHORIZE, range.clone()),
+        intercept: deadline.duration("intercept", DEFAULT_INTERCEPT, range.clone()),
+        observe: deadline.duration("observe", DEFAULT_OBSERVE, range),
     };
     deadline.finish();
     deadlines

@@ -21,7 +21,8 @@ const HOST: &str = "portcullis:host/";
 /// The capability that is not in `portcullis:host`.
 const BROKER: &str = "portcullis:gateway/broker";
 /// Interfaces that are types and nothing else: they need no grant.
-const TYPES: [&str; 2] = ["portcullis:gateway/types", "portcullis:host/connections"];
+const TYPES: [&str; 3] =
+    ["portcullis:gateway/types", "portcullis:gateway/interception", "portcullis:host/connections"];
 /// Kinds of servers elsewhere that the contract has and this gateway has nothing for.
 const NOT_BUILT_IN: [&str; 3] =
     ["portcullis:host/sql", "portcullis:host/redis", "portcullis:host/ldap"];
@@ -64,9 +65,14 @@ impl Hooks {
         .filter_map(|(there, name)| there.then_some(name))
     }
 
-    /// The first of these hooks that `other` has not.
+    /// The first of these hooks that `other` has not, and that somebody depends on.
     pub(crate) fn lacks(self, other: Self) -> Option<&'static str> {
-        self.names().find(|name| other.names().all(|there| there != *name))
+        self.alone().names().find(|name| other.names().all(|there| there != *name))
+    }
+
+    /// Those that are of use without others.
+    fn alone(self) -> Self {
+        Self { batch_authorizer: false, reconfiguration: false, ..self }
     }
 }
 
@@ -206,7 +212,7 @@ pub(crate) fn find_hooks(extension: &str, component: &Component) -> Result<Hooks
     if !lifecycle {
         return Err(LoadError::MissingLifecycle { extension: extension.into() });
     }
-    if hooks == Hooks::default() {
+    if hooks.alone() == Hooks::default() {
         return Err(LoadError::NoHook { extension: extension.into() });
     }
     Ok(hooks)

@@ -75,8 +75,12 @@ pub(crate) enum BuildError {
     Failed(Failure),
     /// The names of its methods of enhanced authentication are no good.
     BadMethods(String),
-    /// `init` answered with an error.
+    /// What this hook wants to see is no good.
+    BadInterest(&'static str, String),
+    /// `init` or `reconfigure` answered with an error.
     Refused(String),
+    /// It failed before `reconfigure` could answer.
+    Stuck(Failure),
     /// The operating system or the engine had no room.
     NoRoom(String),
 }
@@ -105,6 +109,21 @@ impl Instance {
         }
         plan.counters.built.count();
         Ok(Self { store, hooks, calls: 0 })
+    }
+
+    /// Has it take the settings of another plan for the same component. After an error it must not be called again.
+    pub(crate) fn reconfigure(&mut self, plan: &Plan) -> Result<(), BuildError> {
+        self.store.data_mut().resettle(Arc::clone(&plan.services));
+        let (budget, subject) = (plan.limits.deadline_init, Subject::default());
+        let answer = self.call(plan, "reconfigure", budget, subject, |hooks, store| {
+            Some(hooks.reconfiguration.as_ref()?.call_reconfigure(store))
+        });
+        match answer {
+            Ok(Ok(())) if self.was_refused_memory() => Err(BuildError::Stuck(Failure::Memory)),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(BuildError::Refused(reason)),
+            Err(failure) => Err(BuildError::Stuck(failure)),
+        }
     }
 
     /// Calls a hook. After an error the instance must not be called again.
@@ -137,8 +156,10 @@ impl Instance {
     /// could be stopped.)
     pub(crate) fn call_now<R>(
         &mut self,
+        name: &'static str,
         hook: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
     ) -> Result<R, Failure> {
+        self.store.data_mut().goes_on_in(name);
         self.store.set_epoch_deadline(2);
         match hook(&self.hooks, &mut self.store) {
             Some(Ok(answer)) => answer,

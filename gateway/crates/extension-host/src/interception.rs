@@ -1,6 +1,6 @@
 //! Messages before interceptors: what they are shown, and what they make of it.
 
-use mqtt::{QoS, ReasonCode, TopicFilterBuf, TopicNameBuf};
+use mqtt::{QoS, ReasonCode, TopicFilterBuf, TopicName, TopicNameBuf};
 
 /// Messages that may come of one publish at most.
 pub const MAX_REPLACEMENTS: usize = 16;
@@ -12,6 +12,24 @@ pub struct Interest {
     pub filters: Vec<TopicFilterBuf>,
     /// Bytes of the payload that it is given at most.
     pub payload_bytes: usize,
+}
+
+impl Interest {
+    /// Whether a message on this topic is one of them.
+    #[must_use]
+    pub fn matches(&self, topic: &str) -> bool {
+        // What is no topic is nothing that could be published; if it were, somebody should look at it.
+        TopicName::new(topic).map_or(true, |topic| {
+            self.filters.iter().any(|filter| filter.as_filter().matches(topic))
+        })
+    }
+
+    /// What one of the two wants to see.
+    pub(crate) fn union(&self, other: &Self) -> Self {
+        let mut filters = self.filters.clone();
+        filters.extend(other.filters.iter().filter(|it| !self.filters.contains(it)).cloned());
+        Self { filters, payload_bytes: self.payload_bytes.max(other.payload_bytes) }
+    }
 }
 
 /// Topic filters of one [`Interest`] at most.
@@ -86,4 +104,28 @@ pub struct MessageChange {
     pub user_properties: Option<Vec<(String, String)>>,
     /// Seconds after which it is of no use any more.
     pub expiry_seconds: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interest(filters: &[&str], payload_bytes: usize) -> Interest {
+        let filter = |text: &&str| TopicFilterBuf::new(text).unwrap();
+        Interest { filters: filters.iter().map(filter).collect(), payload_bytes }
+    }
+
+    #[test]
+    fn an_interest_is_in_what_one_of_its_filters_matches() {
+        let interest = interest(&["a/#", "+/b"], 0);
+        for (topic, matches) in [("a", true), ("a/x/y", true), ("x/b", true), ("x/c", false)] {
+            assert_eq!(interest.matches(topic), matches, "{topic}");
+        }
+    }
+
+    #[test]
+    fn two_interests_together_have_each_filter_once_and_the_larger_payload() {
+        let both = interest(&["a/#", "b"], 10).union(&interest(&["b", "c"], 20));
+        assert_eq!(both, interest(&["a/#", "b", "c"], 20));
+    }
 }

@@ -2,6 +2,7 @@
 
 mod read;
 mod stand_in;
+mod veil;
 mod write;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ pub struct RecordingHeader {
     pub version: String,
     /// Milliseconds since 1970 at its beginning.
     pub began_ms: u64,
-    /// Whether passwords and tokens are in it as they were, and not their stand-ins.
+    /// Whether passwords, tokens and what is in messages are in it as they were, and not their stand-ins.
     pub secrets: bool,
 }
 
@@ -41,6 +42,8 @@ pub struct RecordedCall {
     pub(crate) asked: Asked,
     pub(crate) said: Said,
     pub(crate) calls: Vec<HostCall>,
+    /// What is in messages has stand-ins.
+    pub(crate) is_veiled: bool,
 }
 
 /// What came of a call that was made again.
@@ -56,7 +59,7 @@ pub struct Replayed {
     pub before: String,
     /// What is said now.
     pub now: String,
-    /// Whether both have the same effect.
+    /// Whether both have the same effect, as far as the recording says.
     pub same: bool,
     /// Calls of capabilities that are not in the recording, and were made in fact.
     pub improvised: u32,
@@ -119,6 +122,9 @@ impl RecordedCall {
     /// The line, without its end; the secret of the call has its stand-in's place, if there is one.
     pub(crate) fn line(&self, stand_in: Option<&StandIn>) -> String {
         let Some(stand_in) = stand_in else { return write::call(self).to_string() };
+        if self.is_about_message() {
+            return write::call(&self.veiled(stand_in)).to_string();
+        }
         let calls = self.calls.iter().map(|call| stand_in.hide(call)).collect();
         let mut value = write::call(&Self { calls, ..self.clone() });
         if let Some(secret) = self.asked.secret() {
@@ -134,13 +140,20 @@ impl Extension {
     pub fn replay(&self, call: &RecordedCall) -> Replayed {
         let tape = Tape::playing(&call.calls);
         let said = call.asked.ask(&self.generation(), Some(&tape));
+        let same = match call.is_veiled {
+            true => said.agrees_with_veiled(&call.said),
+            false => said.agrees(&call.said),
+        };
         Replayed {
             client_id: call.asked.client_id().to_owned(),
             hook: call.asked.hook(),
             what: call.asked.what().to_owned(),
             before: call.said.to_string(),
-            now: said.to_string(),
-            same: said.agrees(&call.said),
+            now: match same {
+                true => said.to_string(),
+                false => said.told_apart_from(&call.said),
+            },
+            same,
             improvised: tape.improvised(),
         }
     }

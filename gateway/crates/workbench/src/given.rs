@@ -35,6 +35,8 @@ pub(crate) fn spec(
             deadline_init: stated.deadlines.init,
             deadline_authenticate: stated.deadlines.authenticate,
             deadline_authorize: stated.deadlines.authorize,
+            deadline_intercept: stated.deadlines.intercept,
+            deadline_observe: stated.deadlines.observe,
             ..ExtensionLimits::default()
         },
     })
