@@ -10,7 +10,7 @@ use crate::case::{Answered, Case};
 use crate::chain::Standing;
 use crate::decisions::Decisions;
 use crate::foresight::Foresight;
-use crate::hearing::{Foreseen, Hearing};
+use crate::hearing::Hearing;
 use crate::hub::Next;
 use crate::memory::Memory;
 use crate::reauthentication::Reauthentication;
@@ -165,25 +165,24 @@ impl Judge {
     /// about: what is behind that would have to be foreseen again.
     fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
         let Some(case) = self.case.clone() else { return };
-        let mut hearing = Hearing::new(&case, &mut self.memory, self.decisions.as_deref());
+        let mut hearing =
+            Hearing::new(&case, &mut self.memory, foresight, self.decisions.as_deref());
         let (mut decoder, mut at) = (decoder.clone(), 0);
         while let Ok(Decoded::Packet { packet, len }) =
             decoder.decode(bytes.get(at..).unwrap_or_default())
         {
             match packet {
                 // The broker has asked about the first.
-                Packet::Publish(_) if at == 0 && foresight.is_answered() => {}
-                Packet::Publish(publish) => match hearing.ruling(&publish) {
-                    Foreseen::Ruling(ruling) => foresight.note(at, ruling),
-                    Foreseen::NoQuestion => {}
-                    Foreseen::Unknown => break,
-                },
+                Packet::Publish(_) if at == 0 && hearing.is_begun() => {}
+                Packet::Publish(publish) if !hearing.hear(at, &publish) => break,
+                Packet::Publish(_) => {}
                 // The answers to what follows depend on what becomes of it.
                 Packet::Auth(_) => break,
                 _ => {}
             }
             at += len;
         }
+        hearing.conclude();
     }
 
     /// Forgets what the extension would not say any more.
