@@ -19,11 +19,12 @@ use crate::compiler::Workbench;
 use crate::decisions::Decisions;
 use crate::desk::{self, Desk, ORDERS_MAX};
 use crate::disk::Disk;
-use crate::extensions::{Extensions, warn_of_gaps};
+use crate::extensions::{Extensions, warn_of_gaps, warn_of_idle_observers};
 use crate::facilities::{self, Surroundings};
 use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::judge::{self, QUESTIONS_MAX};
+use crate::observers::Observers;
 use crate::report::Reporter;
 use crate::signals::{Signals, Subject};
 use crate::{cli, link, secret, settings, system};
@@ -98,7 +99,9 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let seed = u64::from_ne_bytes(secret::random()?);
     let broker = Broker::new(settings::broker(&checked), seed, clock.now(), loaded.snapshot);
     let decisions = Decisions::open(checked.decisions.as_ref())?;
-    let reporter = Arc::new(Reporter::new(decisions));
+    warn_of_idle_observers(&extensions, &checked.observers);
+    let observers = Observers::start(extensions.named(&checked.observers))?;
+    let reporter = Arc::new(Reporter::new(decisions).telling(observers.clone()));
     let disk = Disk::default();
     let to_disk = disk.clone();
     let submit = Box::new(move |errand| to_disk.submit(errand));
@@ -139,6 +142,9 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     }
     subject.count();
     let closing = tokio::task::spawn_blocking(move || {
+        if let Some(observers) = observers {
+            observers.close();
+        }
         surroundings.close();
         disk.shut_down()
     });
@@ -242,7 +248,7 @@ impl Gatehouse {
             stopping,
         };
         for (stated, listener) in checked.listeners.iter().zip(listeners) {
-            let chain = extensions.of_chain(&stated.chain);
+            let chain = extensions.named(&stated.chain);
             warn_of_gaps(&stated.name, &chain);
             let places = Arc::new(Semaphore::new(stated.max_connections as usize));
             gatehouse.places.push((Arc::clone(&places), stated.max_connections));

@@ -83,11 +83,20 @@ impl Extensions {
                 Err(failure) => faults.push(failure.to_string()),
             }
         }
+        let (file, data) = (checked.file.clone(), checked.data.clone());
+        let extensions = Self { host, file, data, surroundings, loaded };
+        let deaf = |extension: &Extension| !extension.hooks().observer;
+        for extension in extensions.named(&checked.observers).into_iter().filter(deaf) {
+            faults.push(format!(
+                "observers names \"{}\", which does not export portcullis:gateway/observer; take it off the list, \
+                 or build it with that hook",
+                extension.name()
+            ));
+        }
         if !faults.is_empty() {
             return Err(Failure::Faults(faults));
         }
-        let (file, data) = (checked.file.clone(), checked.data.clone());
-        Ok(Self { host, file, data, surroundings, loaded })
+        Ok(extensions)
     }
 
     /// Begins to fetch the key sets that are to be fetched.
@@ -102,9 +111,9 @@ impl Extensions {
         self.loaded.iter().map(|(extension, _)| extension)
     }
 
-    /// The extensions that a listener's chain names, in its order. The configuration has been checked
+    /// The extensions that a listener's chain or another list names, in its order. The configuration has been checked
     /// for names that do not exist.
-    pub(crate) fn of_chain(&self, names: &[String]) -> Vec<Extension> {
+    pub(crate) fn named(&self, names: &[String]) -> Vec<Extension> {
         let by_name = |name: &String| self.all().find(|e| e.name() == name).cloned();
         names.iter().filter_map(by_name).collect()
     }
@@ -272,6 +281,7 @@ fn load_one(
         sha256 = &*extension.hash(),
         authenticator = hooks.authenticator,
         authorizer = hooks.authorizer,
+        hooks = hooks.names().collect::<Vec<_>>().join(", "),
         signed_by = spec.attestation.as_ref().map(|attestation| &*attestation.by),
         "extension loaded"
     );
@@ -352,6 +362,18 @@ fn blank(checked: &Checked) -> (Checked, Vec<String>) {
     let mut blank = Checked { trust: config::Trust::default(), ..checked.clone() };
     let names = blank.extensions.drain(..).map(|extension| extension.name).collect();
     (blank, names)
+}
+
+/// What an operator should know of an extension that could observe and is not asked to.
+pub(crate) fn warn_of_idle_observers(extensions: &Extensions, observers: &[String]) {
+    for extension in extensions.all().filter(|extension| extension.hooks().observer) {
+        if observers.iter().all(|name| name != extension.name()) {
+            tracing::warn!(
+                extension = &*extension.id(),
+                "extension has the hook `observer` and is not in `observers`; it is told nothing"
+            );
+        }
+    }
 }
 
 /// What an operator should know of a chain that cannot do its work.

@@ -277,7 +277,16 @@ impl Hub {
         let inner = self.lock();
         let (broker, pauses) = (inner.broker.stats(), inner.tenants.pauses());
         let decisions_dropped = self.reporter.decisions.as_ref().map_or(0, |it| it.dropped());
-        Totals { broker, sockets, connects, pauses, decisions_dropped, ..Totals::default() }
+        let events_missed = self.reporter.missed();
+        Totals {
+            broker,
+            sockets,
+            connects,
+            pauses,
+            decisions_dropped,
+            events_missed,
+            ..Totals::default()
+        }
     }
 
     /// Publishes what the gateway says of itself: topics and their values.

@@ -33,6 +33,7 @@ mod machine;
 mod mailbox;
 mod memory;
 mod meter;
+mod observers;
 mod operator;
 mod package;
 mod presence;

@@ -6,6 +6,7 @@ use broker::{Action, DropCause, Event};
 use telemetry::{Sample, Sampler, SamplerSettings};
 
 use crate::decisions::Decisions;
+use crate::observers::Observers;
 use crate::presence::Presence;
 
 /// Turns what happens into log lines: the text is constant, what varies is a field. What a client
@@ -19,6 +20,8 @@ pub(crate) struct Reporter {
     addresses: Mutex<Sampler>,
     /// Where each decision is written, none left out, if anywhere.
     pub(crate) decisions: Option<Arc<Decisions>>,
+    /// Extensions that are told everything.
+    observers: Option<Arc<Observers>>,
 }
 
 /// Lines about strangers at one address that are written in ten seconds. A whole site may be
@@ -34,13 +37,27 @@ impl Reporter {
             clients: Mutex::new(Sampler::new(clients)),
             addresses: Mutex::new(Sampler::new(addresses)),
             decisions,
+            observers: None,
         }
+    }
+
+    /// The same, which tells extensions too.
+    pub(crate) fn telling(self, observers: Option<Arc<Observers>>) -> Self {
+        Self { observers, ..self }
+    }
+
+    /// Events that could not be told to extensions.
+    pub(crate) fn missed(&self) -> u64 {
+        self.observers.as_ref().map_or(0, |observers| observers.missed())
     }
 
     /// Reports what happened in the broker, to a client that came in as `presence` says.
     pub(crate) fn event(&self, event: &Event, presence: Option<&Presence>) {
         if let Some(decisions) = &self.decisions {
             decisions.event(event, presence);
+        }
+        if let Some(observers) = &self.observers {
+            observers.note(event);
         }
         match event {
             Event::Connected { client_id, principal, session_present, durable } => tracing::debug!(
@@ -50,13 +67,13 @@ impl Reporter {
                 durable,
                 "session attached"
             ),
-            Event::Reauthenticated { client_id } => {
+            Event::Reauthenticated { client_id, .. } => {
                 tracing::info!(client = &**client_id, "client authenticated again");
             }
-            Event::PermissionsReplaced { client_id } => {
+            Event::PermissionsReplaced { client_id, .. } => {
                 tracing::info!(client = &**client_id, "client has other permissions");
             }
-            Event::Disconnected { client_id, closing } => tracing::info!(
+            Event::Disconnected { client_id, closing, .. } => tracing::info!(
                 client = &**client_id,
                 code = closing.code.as_u8(),
                 why = closing.why,
@@ -76,16 +93,18 @@ impl Reporter {
                     "client denied"
                 );
             }
-            Event::Dropped { client_id, cause } => {
+            Event::Dropped { client_id, cause, .. } => {
                 let Some(suppressed) = self.sample(&self.clients, "dropped", client_id) else {
                     return;
                 };
                 let cause = cause_name(*cause);
                 tracing::warn!(client = &**client_id, cause, suppressed, "message dropped");
             }
-            Event::SessionExpired { client_id, messages } => {
+            Event::SessionExpired { client_id, messages, .. } => {
                 tracing::info!(client = &**client_id, messages, "session ended");
             }
+            // They are for observers.
+            Event::Subscribed { .. } | Event::Unsubscribed { .. } => {}
         }
     }
 
@@ -129,7 +148,7 @@ pub(crate) fn action_name(action: Action) -> &'static str {
     }
 }
 
-fn cause_name(cause: DropCause) -> &'static str {
+pub(crate) fn cause_name(cause: DropCause) -> &'static str {
     match cause {
         DropCause::QueueFull => "queue full",
         DropCause::Replaced => "replaced by a later value",

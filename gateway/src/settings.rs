@@ -41,6 +41,7 @@ pub(crate) fn broker(checked: &Checked) -> broker::Settings {
         subscription_ids_available: mqtt.subscription_identifiers,
         shared_available: mqtt.shared_subscriptions,
         validate_payload_format: mqtt.validate_payload_format,
+        reports_subscriptions: !checked.observers.is_empty(),
         max_retained_messages: broker.max_retained_messages as usize,
         max_retained_bytes: size(broker.max_retained_bytes),
         max_journal_bytes: size(store.max_pending),

@@ -167,6 +167,7 @@ fn traffic(totals: &Totals) -> Vec<Metric> {
         ("deliveries_not_stored", Counter, broker.deliveries_not_stored),
         ("sessions_expired", Counter, broker.sessions_expired),
         ("decisions_dropped", Counter, totals.decisions_dropped),
+        ("events_missed", Counter, totals.events_missed),
     ]
 }
 

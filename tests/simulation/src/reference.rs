@@ -113,11 +113,11 @@ impl Reference {
     fn told(&mut self, event: &Event, at: Timestamp) {
         let damaged = matches!(event, Event::Dropped { cause: DropCause::Damaged, .. });
         assert!(!damaged, "{event:?}, and the disk is whole");
-        if let Event::Dropped { client_id, cause: DropCause::Replaced } = event {
+        if let Event::Dropped { client_id, cause: DropCause::Replaced, .. } = event {
             assert_eq!(self.settings.overflow, Overflow::LastValue, "{event:?}");
             self.replaced(client_id);
         }
-        if let Event::Dropped { client_id, cause: DropCause::QueueFull } = event {
+        if let Event::Dropped { client_id, cause: DropCause::QueueFull, .. } = event {
             self.overflowed(client_id, at);
         }
     }

@@ -221,6 +221,11 @@ impl Client {
         self.key.is_some()
     }
 
+    /// Whose session it is, for an event: client identifier and principal.
+    pub(crate) fn whose(&self) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.identity.client_id), Arc::clone(&self.identity.principal))
+    }
+
     /// When something about the session falls due.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         let online = self.online.as_ref().map(|o| [o.keep_alive.deadline(), o.authorized_until]);

@@ -360,8 +360,8 @@ impl Broker {
             DropCause::QueueFull | DropCause::Damaged | DropCause::Replaced => {}
         }
         let Some(client) = self.clients.get(session as usize) else { return };
-        let client_id = Arc::clone(&client.identity.client_id);
-        self.event(Event::Dropped { client_id, cause });
+        let (client_id, principal) = client.whose();
+        self.event(Event::Dropped { client_id, principal, cause });
     }
 
     /// A delivery is over: the disk forgets it, and what was promised on it is kept.

@@ -377,8 +377,7 @@ impl Broker {
     pub(crate) fn denied(&mut self, session: u32, action: Action, topic: &str, decision: String) {
         self.stats.denied += 1;
         let Some(client) = self.clients.get(session as usize) else { return };
-        let client_id = Arc::clone(&client.identity.client_id);
-        let principal = Arc::clone(&client.identity.principal);
+        let (client_id, principal) = client.whose();
         self.event(Event::Denied { client_id, principal, action, topic: topic.into(), decision });
     }
 

@@ -254,8 +254,8 @@ impl Broker {
             DropCause::TooLarge | DropCause::Denied | DropCause::QueueFull => {}
         }
         let Some(client) = self.clients.get(session as usize) else { return };
-        let client_id = Arc::clone(&client.identity.client_id);
-        self.event(Event::Dropped { client_id, cause });
+        let (client_id, principal) = client.whose();
+        self.event(Event::Dropped { client_id, principal, cause });
     }
 
     /// Has a session whose client has gone put away what is in memory, when it is on disk.

@@ -29,6 +29,7 @@ mod reach;
 mod reader;
 mod relations;
 mod report;
+mod roster;
 mod section;
 mod sessions;
 mod size;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::address::is_loopback;
-use crate::nearest::suggestion;
+use crate::roster;
 use crate::section::Section;
 use crate::topics::{DURABILITIES, Durability};
 
@@ -230,33 +230,16 @@ fn plaintext(section: &Section<'_>, bind: Option<SocketAddr>) {
 fn chain(section: &Section<'_>, extensions: &[String]) -> Vec<String> {
     const HINT: &str = "name the extensions that decide who may connect, such as chain = \
                         [\"password\", \"acl\"]; without one every connection would be refused";
-    let Some(names) = section.texts("chain") else {
+    let Some(chain) = roster::read(section, "chain", extensions) else {
         if !section.has("chain") {
             section.missing("chain", HINT);
         }
         return Vec::new();
     };
-    if names.is_empty()
+    if chain.is_empty()
         && let Some(line) = section.line_of("chain")
     {
         section.fault(line, "chain", &format!("is empty; {HINT}"));
-    }
-    let mut chain = Vec::new();
-    for name in names {
-        if chain.iter().any(|earlier| earlier == name.value) {
-            let message = format!("names \"{}\" twice; each extension is asked once", name.value);
-            section.fault(name.line, "chain", &message);
-            continue;
-        }
-        if !extensions.iter().any(|extension| extension == name.value) {
-            let hint = match extensions {
-                [] => format!("add [extensions.{}]", name.value),
-                _ => suggestion(name.value, "", extensions.iter().map(String::as_str)),
-            };
-            let message = format!("names \"{}\", which is no extension; {hint}", name.value);
-            section.fault(name.line, "chain", &message);
-        }
-        chain.push(name.value.to_owned());
     }
     chain
 }
