@@ -49,6 +49,23 @@ pub struct Hooks {
 }
 
 impl Hooks {
+    /// All of them.
+    const ALL: Self = Self {
+        authenticator: true,
+        enhanced_authenticator: true,
+        authorizer: true,
+        batch_authorizer: true,
+        publish_interceptor: true,
+        delivery_interceptor: true,
+        observer: true,
+        reconfiguration: true,
+    };
+
+    /// Where a hook stands in the contract's order; one that is not in it comes last.
+    pub(crate) fn place(name: &str) -> usize {
+        Self::ALL.names().position(|known| known == name).unwrap_or(usize::MAX)
+    }
+
     /// Their names in the contract.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         [
