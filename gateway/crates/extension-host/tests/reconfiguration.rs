@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guest::{Guest, TRAP};
+use guest::{ACCEPT, Guest, TRAP};
 use portcullis_extension_host::{
-    AuthenticationOutcome, Capability, Extension, ExtensionSpec, Facilities, Hooks, LoadError,
+    AuthenticationOutcome, Capability, Extension, ExtensionSpec, Facilities, Hooks, LoadError, Mode,
 };
 use support::{client, host, spec};
 
@@ -164,6 +164,18 @@ fn all_that_are_idle_are_taken_over_and_those_that_are_busy_are_not() {
     assert!(name(&extension).starts_with('c'));
     let after = extension.stats();
     assert_eq!((after.rebuilt, after.instances), (before.rebuilt, 2), "the busy one is gone");
+}
+
+#[test]
+fn a_new_version_may_begin_anew_with_each_setting_again() {
+    let extension = host().load(counting_spec("")).unwrap();
+    let without = spec(&Guest::authenticator(ACCEPT));
+    extension.introduce(host(), without, Mode::Trial(Duration::from_secs(3600))).unwrap();
+    assert_eq!(name(&extension), "c1");
+    let with_batches = Guest::authorizer().with_batch("");
+    let extension = host().load(spec(&with_batches)).unwrap();
+    let singly = spec(&Guest::authorizer());
+    extension.introduce(host(), singly, Mode::Trial(Duration::from_secs(3600))).unwrap();
 }
 
 #[test]
