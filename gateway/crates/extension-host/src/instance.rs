@@ -1,7 +1,7 @@
 //! One instance of a component: its own memory, one call at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{Instance as ComponentInstance, InstancePre};
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -51,6 +51,7 @@ pub(crate) struct Instance {
     store: Store<Guest>,
     hooks: BoundHooks,
     calls: u32,
+    made: Instant,
 }
 
 pub(crate) struct BoundHooks {
@@ -108,7 +109,8 @@ impl Instance {
             Err(e) => return Err(BuildError::Failed(failure(&e, store.data()))),
         }
         plan.counters.built.count();
-        Ok(Self { store, hooks, calls: 0 })
+        store.data_mut().ledger.begin();
+        Ok(Self { store, hooks, calls: 0, made: Instant::now() })
     }
 
     /// Has it take the settings of another plan for the same component. After an error it must not be called again.
@@ -179,9 +181,13 @@ impl Instance {
         self.store.data().clock.elapsed()
     }
 
-    /// Whether it has served its time, or was refused memory and may be in disorder.
+    /// Whether it has served its time, has hardly any memory left, or was refused some and may be in disorder.
     pub(crate) fn is_spent(&self, plan: &Plan) -> bool {
-        self.calls >= plan.limits.recycle_after_calls || self.was_refused_memory()
+        let guest = self.store.data();
+        self.calls >= plan.limits.recycle_after_calls
+            || guest.clock.started().duration_since(self.made) >= plan.limits.recycle_after
+            || guest.ledger.is_nearly_full()
+            || self.was_refused_memory()
     }
 
     pub(crate) fn was_refused_memory(&self) -> bool {

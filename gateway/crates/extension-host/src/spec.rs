@@ -149,6 +149,8 @@ pub struct ExtensionLimits {
     pub instances: usize,
     /// Calls after which an instance is replaced by a fresh one.
     pub recycle_after_calls: u32,
+    /// Age at which an instance is replaced by a fresh one.
+    pub recycle_after: Duration,
     /// Time for instantiation and `lifecycle.init`.
     pub deadline_init: Duration,
     /// Time for `authenticate`, and for waiting until an instance is free for it.
@@ -179,6 +181,7 @@ impl Default for ExtensionLimits {
             table_elements: 20_000,
             instances: 2,
             recycle_after_calls: 100_000,
+            recycle_after: Duration::from_secs(3600),
             deadline_init: Duration::from_secs(5),
             deadline_authenticate: Duration::from_secs(2),
             deadline_authorize: Duration::from_millis(50),
