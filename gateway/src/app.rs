@@ -26,6 +26,7 @@ use crate::hub::Hub;
 use crate::judge::{self, QUESTIONS_MAX};
 use crate::observers::Observers;
 use crate::report::Reporter;
+use crate::screen::Screen;
 use crate::signals::{Signals, Subject};
 use crate::{cli, link, secret, settings, system};
 
@@ -247,7 +248,11 @@ impl Gatehouse {
             chains: BTreeMap::new(),
             stopping,
         };
-        for (stated, listener) in checked.listeners.iter().zip(listeners) {
+        let screens = screens(checked, extensions, hub);
+        let numbered = (0..).zip(screens);
+        for ((stated, listener), (number, screen)) in
+            checked.listeners.iter().zip(listeners).zip(numbered)
+        {
             let chain = extensions.named(&stated.chain);
             warn_of_gaps(&stated.name, &chain);
             let places = Arc::new(Semaphore::new(stated.max_connections as usize));
@@ -258,6 +263,8 @@ impl Gatehouse {
             let door = Arc::new(Door {
                 name: stated.name.as_str().into(),
                 chain,
+                screen,
+                number,
                 hub: Arc::clone(hub),
                 reporter: Arc::clone(reporter),
                 max_packet_size: checked.sessions.max_packet_size,
@@ -288,6 +295,20 @@ impl Gatehouse {
             tracing::warn!("some connections did not end in time and are cut");
         }
     }
+}
+
+/// The screen of each listener. Whenever its extensions want to see other messages, the broker is told.
+fn screens(checked: &Checked, extensions: &Extensions, hub: &Arc<Hub>) -> Vec<Arc<Screen>> {
+    let chains = checked.listeners.iter().map(|stated| extensions.named(&stated.chain));
+    let screens: Vec<_> = chains.map(|chain| Screen::new(&chain)).collect();
+    let (watching, hub) = (screens.clone(), Arc::downgrade(hub));
+    extensions.watch(Box::new(move |grants| {
+        let Some(hub) = hub.upgrade() else { return };
+        for (number, screen) in (0..).zip(&watching) {
+            hub.set_interests(number, screen.look(grants));
+        }
+    }));
+    screens
 }
 
 /// A panic is a bug, but it ends one task only. What was said may hold what a client sent, so only

@@ -40,6 +40,7 @@ mod presence;
 mod reauthentication;
 mod replay;
 mod report;
+mod screen;
 mod secret;
 mod settings;
 mod signals;

@@ -156,5 +156,6 @@ pub(crate) fn cause_name(cause: DropCause) -> &'static str {
         DropCause::TooLarge => "larger than the client accepts",
         DropCause::Expired => "expired",
         DropCause::Denied => "not permitted any more",
+        DropCause::NotReviewed => "its interceptor failed",
     }
 }

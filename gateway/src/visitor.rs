@@ -68,9 +68,12 @@ impl Visitor<'_> {
         let method = self.connect.properties.authentication_method;
         let again = method
             .map(|method| Reauthentication::new(&self.door.chain, &connecting, method, &standing));
-        let mut judge = Judge::new(Arc::clone(&self.door.bench), &standing, &connecting, again)
-            .telling(self.door.reporter.decisions.as_ref());
-        match self.enter(&registration, &standing, &mut judge).await {
+        let screened = self.door.screen.screened(&standing.identity, &connecting);
+        let listener = screened.is_some().then_some(self.door.number);
+        let mut judge =
+            Judge::new(Arc::clone(&self.door.bench), &standing, &connecting, again, screened)
+                .telling(self.door.reporter.decisions.as_ref());
+        match self.enter(&registration, &standing, listener, &mut judge).await {
             Ok(conversation) => {
                 self.accepted(&connecting, &standing);
                 registration.introduce(self.presence(&connecting, &standing));
@@ -140,9 +143,10 @@ impl Visitor<'_> {
         &self,
         registration: &Registration,
         standing: &Standing,
+        listener: Option<u16>,
         judge: &mut Judge,
     ) -> Result<Conversation, Refusal> {
-        let mut will_verdict = None;
+        let (mut will_verdict, mut will_interception) = (None, None);
         loop {
             let admission = Admission {
                 link: registration.link,
@@ -155,22 +159,24 @@ impl Visitor<'_> {
                 valid_for_ms: standing.valid_for_ms,
                 durability: self.door.durability,
                 limits: standing.limits,
-                will_verdict: will_verdict.take(),
+                will_verdict: will_verdict.clone(),
+                will_interception: will_interception.take(),
+                listener,
             };
             match self.door.hub.connect(admission) {
                 Admitted::Accepted(conversation) => return Ok(conversation),
                 Admitted::Refused(closing) => {
                     return Err(Refusal::ours(closing.code, closing.why));
                 }
-                Admitted::Ask(question) => {
-                    will_verdict = Some(match judge.answer(question).await {
-                        Answer::Publish(ruling) => ruling.verdict,
-                        Answer::Subscribe(_) | Answer::Authenticate(_) => Verdict::Deny {
-                            code: ReasonCode::ImplementationSpecificError,
-                            why: "the will was not answered about".to_owned(),
-                        },
-                    });
-                }
+                Admitted::Ask(question) => match judge.answer(question).await {
+                    Answer::Publish(ruling) => will_verdict = Some(ruling.verdict),
+                    Answer::Intercept(made) => will_interception = Some(made),
+                    Answer::Subscribe(_) | Answer::Authenticate(_) => {
+                        let code = ReasonCode::ImplementationSpecificError;
+                        let why = "the will was not answered about".to_owned();
+                        will_verdict = Some(Verdict::Deny { code, why });
+                    }
+                },
             }
         }
     }

@@ -1,155 +1,209 @@
-//! Interceptors written with the SDK, in the gateway's own host: the guest `interceptor` makes of messages what it says.
+//! Extensions that look at messages on their way, in a real gateway: the guest `interceptor` does by topic what its
+//! configuration says (`tests/guests/interceptor`).
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::time::Duration;
 
-use extension_host::{
-    Capability, Connecting, DeliveryAction, EngineSettings, Extension, ExtensionLimits,
-    ExtensionSpec, Facilities, Failure, Host, Intercepted, LoadError, MessageChange, PublishAction,
-    Transport,
-};
-use mqtt::{QoS, ReasonCode, TopicNameBuf};
-use portcullis_tests::program;
+use mqtt::{QoS, ReasonCode, Version};
+use portcullis_tests::{Client, Gateway, PATIENCE, Received, Site, program};
 
-fn load(settings: &[(&str, &str)]) -> Result<Extension, LoadError> {
-    let component = fs::read(program().extensions.join("interceptor.wasm")).expect("it was built");
-    let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-    Host::new(EngineSettings::default()).expect("an engine").load(ExtensionSpec {
-        name: "interceptor".to_owned(),
-        component: component.into(),
-        sha256_pin: None,
-        attestation: None,
-        grants: BTreeSet::from([Capability::Config, Capability::Log]),
-        config: settings.iter().map(pair).collect::<BTreeMap<_, _>>(),
-        keyring: Arc::default(),
-        facilities: Facilities::default(),
-        limits: ExtensionLimits::default(),
-    })
+/// What it may see and do.
+const GRANTED: &str =
+    "messages = { publish = [\"#\"], deliver = [\"#\"], to = [\"split-out/#\", \"moved/#\"] }";
+
+fn site(messages: &str) -> Site {
+    let site = Site::new();
+    site.rules("allow publish,subscribe * #\n");
+    configure(&site, messages);
+    site
 }
 
-fn connecting() -> Arc<Connecting> {
-    Arc::new(Connecting {
-        connection_id: 1,
-        client_id: "c1".to_owned(),
-        username: None,
-        version: mqtt::Version::V5,
-        transport: Transport::Tcp,
-        listener: "plain".to_owned(),
-        peer_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        server_name: None,
-        alpn: None,
-        keep_alive: 0,
-        clean_start: true,
-        session_expiry: 0,
-        user_properties: Vec::new(),
-        will_topic: None,
-        certificates: Vec::new(),
-        certificate: None,
-    })
-}
-
-fn identity(principal: &str) -> Arc<auth::Identity> {
-    let (client_id, principal) = ("c1".into(), principal.into());
-    Arc::new(auth::Identity { client_id, principal, attributes: Vec::new() })
-}
-
-fn message<'a>(topic: &'a str, payload: &'a [u8]) -> Intercepted<'a> {
-    Intercepted {
-        topic,
-        qos: QoS::AtLeastOnce,
-        retain: false,
-        payload,
-        content_type: None,
-        response_topic: None,
-        correlation_data: None,
-        user_properties: vec![("a", "b")],
-        expiry_seconds: None,
-    }
-}
-
-fn publish(extension: &Extension, topic: &str, payload: &str) -> Result<PublishAction, Failure> {
-    let what = message(topic, payload.as_bytes());
-    extension.intercept_publish(&identity("p1"), &connecting(), &what).result
-}
-
-fn change(topic: Option<&str>, payload: Option<&str>) -> MessageChange {
-    MessageChange {
-        topic: topic.map(|topic| TopicNameBuf::new(topic).expect("a topic")),
-        payload: payload.map(|payload| payload.as_bytes().to_vec()),
-        ..MessageChange::default()
-    }
-}
-
-#[test]
-fn each_topic_has_its_own_end() {
-    let extension = load(&[]).expect("it loads");
-    let replaced = |changes: Vec<MessageChange>| Ok(PublishAction::Replace(changes));
-    let publish = |topic, payload| publish(&extension, topic, payload);
-    assert_eq!(publish("pass/x", "text"), Ok(PublishAction::Pass));
-    assert_eq!(publish("drop/x", "text"), Ok(PublishAction::Discard));
-    let refused = publish("refuse/x", "text").expect("an answer");
-    let code = ReasonCode::PayloadFormatInvalid;
-    assert!(
-        matches!(&refused, PublishAction::Refuse { code: given, reason: Some(why) }
-            if *given == code && why == "nothing is wanted here"),
-        "{refused:?}"
+fn configure(site: &Site, messages: &str) {
+    let component = program().extensions.join("interceptor.wasm");
+    site.configure_with(
+        &["password", "acl", "interceptor"],
+        &format!(
+            "[extensions.interceptor]\ncomponent = \"{}\"\ngrants = [\"config\", \"log\"]\n{messages}\n\
+             [extensions.interceptor.config]\ncleared = \"nobody\"\n",
+            component.display()
+        ),
     );
-    assert_eq!(publish("upper/x", "text ü"), replaced(vec![change(None, Some("TEXT ü"))]));
-    let (one, two) =
-        (change(Some("split-out/1"), Some("one")), change(Some("split-out/2"), Some("two")));
-    assert_eq!(publish("split/x", "one,two"), replaced(vec![one, two]));
-    assert_eq!(publish("move/x/y", ""), replaced(vec![change(Some("moved/x/y"), None)]));
-    let shaped = MessageChange {
-        qos: Some(QoS::AtMostOnce),
-        retain: Some(true),
-        content_type: Some("text/plain".to_owned()),
-        user_properties: Some(vec![("shaped".to_owned(), "yes".to_owned())]),
-        expiry_seconds: Some(60),
-        ..MessageChange::default()
-    };
-    assert_eq!(publish("shape/x", ""), replaced(vec![shaped]));
-    assert!(matches!(publish("split/x", ",,,,,,,,,,,,,,,,"), Err(Failure::InvalidAnswer(_))));
-    assert!(matches!(publish("trap/x", ""), Err(Failure::Trap(_))));
-    assert_eq!(publish("slow/x", ""), Err(Failure::Deadline));
-    assert_eq!(publish("pass/x", ""), Ok(PublishAction::Pass), "there is a fresh instance");
-    let calls = extension.stats().calls;
-    assert_eq!(publish("other", ""), Ok(PublishAction::Pass));
-    assert_eq!(extension.stats().calls, calls);
+}
+
+/// The topic and payload of the next message, which must come.
+fn heard(client: &mut Client) -> (String, String) {
+    let message = client.message();
+    (message.topic.clone(), String::from_utf8_lossy(&message.payload).into_owned())
+}
+
+fn message(topic: &str, payload: &str) -> (String, String) {
+    (topic.to_owned(), payload.to_owned())
 }
 
 #[test]
-fn what_is_secret_is_for_those_who_are_cleared() {
-    let extension = load(&[("cleared", "alice, bob")]).expect("it loads");
-    let deliver = |principal, topic| {
-        let what = message(topic, b"plain");
-        extension.intercept_delivery(&identity(principal), &connecting(), &what).result
-    };
-    let stars = DeliveryAction::Replace(Box::new(change(None, Some("***"))));
-    assert_eq!(deliver("alice", "secret/x"), Ok(DeliveryAction::Pass));
-    assert_eq!(deliver("mallory", "secret/x"), Ok(stars));
-    assert_eq!(deliver("alice", "hide/x"), Ok(DeliveryAction::Discard));
-    assert_eq!(deliver("mallory", "open"), Ok(DeliveryAction::Pass));
-}
-
-#[test]
-fn settings_say_what_it_wants_to_see() {
-    let extension = load(&[("publish", "upper/+, a/#"), ("payload-bytes", "4")]).expect("it loads");
-    let interest = extension.publish_interest().expect("it has the hook");
-    let filters: Vec<_> = interest.filters.iter().map(|filter| filter.as_str()).collect();
-    assert_eq!((&filters[..], interest.payload_bytes), (&["upper/+", "a/#"][..], 4));
-    let cut = PublishAction::Replace(vec![change(None, Some("TEXT"))]);
-    assert_eq!(publish(&extension, "upper/x", "text and more"), Ok(cut));
-    assert_eq!(publish(&extension, "drop/x", ""), Ok(PublishAction::Pass), "it is not wanted");
-    for (settings, why) in [
-        (("publish", ""), "publish-interceptor.wants is of no use: it has 0 filters"),
-        (("delivery", "a/#/b"), "delivery-interceptor.wants is of no use: \"a/#/b\""),
-        (("payload-bytes", "x"), "refuses its configuration: payload-bytes = \"x\""),
-    ] {
-        let error = load(&[settings]).expect_err("it does not load").to_string();
-        assert!(error.contains(why), "{error}");
+fn what_clients_publish_is_passed_discarded_refused_changed_split_and_moved() {
+    let site = site(GRANTED);
+    let mut gateway = Gateway::start(&site);
+    let mut watcher = gateway.client("watcher");
+    assert_eq!(watcher.subscribe("#", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
+    let mut client = gateway.client("publisher");
+    let mut publish =
+        |topic: &str, payload: &str| client.publish_and_wait(topic, payload.as_bytes(), false);
+    assert_eq!(publish("pass/a", "as it is"), ReasonCode::Success);
+    assert_eq!(heard(&mut watcher), message("pass/a", "as it is"));
+    assert_eq!(publish("drop/a", "nobody's"), ReasonCode::Success);
+    let mark = gateway.log.mark();
+    assert_eq!(publish("refuse/a", "no"), ReasonCode::PayloadFormatInvalid);
+    let denied = gateway.log.wait(mark, PATIENCE, |event| event["message"] == "client denied");
+    let denied = denied.expect("a refusal is in the log");
+    assert!(
+        denied["decision"].as_str().is_some_and(|why| why.starts_with("interceptor@")),
+        "{denied}"
+    );
+    assert_eq!(publish("upper/a", "quiet"), ReasonCode::Success);
+    assert_eq!(heard(&mut watcher), message("upper/a", "QUIET"), "and nothing before it");
+    assert_eq!(publish("split/a", "one,two,three"), ReasonCode::Success);
+    for (number, part) in (1..).zip(["one", "two", "three"]) {
+        assert_eq!(heard(&mut watcher), message(&format!("split-out/{number}"), part));
     }
+    assert_eq!(publish("move/a", "there"), ReasonCode::Success);
+    assert_eq!(heard(&mut watcher), message("moved/a", "there"));
+    assert_eq!(publish("other", "not looked at"), ReasonCode::Success);
+    assert_eq!(heard(&mut watcher), message("other", "not looked at"));
+    gateway.assert_sound();
+}
+
+#[test]
+fn an_interceptor_that_fails_refuses_or_lets_pass_as_the_operator_says() {
+    let site = site(GRANTED);
+    let gateway = Gateway::start(&site);
+    let mut watcher = gateway.client("watcher");
+    assert_eq!(watcher.subscribe("#", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
+    let mut client = gateway.client("publisher");
+    for topic in ["trap/a", "slow/a"] {
+        let code = client.publish_and_wait(topic, b"x", false);
+        assert_eq!(code, ReasonCode::ImplementationSpecificError, "{topic}");
+    }
+    assert_eq!(client.publish_and_wait("pass/a", b"sound", false), ReasonCode::Success);
+    assert_eq!(heard(&mut watcher), message("pass/a", "sound"), "and nothing before it");
+    configure(&site, &GRANTED.replace(" }", ", on-failure = \"pass\" }"));
+    gateway.reload();
+    assert_eq!(client.publish_and_wait("trap/a", b"passes", false), ReasonCode::Success);
+    assert_eq!(heard(&mut watcher), message("trap/a", "passes"));
+}
+
+#[test]
+fn where_a_message_may_not_be_moved_to_it_is_refused() {
+    let site = site("messages = { publish = [\"move/#\"], deliver = [\"#\"] }");
+    let gateway = Gateway::start(&site);
+    let mut client = gateway.client("publisher");
+    let mark = gateway.log.mark();
+    let code = client.publish_and_wait("move/a", b"x", false);
+    assert_eq!(code, ReasonCode::ImplementationSpecificError);
+    let denied = gateway.log.wait(mark, PATIENCE, |event| event["message"] == "client denied");
+    let why = denied.expect("a refusal is in the log")["decision"].to_string();
+    assert!(why.contains("[extensions.interceptor.messages]") && why.contains("moved/a"), "{why}");
+    // What is not granted is not shown.
+    let code = client.publish_and_wait("drop/a", b"x", false);
+    assert_eq!(code, ReasonCode::NoMatchingSubscribers);
+    configure(&site, GRANTED);
+    gateway.reload();
+    assert_eq!(client.publish_and_wait("drop/a", b"x", false), ReasonCode::Success);
+}
+
+#[test]
+fn what_clients_are_sent_is_changed_for_each_of_them() {
+    let site = site(GRANTED);
+    site.user("nobody", "password-of-nobody");
+    let mut gateway = Gateway::start(&site);
+    let mut cleared = gateway.options("cleared").user("nobody", "password-of-nobody").connect();
+    let mut other = gateway.client("other");
+    for client in [&mut cleared, &mut other] {
+        assert_eq!(client.subscribe("#", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
+    }
+    let mut client = gateway.client("publisher");
+    for number in 0..50 {
+        let payload = format!("{number}");
+        for topic in ["secret/a", "hide/a", "open/a"] {
+            assert_eq!(
+                client.publish_and_wait(topic, payload.as_bytes(), false),
+                ReasonCode::Success
+            );
+        }
+        assert_eq!(heard(&mut cleared), message("secret/a", &payload));
+        assert_eq!(
+            heard(&mut cleared),
+            message("open/a", &payload),
+            "what is hidden counts as delivered"
+        );
+        assert_eq!(heard(&mut other), message("secret/a", "***"));
+        assert_eq!(heard(&mut other), message("open/a", &payload));
+    }
+    gateway.assert_sound();
+}
+
+#[test]
+fn what_waited_and_what_is_retained_is_looked_at_when_it_is_sent() {
+    let site = site(GRANTED);
+    let mut gateway = Gateway::start(&site);
+    let mut away = gateway.options("away").persistent().connect();
+    assert_eq!(away.subscribe("#", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
+    away.leave();
+    let mut client = gateway.client("publisher");
+    for number in 0..300 {
+        let payload = format!("{number}");
+        let code = client.publish_and_wait("secret/a", payload.as_bytes(), number == 299);
+        assert_eq!(code, ReasonCode::Success);
+    }
+    let mut away = gateway.options("away").persistent().connect();
+    for _ in 0..300 {
+        assert_eq!(heard(&mut away), message("secret/a", "***"));
+    }
+    let mut late = gateway.client("late");
+    assert_eq!(late.subscribe("secret/#", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
+    assert_eq!(heard(&mut late), message("secret/a", "***"));
+    gateway.assert_sound();
+}
+
+#[test]
+fn a_will_is_looked_at_when_it_is_left() {
+    let site = site(GRANTED);
+    let gateway = Gateway::start(&site);
+    let mut watcher = gateway.client("watcher");
+    assert_eq!(watcher.subscribe("#", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
+    drop(gateway.options("vanishes").will("upper/will", "gone").connect());
+    assert_eq!(heard(&mut watcher), message("upper/will", "GONE"));
+    let (_, refused) =
+        gateway.options("refused").will("refuse/will", "gone").try_connect().expect("a connection");
+    let code = ReasonCode::PayloadFormatInvalid;
+    assert!(matches!(refused, Received::ConnAck(found, _) if found == code), "{refused:?}");
+}
+
+#[test]
+fn a_client_of_3_1_1_is_acknowledged_and_its_order_holds() {
+    let site = site(GRANTED);
+    let mut gateway = Gateway::start(&site);
+    let mut watcher = gateway.client("watcher");
+    assert_eq!(watcher.subscribe("#", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
+    let mut old = gateway.options("old").version(Version::V3_1_1).connect();
+    for number in 0..200 {
+        let topic = ["upper/a", "drop/a", "pass/a", "open/a"][number % 4];
+        old.publish(topic, format!("a{number}").as_bytes(), QoS::AtLeastOnce, false);
+    }
+    for number in (0..200).filter(|number| number % 4 != 1) {
+        let payload = if number % 4 == 0 { format!("A{number}") } else { format!("a{number}") };
+        assert_eq!(heard(&mut watcher).1, payload);
+    }
+    assert!(watcher.receive_within(Duration::from_millis(200)).is_none(), "nothing else came");
+    gateway.assert_sound();
+}
+
+#[test]
+fn without_a_grant_it_is_not_loaded() {
+    let site = site("");
+    let out = site.check();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(!out.status.success(), "{said}");
+    assert!(said.contains("publish-interceptor") && said.contains("publish = [\"#\"]"), "{said}");
 }

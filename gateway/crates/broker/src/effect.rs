@@ -92,6 +92,8 @@ pub enum DropCause {
     Denied,
     /// It was on disk and cannot be read any more.
     Damaged,
+    /// An interceptor was to see it, and failed.
+    NotReviewed,
 }
 
 /// An operator's view of what happened.

@@ -251,7 +251,10 @@ impl Broker {
             DropCause::Expired => self.stats.dropped_expired += 1,
             DropCause::Damaged => self.stats.dropped_damaged += 1,
             DropCause::Replaced => self.stats.dropped_replaced += 1,
-            DropCause::TooLarge | DropCause::Denied | DropCause::QueueFull => {}
+            DropCause::TooLarge
+            | DropCause::Denied
+            | DropCause::NotReviewed
+            | DropCause::QueueFull => {}
         }
         let Some(client) = self.clients.get(session as usize) else { return };
         let (client_id, principal) = client.whose();

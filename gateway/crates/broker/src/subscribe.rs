@@ -34,7 +34,9 @@ impl Broker {
         let filters: Vec<(TopicFilter<'_>, SubscribeOptions)> = subscribe.filters.iter().collect();
         let mut verdicts = match answer {
             Some(Answer::Subscribe(verdicts)) => Some(verdicts.into_iter()),
-            Some(Answer::Publish(_) | Answer::Authenticate(_)) | None => None,
+            Some(Answer::Publish(_) | Answer::Authenticate(_) | Answer::Intercept(_)) | None => {
+                None
+            }
         };
         let decisions: Vec<Decision> = filters
             .iter()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::component;
 use crate::connection::{self, HttpConnection};
 use crate::key_set::{self, KeySet};
-use crate::reach::{self, BrokerGrant, KeyValueGrant};
+use crate::reach::{self, BrokerGrant, KeyValueGrant, MessageGrant};
 use crate::section::{Located, Section};
 use crate::trust::{self, SignatureRule, Trust};
 
@@ -47,6 +47,8 @@ pub struct Extension {
     pub connections: Vec<HttpConnection>,
     /// What it may do to clients and messages.
     pub broker: BrokerGrant,
+    /// Which messages it may look at on their way.
+    pub messages: MessageGrant,
 }
 
 /// Leaves out the values of `config`.
@@ -68,6 +70,7 @@ impl fmt::Debug for Extension {
             .field("key_value", &self.key_value)
             .field("connections", &self.connections)
             .field("broker", &self.broker)
+            .field("messages", &self.messages)
             .finish_non_exhaustive()
     }
 }
@@ -207,7 +210,7 @@ pub(crate) fn read_beside(name: String, section: &Section<'_>, trust: &Trust) ->
     let key_sets = key_set::read(section);
     let secrets = secrets(section);
     let (key_value, connections) = (reach::key_value(section), connection::read(section));
-    let broker = reach::broker(section);
+    let (broker, messages) = (reach::broker(section), reach::messages(section));
     for (grant, tables) in TABLES {
         if !grants.contains(&grant) {
             let name = grant.name();
@@ -233,6 +236,7 @@ pub(crate) fn read_beside(name: String, section: &Section<'_>, trust: &Trust) ->
         key_value,
         connections,
         broker,
+        messages,
     }
 }
 

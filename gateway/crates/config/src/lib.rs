@@ -57,7 +57,7 @@ pub use mqtt::Mqtt;
 pub use nearest::nearest;
 pub use probe::{Disk, FileProbe, Found};
 pub use project::{Language, PROJECT_FILE, Project};
-pub use reach::{BrokerGrant, KeyValueGrant};
+pub use reach::{BrokerGrant, KeyValueGrant, MessageGrant, OnFailure};
 pub use report::{Fault, Report};
 pub use sessions::Sessions;
 pub use store::{Engine, Store};

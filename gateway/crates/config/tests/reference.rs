@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use portcullis_config::{
-    Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, KeySource, TlsVersion,
-    Transport, parse,
+    Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, KeySource, OnFailure,
+    TlsVersion, Transport, parse,
 };
 
 const REFERENCE: &str = include_str!("../../../../examples/gateway.toml");
@@ -44,6 +44,9 @@ fn the_reference_is_valid() {
     assert_eq!((fleet.key_value.max_keys, fleet.key_value.max_bytes), (10_000, 1 << 20));
     assert_eq!(fleet.connections[0].url, "https://inventory.example.com/api/v1/");
     assert_eq!((fleet.broker.publish[0].as_str(), fleet.broker.rate), ("fleet/#", 100));
+    let messages = &fleet.messages;
+    assert_eq!((messages.publish[0].as_str(), messages.to[0].as_str()), ("fleet/+/raw", "fleet/#"));
+    assert_eq!((messages.deliver.len(), messages.on_failure), (1, OnFailure::Refuse));
     let key_sets: Vec<_> = checked.extensions[2].key_sets.iter().map(|set| &*set.name).collect();
     assert_eq!(key_sets, ["devices", "maintenance", "partner", "plant"]);
     let plant = &checked.extensions[2].key_sets[3];
