@@ -3,6 +3,8 @@
 mod accept;
 mod app;
 mod authoring;
+mod badges;
+mod certificates;
 mod chain;
 mod cli;
 mod clock;

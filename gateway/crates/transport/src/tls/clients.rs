@@ -183,6 +183,7 @@ fn read_list(
         path: path.to_owned(),
         subject: parsed.issuer().to_string(),
         names: Vec::new(),
+        not_before_unix_s: this_update,
         not_after_unix_s: parsed.next_update().map(|next| next.timestamp()),
     };
     Ok(List { der, this_update, credential, revoked })

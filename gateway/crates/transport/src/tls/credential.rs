@@ -17,6 +17,8 @@ pub struct Credential {
     pub subject: String,
     /// The names that a server certificate holds: DNS names and IP addresses.
     pub names: Vec<String>,
+    /// When it begins, in seconds since 1970 UTC: of a list, when it was made (thisUpdate).
+    pub not_before_unix_s: i64,
     /// When it ends, in seconds since 1970 UTC: the end of a certificate's validity, or when a list
     /// is to be replaced (nextUpdate). `None` for a list that does not say.
     pub not_after_unix_s: Option<i64>,
@@ -39,6 +41,7 @@ impl Credential {
             path: path.to_owned(),
             subject: read.subject,
             names,
+            not_before_unix_s: i64::try_from(read.not_before_unix_s).unwrap_or(i64::MAX),
             not_after_unix_s: i64::try_from(read.not_after_unix_s).ok(),
         }
     }
