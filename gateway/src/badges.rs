@@ -72,9 +72,52 @@ impl Badges {
         let holders = fresh.iter().filter_map(|key| self.held.get(key)).flatten();
         holders.filter(|holder| *holder.listener == *listener).cloned().collect()
     }
+}
 
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.held.is_empty()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(serial: u8) -> CertificateKey {
+        CertificateKey::of(b"an authority", &[serial])
+    }
+
+    fn badge(client_id: &str, serials: &[u8]) -> Badge {
+        let keys = serials.iter().map(|serial| key(*serial)).collect();
+        Badge { listener: "plant".into(), client_id: client_id.into(), keys }
+    }
+
+    fn set(serials: &[u8]) -> Arc<BTreeSet<CertificateKey>> {
+        Arc::new(serials.iter().map(|serial| key(*serial)).collect())
+    }
+
+    fn names(holders: &[Holder]) -> Vec<&str> {
+        holders.iter().map(|holder| &*holder.client_id).collect()
+    }
+
+    #[test]
+    fn whoever_is_in_by_what_is_revoked_is_found() {
+        let mut badges = Badges::default();
+        // Two by one intermediate authority, which is 9.
+        let (pump, valve) = (badge("pump", &[1, 9]), badge("valve", &[2, 9]));
+        assert!(badges.note(LinkId(1), &pump) && badges.note(LinkId(2), &valve));
+        assert_eq!(names(&badges.revoke("plant", &set(&[1]), &[key(1)])), ["pump"]);
+        assert_eq!(names(&badges.revoke("other", &set(&[2]), &[key(2)])), [""; 0]);
+        let both = badges.revoke("plant", &set(&[1, 9]), &[key(9)]);
+        assert_eq!(names(&both), ["pump", "valve"]);
+        badges.forget(LinkId(1), &pump);
+        assert_eq!(names(&badges.revoke("plant", &set(&[1, 9]), &[key(1), key(9)])), ["valve"]);
+        badges.forget(LinkId(2), &valve);
+        assert!(badges.held.is_empty(), "nothing is kept of who has gone");
+    }
+
+    #[test]
+    fn whoever_was_on_the_way_in_is_noticed() {
+        let mut badges = Badges::default();
+        badges.revoke("plant", &set(&[1]), &[key(1)]);
+        assert!(!badges.note(LinkId(1), &badge("pump", &[1])));
+        assert!(badges.note(LinkId(2), &badge("valve", &[2])));
+        badges.revoke("plant", &set(&[]), &[]);
+        assert!(badges.note(LinkId(3), &badge("pump", &[1])), "taken from the list again");
     }
 }

@@ -156,7 +156,8 @@ pub struct CertificateKey([u8; 32]);
 
 impl CertificateKey {
     /// Of an issuer's name in DER and a serial number, most significant byte first.
-    pub(crate) fn of(issuer: &[u8], serial: &[u8]) -> Self {
+    #[must_use]
+    pub fn of(issuer: &[u8], serial: &[u8]) -> Self {
         let start = serial.iter().position(|byte| *byte != 0).unwrap_or(serial.len());
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
         // The length keeps a byte of the name from counting as one of the number.

@@ -344,6 +344,27 @@ async fn an_authority_that_is_removed_admits_nobody_any_more() {
     outcomes.recv().await.unwrap().unwrap_err();
 }
 
+#[tokio::test]
+async fn a_client_does_not_bring_more_certificates_than_a_chain_has() {
+    let site = Site::new();
+    let client = site.client_with_certificate("pump", SystemTime::now());
+    let (cert, _) = client.identity.clone().unwrap();
+    let ca = fs::read_to_string(&site.pki.ca_cert).unwrap();
+    let mut outcomes = Vec::new();
+    let chain = fs::read_to_string(&cert).unwrap();
+    for more in [8, 9] {
+        fs::write(&cert, chain.clone() + &ca.repeat(more)).unwrap();
+        let listener = bind(Kind::Tls(site.asking_for_certificates(ClientAuth::Required)));
+        let to = listener.local_addr();
+        let mut heard = serve(listener);
+        hear(&Arc::new(client.config()), to).await;
+        outcomes.push(heard.recv().await.unwrap());
+    }
+    assert!(outcomes[0].is_ok(), "{outcomes:?}");
+    let error = outcomes[1].as_ref().unwrap_err().to_string();
+    assert!(error.contains("11 certificates, the most is 10"), "{error}");
+}
+
 /// Why settings are refused.
 fn refused(tls: TlsSettings) -> String {
     let settings =

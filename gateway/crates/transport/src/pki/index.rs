@@ -108,7 +108,8 @@ fn entry(line: &str) -> Option<Entry> {
 
 /// The bytes of a serial number in hexadecimal.
 pub(super) fn serial_bytes(serial: &str) -> Option<Vec<u8>> {
-    let serial = if serial.len() % 2 == 0 { serial.to_owned() } else { format!("0{serial}") };
+    let serial =
+        if serial.len().is_multiple_of(2) { serial.to_owned() } else { format!("0{serial}") };
     let byte = |at: usize| u8::from_str_radix(serial.get(at..at + 2)?, 16).ok();
     (0..serial.len()).step_by(2).map(byte).collect()
 }

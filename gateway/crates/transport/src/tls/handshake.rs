@@ -124,6 +124,11 @@ impl Handshake {
             _ => None,
         };
         let chain = self.session.peer_certificates().unwrap_or_default();
+        if chain.len() > CHAIN_MAX {
+            let why =
+                format!("it comes with {} certificates, the most is {CHAIN_MAX}", chain.len());
+            return Err(HandshakeError::ClientCertificate(why));
+        }
         // A resumed session brings its chain along without verifying it again; meanwhile it may have
         // expired, or the list that tells about it may be out of date.
         if !chain.is_empty() && self.session.handshake_kind() == Some(HandshakeKind::Resumed) {
@@ -136,6 +141,10 @@ impl Handshake {
         Ok(())
     }
 }
+
+/// Certificates of a client at most, its own included. A path has no more than eight; what goes beyond
+/// it is kept for as long as the connection lasts, and looked up when it is revoked.
+const CHAIN_MAX: usize = 10;
 
 /// What one read of a handshake asks for, in bytes: more than a ClientHello or a client's flight
 /// with a short chain takes.

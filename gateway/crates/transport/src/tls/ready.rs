@@ -71,11 +71,6 @@ impl Ready {
         all.extend_from_slice(self.clients.credentials());
         all
     }
-
-    #[cfg(test)]
-    pub(crate) fn resumes_sessions_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.tickets, &other.tickets)
-    }
 }
 
 fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
