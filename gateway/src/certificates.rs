@@ -51,7 +51,7 @@ impl Certificates {
     pub(crate) fn of(listeners: impl Iterator<Item = (String, Option<Credentials>)>) -> Self {
         let kept = listeners.filter_map(|(listener, credentials)| {
             let credentials = credentials?;
-            let watched = Mutex::new(Watched { read: credentials.stamp(), fresh: None });
+            let watched = Mutex::new(Watched { read: credentials.stamp_in_use(), fresh: None });
             Some(Kept { listener, credentials, watched })
         });
         Self {

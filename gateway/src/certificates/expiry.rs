@@ -32,7 +32,7 @@ pub(super) fn remind(listener: &str, credential: &Credential, now: SystemTime) {
     let setting = &credential.setting;
     let subject = &credential.subject;
     let ends = credential.not_after_unix_s.map(utc).unwrap_or_default();
-    let (days_left, fix) = (left.div_euclid(DAY_S), fix(credential.kind));
+    let (days_left, fix) = (left / DAY_S, fix(credential.kind));
     match urgency(left, lasts(credential)) {
         Urgency::None => {}
         Urgency::Warn => tracing::warn!(

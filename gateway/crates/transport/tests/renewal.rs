@@ -14,6 +14,10 @@ use portcullis_transport::{
     BindError, CertificateFiles, ClientAuth, CredentialKind, HandshakeError, Kind, Listener,
     RevocationPolicy, Settings, TlsConfigError, TlsSettings, TlsVersion,
 };
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber,
+};
 use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use site::{Client, Site, bind, connect};
@@ -341,6 +345,79 @@ async fn an_authority_that_is_removed_admits_nobody_any_more() {
     assert_eq!(credentials.reload().unwrap().changed, ["tls.client-ca"]);
     let (heard, _) = hear(&client, to).await;
     assert!(heard.contains("UnknownCA"), "{heard}");
+    outcomes.recv().await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn with_an_authority_between_goes_everybody_below_it() {
+    let site = Site::new();
+    let path = |name: &str| site.dir.path().join(name);
+    let [root_key, between_key, leaf_key] = [(); 3].map(|()| KeyPair::generate().unwrap());
+    let named = |name: &str, ca: bool| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from(name.len() as u64));
+        if ca {
+            params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        } else {
+            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        }
+        params
+    };
+    let root_pem = named("root", true).self_signed(&root_key).unwrap().pem();
+    let root = Issuer::new(named("root", true), root_key);
+    let between = named("between", true).signed_by(&between_key, &root).unwrap();
+    let issuer = Issuer::new(named("between", true), between_key);
+    let leaf = named("pump", false).signed_by(&leaf_key, &issuer).unwrap();
+    fs::write(path("root.pem"), root_pem).unwrap();
+    fs::write(path("leaf.pem"), leaf.pem() + &between.pem()).unwrap();
+    fs::write(path("leaf.key"), leaf_key.serialize_pem()).unwrap();
+    let list = |serials: &[u64]| {
+        let now = time::OffsetDateTime::now_utc();
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: now,
+            next_update: now + time::Duration::days(1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        fs::write(path("root-crl.pem"), list.signed_by(&root).unwrap().pem().unwrap()).unwrap();
+    };
+    list(&[]);
+    let settings = TlsSettings {
+        client_ca: Some(path("root.pem")),
+        client_crls: vec![path("root-crl.pem")],
+        ..site.asking_for_certificates(ClientAuth::Required)
+    };
+    let identity = Some((path("leaf.pem"), path("leaf.key")));
+    let client = Client { identity, ..site.client() };
+    let listener = bind(Kind::Tls(settings));
+    let (to, credentials) = (listener.local_addr(), listener.credentials().unwrap());
+    let config = Arc::new(client.config());
+    let accepted = tokio::spawn(async move {
+        let connection = listener.accept().await.unwrap().establish().await.unwrap();
+        (listener, connection.peer)
+    });
+    connect(&config, to).await.unwrap();
+    let (listener, peer) = accepted.await.unwrap();
+    assert_eq!(peer.certificate_keys().len(), 2, "its own, and the authority between");
+
+    list(&["between".len() as u64]);
+    let reloaded = credentials.reload().unwrap();
+    assert_eq!(reloaded.newly_revoked.len(), 1);
+    assert!(peer.certificate_keys().contains(&reloaded.newly_revoked[0]));
+    let mut outcomes = serve(listener);
+    let (heard, _) = hear(&config, to).await;
+    assert!(heard.contains("CertificateRevoked"), "{heard}");
     outcomes.recv().await.unwrap().unwrap_err();
 }
 

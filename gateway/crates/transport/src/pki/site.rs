@@ -101,7 +101,7 @@ impl Site {
             .map_err(|cause| unusable(cause.to_string()))?;
         parsed
             .verify_signature()
-            .map_err(|_| unusable("its signature is not by the key that it is about".to_owned()))?;
+            .map_err(|_| unusable("its signature is not by the key that it is about, or is none of RSA with 2048 bits or more, ECDSA P-256 or P-384, and Ed25519".to_owned()))?;
         let info = &parsed.certification_request_info;
         let mut params = template::leaf(purpose, now, validity(order))?;
         params.distinguished_name = names::subject(&info.subject).map_err(unusable)?;

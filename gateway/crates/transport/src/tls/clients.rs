@@ -10,7 +10,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Error};
 
 use crate::identity::{Certificate, CertificateKey};
 use crate::pem;
@@ -200,6 +200,12 @@ fn is_signed_by_its_issuer(
         .filter_map(|root| X509Certificate::from_der(root).ok())
         .map(|(_, root)| root)
         .filter(|root| root.subject().as_raw() == list.issuer().as_raw());
-    let mut checked = named.map(|root| list.verify_signature(root.public_key()).is_ok()).peekable();
-    checked.peek().is_none() || checked.any(|good| good)
+    let mut wrong = named
+        .map(|root| {
+            let checked = list.verify_signature(root.public_key());
+            // What cannot be judged here is judged in the handshake.
+            matches!(checked, Err(X509Error::SignatureVerificationError))
+        })
+        .peekable();
+    wrong.peek().is_none() || wrong.any(|wrong| !wrong)
 }

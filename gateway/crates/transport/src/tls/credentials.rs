@@ -1,7 +1,6 @@
 //! The files of a TLS listener, for whoever keeps them fresh.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -53,11 +52,14 @@ impl Credentials {
     /// How the files look now; another value when one of them has been written or replaced.
     #[must_use]
     pub fn stamp(&self) -> Stamp {
-        let settings = self.acceptor.settings();
-        let more = settings.more.iter().flat_map(|files| [&files.cert, &files.key]);
-        let files = [&settings.cert, &settings.key].into_iter().chain(more);
-        let files = files.chain(&settings.client_ca).chain(&settings.client_crls);
-        Stamp::of(files.map(|path| -> &Path { path }))
+        Stamp::of_all(self.acceptor.settings())
+    }
+
+    /// How the files looked just before what is in use was read from them: if they look otherwise, there
+    /// may be something new in them.
+    #[must_use]
+    pub fn stamp_in_use(&self) -> Stamp {
+        self.acceptor.ready().stamp.clone()
     }
 
     /// What the listener relies on now.

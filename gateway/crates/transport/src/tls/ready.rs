@@ -13,6 +13,7 @@ use crate::tls::clients::Clients;
 use crate::tls::credential::Credential;
 use crate::tls::error::TlsConfigError;
 use crate::tls::presented::{ByName, Presented};
+use crate::tls::stamp::Stamp;
 
 /// One reading of all files of a listener, checked.
 pub(crate) struct Ready {
@@ -20,6 +21,8 @@ pub(crate) struct Ready {
     /// The server's certificates, the one for all other names first.
     pub(crate) presented: Vec<Presented>,
     pub(crate) clients: Clients,
+    /// How the files looked when this was about to be read.
+    pub(crate) stamp: Stamp,
     /// Seals sessions that may be resumed. Who can read an earlier seal resumes an earlier session.
     tickets: Arc<dyn ProducesTickets>,
 }
@@ -32,6 +35,7 @@ impl Ready {
         provider: &Arc<CryptoProvider>,
         before: Option<&Self>,
     ) -> Result<Self, TlsConfigError> {
+        let stamp = Stamp::of_all(settings);
         let presented = Presented::load_all(settings, provider)?;
         let clients = Clients::load(settings, provider)?;
         // A resumed session brings the client's chain along without having it verified. So a session
@@ -57,7 +61,7 @@ impl Ready {
         config.send_tls13_tickets = 1;
         // What is sent before the handshake is over can be sent again by whoever has heard it.
         config.max_early_data_size = 0;
-        Ok(Self { config: Arc::new(config), presented, clients, tickets })
+        Ok(Self { config: Arc::new(config), presented, clients, stamp, tickets })
     }
 
     /// That each certificate is valid now.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::settings::TlsSettings;
+
 /// How some files look from outside: two stamps differ if one of the files has been written, or
 /// replaced by a rename or through a symbolic link, between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +18,12 @@ type Look = (u64, u64, u64, (i64, i64), (i64, i64));
 type Look = (u64, Option<std::time::SystemTime>);
 
 impl Stamp {
-    pub(crate) fn of<'a>(files: impl Iterator<Item = &'a Path>) -> Self {
-        Self(files.map(look).collect())
+    /// Of every file that the settings name.
+    pub(crate) fn of_all(settings: &TlsSettings) -> Self {
+        let more = settings.more.iter().flat_map(|files| [&files.cert, &files.key]);
+        let files = [&settings.cert, &settings.key].into_iter().chain(more);
+        let files = files.chain(&settings.client_ca).chain(&settings.client_crls);
+        Self(files.map(|path| look(path)).collect())
     }
 }
 
