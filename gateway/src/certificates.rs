@@ -142,6 +142,7 @@ impl Certificates {
             not_after = joined(&|it| it.not_after_unix_s.map(utc).unwrap_or_default()),
             changed = reloaded.changed.join(", "),
             newly_revoked = reloaded.newly_revoked.len(),
+            no_longer_revoked = reloaded.no_longer_revoked,
             "certificates reloaded"
         );
         let closed = hub.revoke(&kept.listener, &reloaded.revoked, &reloaded.newly_revoked);

@@ -299,6 +299,36 @@ async fn what_no_list_tells_is_decided_by_the_settings() {
 }
 
 #[tokio::test]
+async fn of_two_lists_the_newer_counts() {
+    let site = Site::new();
+    let now = SystemTime::now();
+    let client = Arc::new(site.client_with_certificate("pump", now).config());
+    let crl = site.dir.path().join("crl.pem");
+    authority(&site).crl(pki::CRL_VALIDITY, now).unwrap();
+    let empty = fs::read(&crl).unwrap();
+    let pump = site.dir.path().join("pump.pem");
+    let at = |when| {
+        // The index forgets, so that the list can be made at another time.
+        let _ = fs::remove_file(site.dir.path().join("index.txt"));
+        authority(&site).revoke(&pump.to_string_lossy(), Reason::Unspecified, when).unwrap();
+        fs::write(&crl, [empty.as_slice(), &fs::read(&crl).unwrap()].concat()).unwrap();
+    };
+    for (when, refused) in [(now - DAY, false), (now + Duration::from_secs(60), true)] {
+        at(when);
+        let settings = TlsSettings {
+            client_crls: vec![crl.clone()],
+            ..site.asking_for_certificates(ClientAuth::Required)
+        };
+        let listener = bind(Kind::Tls(settings));
+        let (to, credentials) = (listener.local_addr(), listener.credentials().unwrap());
+        assert_eq!(credentials.revoked().len(), usize::from(refused));
+        let mut outcomes = serve(listener);
+        hear(&client, to).await;
+        assert_eq!(outcomes.recv().await.unwrap().is_err(), refused);
+    }
+}
+
+#[tokio::test]
 async fn lists_that_cannot_be_used_say_why() {
     let (site, other) = (Site::new(), Site::new());
     let crl = site.dir.path().join("crl.pem");
@@ -419,6 +449,12 @@ async fn with_an_authority_between_goes_everybody_below_it() {
     let (heard, _) = hear(&config, to).await;
     assert!(heard.contains("CertificateRevoked"), "{heard}");
     outcomes.recv().await.unwrap().unwrap_err();
+
+    // An older list comes back: that is possible, and told.
+    list(&[]);
+    let reloaded = credentials.reload().unwrap();
+    assert_eq!((reloaded.newly_revoked.len(), reloaded.no_longer_revoked), (0, 1));
+    assert_eq!(hear(&config, to).await.0, "hello");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Error};
 
 use crate::identity::{Certificate, CertificateKey};
@@ -34,6 +35,8 @@ pub(crate) struct Clients {
 struct List {
     der: CertificateRevocationListDer<'static>,
     this_update: i64,
+    /// Its issuer, and for which certificates of it the list is.
+    scope: Vec<u8>,
     credential: Credential,
     revoked: Vec<CertificateKey>,
 }
@@ -69,8 +72,10 @@ impl Clients {
                 lists.push(read_list(path, der, &roots, &store, provider)?);
             }
         }
-        // Of two lists of one issuer the first that is found counts.
+        // Of two lists of one issuer the verifier heeds the first, and what is revoked must be the same to all.
         lists.sort_by_key(|list| std::cmp::Reverse(list.this_update));
+        let mut scopes = BTreeSet::new();
+        lists.retain(|list| scopes.insert(list.scope.clone()));
         let builder = WebPkiClientVerifier::builder_with_provider(store, Arc::clone(provider))
             .with_crls(lists.iter().map(|list| list.der.clone()));
         let builder = if optional { builder.allow_unauthenticated() } else { builder };
@@ -177,6 +182,10 @@ fn read_list(
     let revoked = parsed.iter_revoked_certificates();
     let revoked = revoked.map(|one| CertificateKey::of(issuer, one.raw_serial())).collect();
     let this_update = parsed.last_update().timestamp();
+    let parts =
+        parsed.extensions().iter().filter(|one| one.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
+    let parts = parts.flat_map(|part| part.value);
+    let scope = issuer.iter().chain(parts).copied().collect();
     let credential = Credential {
         kind: CredentialKind::ClientCrl,
         setting: CLIENT_CRL.to_owned(),
@@ -186,7 +195,7 @@ fn read_list(
         not_before_unix_s: this_update,
         not_after_unix_s: parsed.next_update().map(|next| next.timestamp()),
     };
-    Ok(List { der, this_update, credential, revoked })
+    Ok(List { der, this_update, scope, credential, revoked })
 }
 
 /// A list with a wrong signature would have every client of its issuer refused. One of an

@@ -28,6 +28,9 @@ pub struct Reloaded {
     pub credentials: Vec<Credential>,
     /// What is revoked now and was not before.
     pub newly_revoked: Vec<CertificateKey>,
+    /// How many were revoked before and are not now: they have expired and were left out, or an older
+    /// list has come back.
+    pub no_longer_revoked: usize,
     /// All that is revoked now.
     pub revoked: Arc<BTreeSet<CertificateKey>>,
 }
@@ -102,6 +105,7 @@ impl Reloaded {
             changed,
             credentials: fresh.credentials(),
             newly_revoked,
+            no_longer_revoked: before.revoked().difference(now.revoked()).count(),
             revoked: Arc::clone(now.revoked()),
         }
     }
