@@ -6,6 +6,7 @@ mod site;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -378,24 +379,45 @@ async fn an_authority_that_is_removed_admits_nobody_any_more() {
     outcomes.recv().await.unwrap().unwrap_err();
 }
 
+/// What a certificate says, whose serial number is the length of its name.
+fn named(name: &str, ca: bool) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.serial_number = Some(SerialNumber::from(name.len() as u64));
+    if ca {
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    } else {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    }
+    params
+}
+
+fn write_list(path: &Path, issuer: &Issuer<'_, KeyPair>, serials: &[u64]) {
+    let now = time::OffsetDateTime::now_utc();
+    let revoked = serials.iter().map(|serial| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: now,
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = CertificateRevocationListParams {
+        this_update: now,
+        next_update: now + time::Duration::days(1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    fs::write(path, list.signed_by(issuer).unwrap().pem().unwrap()).unwrap();
+}
+
 #[tokio::test]
 async fn with_an_authority_between_goes_everybody_below_it() {
     let site = Site::new();
     let path = |name: &str| site.dir.path().join(name);
     let [root_key, between_key, leaf_key] = [(); 3].map(|()| KeyPair::generate().unwrap());
-    let named = |name: &str, ca: bool| {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        params.serial_number = Some(SerialNumber::from(name.len() as u64));
-        if ca {
-            params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        } else {
-            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-        }
-        params
-    };
     let root_pem = named("root", true).self_signed(&root_key).unwrap().pem();
     let root = Issuer::new(named("root", true), root_key);
     let between = named("between", true).signed_by(&between_key, &root).unwrap();
@@ -404,24 +426,7 @@ async fn with_an_authority_between_goes_everybody_below_it() {
     fs::write(path("root.pem"), root_pem).unwrap();
     fs::write(path("leaf.pem"), leaf.pem() + &between.pem()).unwrap();
     fs::write(path("leaf.key"), leaf_key.serialize_pem()).unwrap();
-    let list = |serials: &[u64]| {
-        let now = time::OffsetDateTime::now_utc();
-        let revoked = serials.iter().map(|serial| RevokedCertParams {
-            serial_number: SerialNumber::from(*serial),
-            revocation_time: now,
-            reason_code: None,
-            invalidity_date: None,
-        });
-        let list = CertificateRevocationListParams {
-            this_update: now,
-            next_update: now + time::Duration::days(1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.collect(),
-            key_identifier_method: rcgen::KeyIdMethod::Sha256,
-        };
-        fs::write(path("root-crl.pem"), list.signed_by(&root).unwrap().pem().unwrap()).unwrap();
-    };
+    let list = |serials: &[u64]| write_list(&path("root-crl.pem"), &root, serials);
     list(&[]);
     let settings = TlsSettings {
         client_ca: Some(path("root.pem")),
