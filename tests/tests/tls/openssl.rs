@@ -1,11 +1,12 @@
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use portcullis_tests::Gateway;
+use portcullis_tests::{Gateway, PATIENCE};
 
 use crate::bench::{Bench, line};
 
@@ -25,7 +26,8 @@ pub(crate) fn openssl(words: &[&str], files: &[(&str, &Path)]) -> (bool, String)
     (out.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A connection of `openssl s_client` that sends CONNECT and waits a while; gives what it prints.
+/// A connection of `openssl s_client` that sends CONNECT and stays until it has a ticket, or is refused; gives
+/// what it prints.
 fn s_client(port: u16, words: &[&str], files: &[(&str, &Path)]) -> String {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-connect", &format!("127.0.0.1:{port}")]).args(words);
@@ -34,15 +36,40 @@ fn s_client(port: u16, words: &[&str], files: &[(&str, &Path)]) -> String {
     }
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.expect("openssl starts; `cargo xtask test` installs it");
+    // Apart, so that no complaint comes to stand in the middle of a certificate.
+    let said = [Arc::new(Mutex::new(Vec::new())), Arc::default()];
+    let (out, err) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+    let readers = [collect(out, &said[0]), collect(err, &said[1])];
+    let text = || {
+        let both = said.each_ref().map(|said| said.lock().expect("no reader panics").clone());
+        String::from_utf8_lossy(&both.concat()).into_owned()
+    };
     let mut input = child.stdin.take().expect("a pipe");
-    // MQTT 5 without a name: it is refused, with a CONNACK, and the ticket comes before that. The bytes may meet
-    // a client that has been refused already.
+    // MQTT 5 without a name: it is refused by CONNACK, with which the ticket comes. The bytes may meet a client
+    // that has been refused already.
     let _ = input.write_all(b"\x10\x10\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x03abc");
     let _ = input.flush();
-    thread::sleep(Duration::from_millis(700));
+    let until = Instant::now() + PATIENCE;
+    let done = |child: &mut Child| child.try_wait().expect("it is our child").is_some();
+    // Its parameters follow the line that announces it.
+    while !text().contains("Max Early Data") && !done(&mut child) {
+        assert!(Instant::now() < until, "openssl hears nothing: {}", text());
+        thread::sleep(Duration::from_millis(10));
+    }
     drop(input);
-    let out = child.wait_with_output().expect("it ends");
-    String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned()
+    child.wait().expect("it ends");
+    readers.into_iter().for_each(|reader| reader.join().expect("it reads to the end"));
+    text()
+}
+
+fn collect(mut pipe: impl Read + Send + 'static, into: &Arc<Mutex<Vec<u8>>>) -> JoinHandle<()> {
+    let into = Arc::clone(into);
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+            into.lock().expect("no reader panics").extend_from_slice(&bytes[..count]);
+        }
+    })
 }
 
 /// The serial number of the certificate that is shown to who asks for a name.
