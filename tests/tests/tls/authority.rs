@@ -67,7 +67,7 @@ fn what_cannot_be_done_says_what_to_do() {
         (vec!["ca", "new"], "--force"),
         (vec!["server"], "--name"),
         (vec!["revoke", "1234"], "portcullis cert list"),
-        (vec!["renew", "pki/ca.pem"], "was not issued by the authority"),
+        (vec!["renew", "pki/ca.pem"], "is the authority itself"),
         (vec!["sign", "pki/pump.pem"], "CERTIFICATE REQUEST"),
         (vec!["client", "x", "--dir", "nowhere"], "ca.pem"),
         (vec!["show", "gateway.toml"], "nothing in PEM"),

@@ -241,6 +241,11 @@ impl Site {
             files::pem_block(&pki.ca_cert, &["CERTIFICATE"])?,
             files::pem_block(file, &["CERTIFICATE"])?,
         );
+        if ca == der {
+            return Err(PkiError::Order(format!(
+                "{file:?} is the authority itself, which is neither renewed nor revoked; make another in a directory of its own and have both trusted for a while (gateway/TLS.md)"
+            )));
+        }
         let signed = X509Certificate::from_der(&ca).ok().zip(X509Certificate::from_der(&der).ok());
         let signed = signed.is_some_and(|((_, ca), (_, read))| {
             ca.subject().as_raw() == read.issuer().as_raw()
