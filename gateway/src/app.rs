@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use broker::Broker;
 use config::{Checked, Engine};
@@ -10,9 +10,10 @@ use store::{DiskStore, Loaded, MemoryStore, Store};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use transport::Listener;
+use transport::{BindError, Listener};
 
 use crate::accept::Door;
+use crate::certificates::Certificates;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
 use crate::compiler::Workbench;
@@ -51,12 +52,16 @@ pub(crate) fn check(file: &Path) -> Result<(), Failure> {
     let checked = config::load(file).map_err(Failure::Config)?;
     let mut faults = Vec::new();
     let runtime = runtime()?;
-    let inside = runtime.enter();
+    let (inside, now) = (runtime.enter(), SystemTime::now());
     for listener in &checked.listeners {
         // The certificates are what is checked; the port itself may be in use by the running gateway.
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let settings = transport::Settings { bind: anywhere, ..settings::listener(listener) };
-        if let Err(error) = Listener::bind(&settings) {
+        let valid = Listener::bind(&settings).and_then(|bound| match bound.credentials() {
+            Some(credentials) => credentials.check_validity(now).map_err(BindError::Tls),
+            None => Ok(()),
+        });
+        if let Err(error) = valid {
             faults.push(Failure::Listen { listener: listener.name.clone(), error }.to_string());
         }
     }
@@ -88,6 +93,9 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     // What can fail comes first; clients that knock meanwhile wait in the kernel.
     let listeners = bind(&checked)?;
+    let names = checked.listeners.iter().map(|listener| listener.name.clone());
+    let certificates = names.zip(listeners.iter().map(Listener::credentials));
+    let certificates = Arc::new(Certificates::of(certificates));
     let (store, loaded) = open_store(&checked)?;
     let admin = desk::open(&checked.admin)?;
     let (orders, order_queue) = facilities::channel();
@@ -115,9 +123,11 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         extensions: Arc::clone(&extensions),
         hub: Arc::clone(&hub),
         disk: disk.clone(),
+        certificates: Arc::clone(&certificates),
     };
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
+    background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
     background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
     if let Some(interval) = checked.broker.sys_interval {
         background.spawn(system::report(Arc::clone(&hub), disk.clone(), interval));
@@ -130,6 +140,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
             hub: Arc::clone(&hub),
             disk: disk.clone(),
             chains,
+            certificates,
         };
         background.spawn(desk::attend(Arc::new(desk), socket));
     }
@@ -142,6 +153,17 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         tracing::error!("disk did not catch up; what it lacks was not acknowledged");
     }
     subject.count();
+    put_away(observers, surroundings, disk).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Ends what has threads and files of its own, the store last.
+async fn put_away(
+    observers: Option<Arc<Observers>>,
+    surroundings: Arc<Surroundings>,
+    disk: Disk,
+) -> Result<(), Failure> {
     let closing = tokio::task::spawn_blocking(move || {
         if let Some(observers) = observers {
             observers.close();
@@ -153,9 +175,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         what: "close the store",
         error: std::io::Error::other(error),
     })?;
-    closed.map_err(Failure::Store)?;
-    tracing::info!("stopped");
-    Ok(())
+    closed.map_err(Failure::Store)
 }
 
 fn bind(checked: &Checked) -> Result<Vec<Listener>, Failure> {

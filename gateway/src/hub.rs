@@ -1,4 +1,5 @@
 mod queries;
+mod revocation;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

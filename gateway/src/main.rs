@@ -3,7 +3,10 @@
 mod accept;
 mod app;
 mod authoring;
+mod badges;
 mod case;
+mod cert_cli;
+mod certificates;
 mod chain;
 mod cli;
 mod clock;
@@ -78,6 +81,7 @@ fn obey(command: Command) -> Result<ExitCode, Failure> {
         Command::Init(plan) => first_start::init(&plan),
         Command::AddUser { name, file, password } => user::add(&name, &file, password),
         Command::RemoveUser { name, file } => user::remove(&name, &file),
+        Command::Cert(request) => cert_cli::run(&request),
         Command::Store(request) => return store_cli::run(&request),
         Command::Extension(request) => return extension_cli::run(&request),
         Command::Compile { max_memory } => return compiler::run(max_memory),

@@ -95,14 +95,24 @@ fn tls_settings(tls: &config::Tls) -> transport::TlsSettings {
     transport::TlsSettings {
         cert: tls.cert.clone(),
         key: tls.key.clone(),
+        more: tls.certificates.iter().map(certificate_files).collect(),
         client_ca,
         client_auth,
+        client_crls: tls.revocation.lists.clone(),
+        revocation: transport::RevocationPolicy {
+            refuse_unknown: tls.revocation.unknown == config::Judgement::Refuse,
+            refuse_outdated: tls.revocation.outdated == config::Judgement::Refuse,
+        },
         min_version: match tls.min_version {
             config::TlsVersion::V1_2 => transport::TlsVersion::V1_2,
             config::TlsVersion::V1_3 => transport::TlsVersion::V1_3,
         },
         alpn: vec![ALPN.to_vec()],
     }
+}
+
+fn certificate_files(files: &config::CertificateFiles) -> transport::CertificateFiles {
+    transport::CertificateFiles { cert: files.cert.clone(), key: files.key.clone() }
 }
 
 pub(crate) fn committer(checked: &Checked) -> store::CommitterSettings {

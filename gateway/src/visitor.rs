@@ -7,9 +7,10 @@ use broker::{Admission, Admitted, Answer, Conversation, Verdict};
 use extension_host::Connecting;
 use mqtt::{Auth, Connect, ReasonCode, Version};
 use tokio::time::Instant;
-use transport::PeerIdentity;
+use transport::{CertificateKey, PeerIdentity};
 
 use crate::accept::Door;
+use crate::badges::Badge;
 use crate::chain::{Caller, Refusal, Standing};
 use crate::connecting::connecting;
 use crate::decisions::Origin;
@@ -52,6 +53,7 @@ impl Visitor<'_> {
             Ok(client_id) => client_id,
             Err(refusal) => return Err(Some(self.refused(self.connect.client_id, &refusal))),
         };
+        let certificates = peer.certificate_keys();
         let registration = self.door.hub.register();
         let connecting =
             connecting(registration.link.0, &self.door.name, peer, self.connect, &client_id);
@@ -76,7 +78,8 @@ impl Visitor<'_> {
         match self.enter(&registration, &standing, listener, &mut judge).await {
             Ok(conversation) => {
                 self.accepted(&connecting, &standing);
-                registration.introduce(self.presence(&connecting, &standing));
+                let badge = self.badge(certificates, &standing);
+                registration.introduce(self.presence(&connecting, &standing, badge));
                 Ok(Admittance { registration, conversation, judge })
             }
             Err(refusal) => Err(Some(self.refused(&client_id, &refusal))),
@@ -185,7 +188,19 @@ impl Visitor<'_> {
         Origin { listener: &self.door.name, address: self.address, client_id }
     }
 
-    fn presence(&self, connecting: &Arc<Connecting>, standing: &Standing) -> Presence {
+    /// What of the client's certificates is to be kept, if it has any.
+    fn badge(&self, keys: Vec<CertificateKey>, standing: &Standing) -> Option<Box<Badge>> {
+        let client_id = &standing.identity.client_id;
+        let (listener, client_id) = (Arc::clone(&self.door.name), Arc::clone(client_id));
+        (!keys.is_empty()).then(|| Box::new(Badge { listener, client_id, keys }))
+    }
+
+    fn presence(
+        &self,
+        connecting: &Arc<Connecting>,
+        standing: &Standing,
+        badge: Option<Box<Badge>>,
+    ) -> Presence {
         let asks = standing.permissions.permissions().fallback == Fallback::Ask;
         let again = self.connect.properties.authentication_method.is_some();
         Presence {
@@ -194,6 +209,7 @@ impl Visitor<'_> {
             since: self.door.hub.now(),
             authenticated_by: Arc::clone(&standing.authenticated_by),
             connecting: (asks || again).then(|| Arc::clone(connecting)),
+            badge,
         }
     }
 

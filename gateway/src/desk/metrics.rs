@@ -5,8 +5,8 @@ use broker::Stats;
 use extension_host::MetricValue;
 use serde_json::{Map, Value, json};
 
-use super::Desk;
 use super::fields::bad;
+use super::{Desk, certificates};
 use crate::system::Totals;
 
 /// How a number behaves.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 use Kind::{Counter, Gauge};
 
 /// A number with the name that it has in the event `counters` of the log.
-type Metric = (&'static str, Kind, u64);
+pub(super) type Metric = (&'static str, Kind, u64);
 
 /// Media type of the exposition format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -57,7 +57,8 @@ fn document(desk: &Desk) -> Value {
         json!({ "name": extension.name(), "version": &*extension.id(), "counters": counters, "own": own })
     });
     let extensions: Vec<Value> = extensions.collect();
-    json!({ "gateway": gateway, "extensions": extensions })
+    let certificates = certificates::document(&desk.certificates);
+    json!({ "gateway": gateway, "extensions": extensions, "certificates": certificates })
 }
 
 /// Each family with its type once, then its series, as the format demands.
@@ -83,6 +84,8 @@ fn prometheus(desk: &Desk) -> String {
     for extension in desk.extensions.all() {
         own(&mut text, extension);
     }
+    family(&mut text, certificates::SECONDS_LEFT, Gauge);
+    text.push_str(&certificates::series(&desk.certificates));
     text
 }
 
@@ -130,7 +133,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn escaped(value: &str) -> String {
+pub(super) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
@@ -140,6 +143,7 @@ fn all(desk: &Desk) -> Vec<Metric> {
     all.extend(limits(&totals));
     all.extend(amounts(&totals.broker));
     all.extend(of_store(&desk.disk.stats(), &totals));
+    all.extend(certificates::counters(&desk.certificates));
     all
 }
 

@@ -113,7 +113,10 @@ mod tests {
         let mut table = String::new();
         for line in text.lines() {
             let line = line.strip_prefix('#').unwrap_or(line);
-            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            let entry = line.strip_prefix("[[").and_then(|line| line.strip_suffix("]]"));
+            let entry = entry.map(|name| format!("{name}.*"));
+            let named = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+            if let Some(name) = entry.as_deref().or(named) {
                 let mut parts: Vec<&str> = name.split('.').collect();
                 if let ["listeners" | "extensions" | "topics", name, ..] = parts.as_mut_slice() {
                     *name = "*";

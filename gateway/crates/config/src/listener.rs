@@ -1,12 +1,12 @@
 //! `[listeners.NAME]`: where clients connect.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::address::is_loopback;
 use crate::roster;
 use crate::section::Section;
+use crate::tls::{self, Tls};
 use crate::topics::{DURABILITIES, Durability};
 
 /// One listener.
@@ -38,39 +38,6 @@ pub enum Transport {
     Tcp,
     /// TLS over TCP.
     Tls(Tls),
-}
-
-/// The TLS side of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// PEM file with the server's certificate chain.
-    pub cert: PathBuf,
-    /// PEM file with its private key.
-    pub key: PathBuf,
-    /// Whether clients present certificates.
-    pub client_auth: ClientAuth,
-    /// The oldest version that is spoken.
-    pub min_version: TlsVersion,
-}
-
-/// Whether clients present certificates, and the PEM file with the authorities that issue them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// They are not asked for one.
-    None,
-    /// They may; a bad one is refused.
-    Optional(PathBuf),
-    /// They must.
-    Required(PathBuf),
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246).
-    V1_2,
-    /// TLS 1.3 (RFC 8446).
-    V1_3,
 }
 
 /// What `insecure-plaintext` must say for plain TCP on an address that others can reach.
@@ -142,7 +109,7 @@ fn transport(section: &Section<'_>, bind: Option<SocketAddr>) -> Option<Transpor
         None => Some(Kind::Tls),
     };
     match kind {
-        Some(Kind::Tls) => tls(section).map(Transport::Tls),
+        Some(Kind::Tls) => tls::read(section).map(Transport::Tls),
         Some(Kind::Tcp) => {
             plaintext(section, bind);
             Some(Transport::Tcp)
@@ -159,52 +126,6 @@ fn transport(section: &Section<'_>, bind: Option<SocketAddr>) -> Option<Transpor
 enum Kind {
     Tls,
     Tcp,
-}
-
-fn tls(section: &Section<'_>) -> Option<Tls> {
-    section.meaningless(&["insecure-plaintext"], "with transport = \"tls\"; remove it");
-    let tls = section.part("tls");
-    let cert = tls.required_file("cert", "name the PEM file with the server's certificate chain");
-    let key = tls.required_file("key", "name the PEM file with the private key of tls.cert");
-    let asked = tls.choice(
-        "client-auth",
-        Asked::None,
-        &[("none", Asked::None), ("optional", Asked::Optional), ("required", Asked::Required)],
-    );
-    let client_auth = match (asked, tls.file("client-ca")) {
-        (Asked::None, None) => Some(ClientAuth::None),
-        (Asked::None, Some(_)) => {
-            tls.meaningless(
-                &["client-ca"],
-                "with tls.client-auth = \"none\"; remove it, or ask for certificates with \
-                 \"optional\" or \"required\"",
-            );
-            None
-        }
-        (_, None) => {
-            if !tls.has("client-ca") {
-                tls.missing(
-                    "client-ca",
-                    "name the PEM file with the authorities that issue client certificates, or \
-                     set tls.client-auth = \"none\"",
-                );
-            }
-            None
-        }
-        (Asked::Optional, Some(ca)) => Some(ClientAuth::Optional(ca)),
-        (Asked::Required, Some(ca)) => Some(ClientAuth::Required(ca)),
-    };
-    let versions = [("1.3", TlsVersion::V1_3), ("1.2", TlsVersion::V1_2)];
-    let min_version = tls.choice("min-version", TlsVersion::V1_3, &versions);
-    tls.finish();
-    Some(Tls { cert: cert?, key: key?, client_auth: client_auth?, min_version })
-}
-
-#[derive(Clone, Copy)]
-enum Asked {
-    None,
-    Optional,
-    Required,
 }
 
 fn plaintext(section: &Section<'_>, bind: Option<SocketAddr>) {

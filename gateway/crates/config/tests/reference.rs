@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use portcullis_config::{
-    Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, KeySource, OnFailure,
-    TlsVersion, Transport, parse,
+    Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, Judgement, KeySource,
+    OnFailure, TlsVersion, Transport, parse,
 };
 
 const REFERENCE: &str = include_str!("../../../../examples/gateway.toml");
@@ -37,6 +37,10 @@ fn the_reference_is_valid() {
     let Transport::Tls(tls) = &checked.listeners[1].transport else { panic!() };
     assert_eq!(tls.client_auth, ClientAuth::Required("/etc/portcullis/pki/ca.pem".into()));
     assert_eq!(tls.min_version, TlsVersion::V1_3);
+    assert_eq!(tls.revocation.lists, [Path::new("/etc/portcullis/pki/crl.pem")]);
+    assert_eq!(tls.revocation.unknown, Judgement::Allow);
+    assert_eq!(tls.certificates[0].cert, Path::new("/etc/portcullis/pki/partner.pem"));
+    assert_eq!(tls.certificates[0].key, Path::new("/etc/portcullis/pki/partner.key"));
     assert_eq!(checked.listeners[2].chain, ["password", "acl"]);
     let names: Vec<_> = checked.extensions.iter().map(|extension| &*extension.name).collect();
     assert_eq!(names, ["acl", "fleet", "jwt", "password", "x509"]);

@@ -15,10 +15,17 @@ mod pem;
 pub mod pki;
 mod settings;
 mod tls;
+mod utc;
 
 pub use connection::{Connection, Stream};
-pub use identity::{Certificate, CertificateError, PeerIdentity, TransportKind};
+pub use identity::{Certificate, CertificateError, CertificateKey, PeerIdentity, TransportKind};
 pub use listener::{BindError, Incoming, Listener, SHORTAGE_PAUSE};
 pub use pem::FileError;
-pub use settings::{ClientAuth, Kind, Settings, TlsSettings, TlsVersion};
-pub use tls::{HandshakeError, TlsConfigError, TlsStream};
+pub use settings::{
+    CertificateFiles, ClientAuth, Kind, RevocationPolicy, Settings, TlsSettings, TlsVersion,
+};
+pub use tls::{
+    Credential, CredentialKind, Credentials, HandshakeError, Reloaded, Stamp, TlsConfigError,
+    TlsStream,
+};
+pub use utc::utc;

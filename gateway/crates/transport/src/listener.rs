@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::connection::{Connection, Stream};
 use crate::identity::{Certificate, PeerIdentity};
 use crate::settings::{Kind, Settings};
-use crate::tls::{Acceptor, HandshakeError, TlsConfigError};
+use crate::tls::{Acceptor, Credentials, HandshakeError, TlsConfigError};
 
 /// A bound socket.
 #[derive(Debug)]
@@ -42,10 +42,17 @@ impl Listener {
         self.local
     }
 
-    /// The server certificate that it presents: the place to see that it ends soon, or has ended.
+    /// The certificate that it presents now to whoever asks for none of the others' names.
     #[must_use]
-    pub fn certificate(&self) -> Option<&Certificate> {
-        self.acceptor.as_ref().map(|acceptor| acceptor.certificate())
+    pub fn certificate(&self) -> Option<Certificate> {
+        let ready = self.acceptor.as_ref()?.ready();
+        ready.presented.first().map(|presented| presented.leaf.clone())
+    }
+
+    /// Its certificates and keys, to be kept fresh while it accepts; `None` where it speaks no TLS.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.acceptor.as_ref().map(Credentials::of)
     }
 
     /// The next connection, as soon as the kernel has it: no byte of it has been read yet.

@@ -30,16 +30,44 @@ pub struct TlsSettings {
     pub cert: PathBuf,
     /// PEM file with the private key of the leaf (PKCS#8, PKCS#1 or SEC1, not encrypted).
     pub key: PathBuf,
+    /// Further certificates. A client that asks for a name (SNI) is shown the first certificate that
+    /// holds it, in this order behind the one above, and the one above if none does.
+    pub more: Vec<CertificateFiles>,
     /// PEM file with the authorities that client certificates must chain to. Needed exactly when
     /// `client_auth` is not [`ClientAuth::None`].
     pub client_ca: Option<PathBuf>,
     /// Whether clients present a certificate.
     pub client_auth: ClientAuth,
+    /// PEM files with revocation lists of the authorities that issue client certificates. Only with
+    /// `client_ca`.
+    pub client_crls: Vec<PathBuf>,
+    /// What becomes of a client whose standing no list tells.
+    pub revocation: RevocationPolicy,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
     /// Application protocols (RFC 7301), best first. A client that offers none is accepted; one
     /// that offers only others is refused. Empty: the extension is ignored.
     pub alpn: Vec<Vec<u8>>,
+}
+
+/// A certificate and its key, as [`TlsSettings`] has the first of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM file with the chain, leaf first. The leaf must hold a DNS name.
+    pub cert: PathBuf,
+    /// PEM file with the private key of the leaf.
+    pub key: PathBuf,
+}
+
+/// What becomes of a client certificate of which no revocation list says that it is revoked.
+/// Without any list nothing is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RevocationPolicy {
+    /// Whether it is refused if the issuer of a certificate of its chain has no list.
+    pub refuse_unknown: bool,
+    /// Whether it is refused if the list should have been replaced by now (nextUpdate). A list that
+    /// is out of date goes on revoking what it names either way.
+    pub refuse_outdated: bool,
 }
 
 /// Whether clients present a certificate.

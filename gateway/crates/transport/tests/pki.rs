@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_transport::pki::{self, CA_VALIDITY, LEAF_VALIDITY, PkiError};
 use portcullis_transport::{
-    BindError, Certificate, ClientAuth, Kind, Listener, Settings, TlsConfigError, TlsSettings,
-    TlsVersion,
+    BindError, Certificate, ClientAuth, Kind, Listener, RevocationPolicy, Settings, TlsConfigError,
+    TlsSettings, TlsVersion,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -188,8 +188,11 @@ fn settings(made: &pki::Pki) -> TlsSettings {
     TlsSettings {
         cert: made.server_cert.clone(),
         key: made.server_key.clone(),
+        more: Vec::new(),
         client_ca: None,
         client_auth: ClientAuth::None,
+        client_crls: Vec::new(),
+        revocation: RevocationPolicy::default(),
         min_version: TlsVersion::V1_3,
         alpn: Vec::new(),
     }

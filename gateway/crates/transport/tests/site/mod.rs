@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_transport::pki::{self, Pki};
 use portcullis_transport::{
-    ClientAuth, Connection, HandshakeError, Kind, Listener, Settings, TlsSettings, TlsVersion,
+    ClientAuth, Connection, HandshakeError, Kind, Listener, RevocationPolicy, Settings,
+    TlsSettings, TlsVersion,
 };
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -37,8 +38,11 @@ impl Site {
         TlsSettings {
             cert: self.pki.server_cert.clone(),
             key: self.pki.server_key.clone(),
+            more: Vec::new(),
             client_ca: None,
             client_auth: ClientAuth::None,
+            client_crls: Vec::new(),
+            revocation: RevocationPolicy::default(),
             min_version: TlsVersion::V1_3,
             alpn: vec![b"mqtt".to_vec()],
         }
