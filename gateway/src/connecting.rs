@@ -27,6 +27,7 @@ pub(crate) fn connecting(
         transport: match peer.transport {
             TransportKind::Tcp => Transport::Tcp,
             TransportKind::Tls => Transport::Tls,
+            TransportKind::WebSocket => Transport::WebSocket,
         },
         listener: listener.to_owned(),
         peer_address: peer.address.ip(),

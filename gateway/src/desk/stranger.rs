@@ -73,7 +73,10 @@ fn transport(word: Option<&str>) -> Result<Transport, Answer> {
     match word {
         None | Some("tls") => Ok(Transport::Tls),
         Some("tcp") => Ok(Transport::Tcp),
-        Some(other) => Err(bad(format!("connect.transport {other:?} is none of tls, tcp"))),
+        Some("websocket") => Ok(Transport::WebSocket),
+        Some(other) => {
+            Err(bad(format!("connect.transport {other:?} is none of tls, tcp, websocket")))
+        }
     }
 }
 

@@ -92,6 +92,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["connections", "transport", "tests"]),
     ("tokio-rustls", &["transport", "tests"]),
     ("ureq", &["connections"]),
+    ("httparse", &["transport"]),
     ("hyper", &["admin"]),
     ("hyper-util", &["admin"]),
     ("http-body-util", &["admin"]),

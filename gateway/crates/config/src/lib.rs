@@ -37,6 +37,7 @@ mod topics;
 mod trust;
 mod url;
 mod value;
+mod web;
 
 use std::path::Path;
 
@@ -62,6 +63,7 @@ pub use sessions::Sessions;
 pub use store::{Engine, Store};
 pub use topics::{Durability, Overflow, TopicRule};
 pub use trust::{SignatureRule, Trust, TrustedKey};
+pub use web::WebSocket;
 
 /// Reads and checks a configuration file.
 ///

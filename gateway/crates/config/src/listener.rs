@@ -8,6 +8,7 @@ use crate::address::is_loopback;
 use crate::nearest::suggestion;
 use crate::section::Section;
 use crate::topics::{DURABILITIES, Durability};
+use crate::web::{self, WebSocket};
 
 /// One listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// What is spoken below MQTT.
     pub transport: Transport,
+    /// The WebSocket in which it is spoken, if it is.
+    pub web: Option<WebSocket>,
     /// The extensions that decide who may connect, in the order in which they are asked: at least
     /// one, each of them configured.
     pub chain: Vec<String>,
@@ -34,7 +37,7 @@ pub struct Listener {
 /// What is spoken below MQTT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// Plain TCP: on a loopback address, or accepted in so many words ([`ACCEPT_PLAINTEXT`]).
+    /// TCP in the clear: on a loopback address, or accepted in so many words ([`ACCEPT_PLAINTEXT`]).
     Tcp,
     /// TLS over TCP.
     Tls(Tls),
@@ -100,7 +103,9 @@ pub(crate) fn read(root: &Section<'_>, extensions: &[String]) -> Vec<Listener> {
 
 fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Option<Listener> {
     let bind = bind(section);
-    let transport = transport(section, bind);
+    let kind = kind(section);
+    let transport = kind.and_then(|kind| transport(section, kind, bind));
+    let web = web::read(section, kind.map(|kind| (kind.is_web, kind.word)));
     let chain = chain(section, extensions);
     let max_connections = section.number("max-connections", DEFAULT_MAX_CONNECTIONS, 1..=1_000_000);
     let connect_timeout = section.duration(
@@ -115,6 +120,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         name,
         bind: bind?,
         transport: transport?,
+        web,
         chain,
         max_connections,
         connect_timeout,
@@ -136,33 +142,45 @@ fn bind(section: &Section<'_>) -> Option<SocketAddr> {
     address
 }
 
-fn transport(section: &Section<'_>, bind: Option<SocketAddr>) -> Option<Transport> {
-    let kind = match section.text("transport") {
-        Some(word) => section.chosen("transport", &word, &[("tls", Kind::Tls), ("tcp", Kind::Tcp)]),
-        None => Some(Kind::Tls),
-    };
-    match kind {
-        Some(Kind::Tls) => tls(section).map(Transport::Tls),
-        Some(Kind::Tcp) => {
-            plaintext(section, bind);
-            Some(Transport::Tcp)
-        }
-        None => {
-            // Whichever was meant, its keys are no further faults.
-            section.ignore(&["tls", "insecure-plaintext"]);
-            None
-        }
-    }
-}
-
+/// What `transport` says.
 #[derive(Clone, Copy)]
-enum Kind {
-    Tls,
-    Tcp,
+struct Kind {
+    word: &'static str,
+    encrypts: bool,
+    is_web: bool,
 }
 
-fn tls(section: &Section<'_>) -> Option<Tls> {
-    section.meaningless(&["insecure-plaintext"], "with transport = \"tls\"; remove it");
+const KINDS: [(&str, Kind); 4] = [
+    ("tls", Kind { word: "tls", encrypts: true, is_web: false }),
+    ("tcp", Kind { word: "tcp", encrypts: false, is_web: false }),
+    ("wss", Kind { word: "wss", encrypts: true, is_web: true }),
+    ("ws", Kind { word: "ws", encrypts: false, is_web: true }),
+];
+
+fn kind(section: &Section<'_>) -> Option<Kind> {
+    let [(_, usual), ..] = KINDS;
+    let Some(word) = section.text("transport") else { return Some(usual) };
+    let kind = section.chosen("transport", &word, &KINDS);
+    if kind.is_none() {
+        // Whichever was meant, its keys are no further faults.
+        section.ignore(&["tls", "insecure-plaintext"]);
+    }
+    kind
+}
+
+fn transport(section: &Section<'_>, kind: Kind, bind: Option<SocketAddr>) -> Option<Transport> {
+    if kind.encrypts {
+        return tls(section, kind).map(Transport::Tls);
+    }
+    plaintext(section, kind, bind);
+    Some(Transport::Tcp)
+}
+
+fn tls(section: &Section<'_>, kind: Kind) -> Option<Tls> {
+    section.meaningless(
+        &["insecure-plaintext"],
+        &format!("with transport = \"{}\"; remove it", kind.word),
+    );
     let tls = section.part("tls");
     let cert = tls.required_file("cert", "name the PEM file with the server's certificate chain");
     let key = tls.required_file("key", "name the PEM file with the private key of tls.cert");
@@ -207,8 +225,9 @@ enum Asked {
     Required,
 }
 
-fn plaintext(section: &Section<'_>, bind: Option<SocketAddr>) {
-    section.meaningless(&["tls"], "with transport = \"tcp\"; remove it");
+fn plaintext(section: &Section<'_>, kind: Kind, bind: Option<SocketAddr>) {
+    let word = kind.word;
+    section.meaningless(&["tls"], &format!("with transport = \"{word}\"; remove it"));
     let accepted = section.text("insecure-plaintext");
     if let Some(words) = accepted.as_ref().filter(|words| words.value != ACCEPT_PLAINTEXT) {
         let message = format!("must be exactly \"{ACCEPT_PLAINTEXT}\", or be removed");
@@ -219,9 +238,10 @@ fn plaintext(section: &Section<'_>, bind: Option<SocketAddr>) {
         && let Some(bind) = section.text("bind")
     {
         let message = format!(
-            "\"{address}\" can be reached by others, and transport = \"tcp\" does not encrypt; use \
-             transport = \"tls\", a loopback address, or insecure-plaintext = \
-             \"{ACCEPT_PLAINTEXT}\""
+            "\"{address}\" can be reached by others, and transport = \"{word}\" does not encrypt; use \
+             transport = \"{}\", a loopback address, or insecure-plaintext = \
+             \"{ACCEPT_PLAINTEXT}\"",
+            if kind.is_web { "wss" } else { "tls" }
         );
         section.fault(bind.line, "bind", &message);
     }

@@ -32,12 +32,16 @@ fn checked(text: &str) -> Result<Checked, String> {
 fn the_reference_is_valid() {
     let checked = checked(REFERENCE).unwrap();
     let names: Vec<_> = checked.listeners.iter().map(|listener| &*listener.name).collect();
-    assert_eq!(names, ["local", "machines", "plant"]);
+    assert_eq!(names, ["local", "machines", "panel", "plant"]);
     assert_eq!(checked.listeners[0].transport, Transport::Tcp);
     let Transport::Tls(tls) = &checked.listeners[1].transport else { panic!() };
     assert_eq!(tls.client_auth, ClientAuth::Required("/etc/portcullis/pki/ca.pem".into()));
     assert_eq!(tls.min_version, TlsVersion::V1_3);
-    assert_eq!(checked.listeners[2].chain, ["password", "acl"]);
+    let web = checked.listeners[2].web.as_ref().map(|web| (&*web.path, &*web.origins));
+    assert_eq!(web, Some(("/mqtt", &[][..])));
+    assert!(matches!(checked.listeners[2].transport, Transport::Tls(_)));
+    assert_eq!(checked.listeners[3].chain, ["password", "acl"]);
+    assert_eq!(checked.listeners[3].web, None);
     let names: Vec<_> = checked.extensions.iter().map(|extension| &*extension.name).collect();
     assert_eq!(names, ["acl", "fleet", "jwt", "password", "x509"]);
     let fleet = &checked.extensions[1];

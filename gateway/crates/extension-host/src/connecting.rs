@@ -79,6 +79,8 @@ pub enum Transport {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// WebSocket, with or without TLS beneath it.
+    WebSocket,
 }
 
 impl fmt::Display for Transport {
@@ -86,6 +88,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::WebSocket => "websocket",
         })
     }
 }

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::identity::PeerIdentity;
 use crate::tls::TlsStream;
+use crate::web::WebStream;
 
 /// An established connection.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over TCP; boxed since a session's state is large.
     Tls(Box<TlsStream>),
+    /// A WebSocket over one of the others.
+    Web(Box<WebStream>),
 }
 
 /// The most that one read asks of a socket, in bytes.
@@ -50,7 +53,7 @@ impl Stream {
     /// Cancel safe: what is dropped before it is ready has taken no bytes.
     ///
     /// # Errors
-    /// Those of the socket, and `InvalidData` if the peer breaks TLS.
+    /// Those of the socket, and `InvalidData` if the peer breaks TLS or WebSocket.
     pub async fn receive(
         &mut self,
         limit: usize,
@@ -86,6 +89,7 @@ impl Stream {
                 }
             }),
             Self::Tls(stream) => stream.poll_receive(cx, limit, sink),
+            Self::Web(stream) => stream.poll_receive(cx, limit, sink),
         }
     }
 }
@@ -99,6 +103,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
         }
     }
 }
@@ -112,6 +117,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
         }
     }
 
@@ -123,6 +129,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -134,6 +141,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
@@ -141,6 +149,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 }

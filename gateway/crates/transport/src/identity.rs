@@ -52,15 +52,18 @@ pub enum TransportKind {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// WebSocket, with or without TLS beneath it.
+    WebSocket,
 }
 
 impl TransportKind {
-    /// `"tcp"` or `"tls"`.
+    /// `"tcp"`, `"tls"` or `"websocket"`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::WebSocket => "websocket",
         }
     }
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::arrival::ArrivalError;
 use crate::connection::{Connection, Stream};
-use crate::identity::{Certificate, PeerIdentity};
-use crate::settings::{Kind, Settings};
+use crate::identity::{Certificate, PeerIdentity, TransportKind};
+use crate::settings::{Kind, Settings, WebSettings};
 use crate::tls::{Acceptor, HandshakeError, TlsConfigError};
+use crate::web;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub struct Listener {
     socket: TcpListener,
     local: SocketAddr,
     acceptor: Option<Arc<Acceptor>>,
+    web: Option<Arc<WebSettings>>,
 }
 
 impl Listener {
@@ -33,7 +36,8 @@ impl Listener {
         };
         let (socket, local) = listen(settings)
             .map_err(|source| BindError::Address { bind: settings.bind, source })?;
-        Ok(Self { socket, local, acceptor })
+        let web = settings.web.clone().map(Arc::new);
+        Ok(Self { socket, local, acceptor, web })
     }
 
     /// The address and port that it listens on.
@@ -61,7 +65,8 @@ impl Listener {
             match self.socket.accept().await {
                 Ok((socket, peer)) => {
                     let acceptor = self.acceptor.clone();
-                    return Ok(Incoming { peer, listening: self.local, socket, acceptor });
+                    let web = self.web.clone();
+                    return Ok(Incoming { peer, listening: self.local, socket, acceptor, web });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -81,18 +86,32 @@ pub struct Incoming {
     listening: SocketAddr,
     socket: TcpStream,
     acceptor: Option<Arc<Acceptor>>,
+    web: Option<Arc<WebSettings>>,
 }
 
 impl Incoming {
-    /// Makes the TLS handshake where the listener speaks TLS; at once where it does not.
+    /// Makes the handshake of TLS, and then opens the WebSocket, where the listener speaks them; at once
+    /// where it speaks neither.
     ///
     /// It waits for the peer as long as the peer likes: wrap it with a time-out. Dropping it closes
     /// the connection.
     ///
     /// # Errors
-    /// If the peer goes away, breaks TLS or is refused; it has then been told with a TLS alert.
-    pub async fn establish(self) -> Result<Connection, HandshakeError> {
-        let Self { peer, listening, socket, acceptor } = self;
+    /// If the peer goes away, breaks a protocol or is refused; it has then been told, with a TLS alert or
+    /// an answer of HTTP.
+    pub async fn establish(self) -> Result<Connection, ArrivalError> {
+        let web = self.web.clone();
+        let Connection { stream, mut peer } = self.secure().await?;
+        let Some(web) = web else { return Ok(Connection { stream, peer }) };
+        let encrypted = peer.transport == TransportKind::Tls;
+        peer.transport = TransportKind::WebSocket;
+        let stream = web::upgrade(stream, &web, encrypted).await?;
+        Ok(Connection { stream: Stream::Web(Box::new(stream)), peer })
+    }
+
+    /// Makes the handshake of TLS where the listener speaks it.
+    async fn secure(self) -> Result<Connection, HandshakeError> {
+        let Self { peer, listening, socket, acceptor, .. } = self;
         socket.set_nodelay(true).map_err(HandshakeError::Io)?;
         let local = socket.local_addr().unwrap_or(listening);
         let identity = PeerIdentity::of_tcp(peer, local);

@@ -10,8 +10,22 @@ pub struct Settings {
     pub bind: SocketAddr,
     /// What is spoken below the application protocol.
     pub kind: Kind,
+    /// Where the bytes are those inside a WebSocket, how it is opened.
+    pub web: Option<WebSettings>,
     /// Connections that the kernel may hold between its handshake and our accept.
     pub backlog: u32,
+}
+
+/// How a WebSocket (RFC 6455) is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSettings {
+    /// Where it is, such as `/mqtt`.
+    pub path: String,
+    /// What is spoken inside, and what a client must offer, such as `mqtt`.
+    pub subprotocol: String,
+    /// Pages that may connect besides those of the gateway's own host: their origins, such as
+    /// `https://panel.example`, or `null`, or `*` for any. Who sends no Origin is no browser, and may.
+    pub origins: Vec<String>,
 }
 
 /// What is spoken below the application protocol.

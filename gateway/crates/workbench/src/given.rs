@@ -62,6 +62,7 @@ pub(crate) fn connecting(number: u64, stated: &Connect) -> Result<Connecting, Fa
         transport: match stated.transport {
             Carrier::Tcp => Transport::Tcp,
             Carrier::Tls => Transport::Tls,
+            Carrier::WebSocket => Transport::WebSocket,
         },
         listener: stated.listener.clone(),
         peer_address: stated.peer_address,

@@ -50,6 +50,7 @@ fn connecting(value: &Value) -> Result<Connecting, String> {
     let transport = match text(value, "transport")?.as_str() {
         "tcp" => Transport::Tcp,
         "tls" => Transport::Tls,
+        "websocket" => Transport::WebSocket,
         other => return Err(format!("transport {other:?} is not known")),
     };
     let address = text(value, "peer_address")?;

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_transport::pki::{self, Pki};
 use portcullis_transport::{
-    ClientAuth, Connection, HandshakeError, Kind, Listener, Settings, TlsSettings, TlsVersion,
+    ArrivalError, ClientAuth, Connection, HandshakeError, Kind, Listener, Settings, TlsSettings,
+    TlsVersion,
 };
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -113,7 +114,7 @@ pub(crate) async fn connect(
 
 pub(crate) fn bind(kind: Kind) -> Listener {
     let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Listener::bind(&Settings { bind, kind, backlog: 128 }).unwrap()
+    Listener::bind(&Settings { bind, kind, web: None, backlog: 128 }).unwrap()
 }
 
 /// Accepts one connection and establishes it, within ten seconds.
@@ -121,7 +122,11 @@ pub(crate) fn serve_one(listener: Listener) -> JoinHandle<Result<Connection, Han
     tokio::spawn(async move {
         let incoming = listener.accept().await.unwrap();
         let patience = Duration::from_secs(10);
-        tokio::time::timeout(patience, incoming.establish()).await.unwrap()
+        let established = tokio::time::timeout(patience, incoming.establish()).await.unwrap();
+        established.map_err(|error| match error {
+            ArrivalError::Handshake(cause) => cause,
+            other => unreachable!("no matter of TLS: {other}"),
+        })
     })
 }
 
