@@ -1,5 +1,5 @@
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::PATIENCE;
+use crate::websocket::{MQTT, WebSocket};
 
 /// A byte stream to a gateway on loopback. Reads give up after a time.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub enum Wire {
     Plain(TcpStream),
     /// TLS over TCP.
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// What is inside a WebSocket over one of the others.
+    Web(Box<WebSocket>),
 }
 
 impl Wire {
@@ -45,6 +48,36 @@ impl Wire {
     /// # Errors
     /// If nobody accepts it, or the handshake fails.
     pub fn tls_as(port: u16, ca: &Path, identity: Option<(&Path, &Path)>) -> io::Result<Self> {
+        Self::tls_for(b"mqtt", port, ca, identity)
+    }
+
+    /// A WebSocket over TLS, at the usual path.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or a handshake fails.
+    pub fn wss(port: u16, ca: &Path) -> io::Result<Self> {
+        let tls = Self::tls_for(b"http/1.1", port, ca, None)?;
+        Ok(Self::Web(Box::new(WebSocket::open(tls, MQTT)?)))
+    }
+
+    /// A WebSocket without TLS, at the usual path.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or the handshake fails.
+    pub fn ws(port: u16) -> io::Result<Self> {
+        Ok(Self::Web(Box::new(WebSocket::open(Self::plain(port)?, MQTT)?)))
+    }
+
+    /// As [`Wire::tls_as`], offering this application protocol.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or the handshake fails.
+    pub fn tls_for(
+        alpn: &[u8],
+        port: u16,
+        ca: &Path,
+        identity: Option<(&Path, &Path)>,
+    ) -> io::Result<Self> {
         let Self::Plain(mut stream) = Self::plain(port)? else { unreachable!("plain is plain") };
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(ca).expect("a certificate in PEM");
@@ -63,7 +96,7 @@ impl Wire {
                 config.with_client_auth_cert(vec![certificate], key).expect("they fit")
             }
         };
-        config.alpn_protocols = vec![b"mqtt".to_vec()];
+        config.alpn_protocols = vec![alpn.to_vec()];
         let name = ServerName::try_from("localhost").expect("a name");
         let mut session = ClientConnection::new(Arc::new(config), name).expect("a TLS client");
         while session.is_handshaking() {
@@ -77,6 +110,12 @@ impl Wire {
         // The system takes 0 for no limit.
         let patience = patience.max(Duration::from_millis(1));
         self.socket().set_read_timeout(Some(patience)).expect("a socket takes a time-out");
+    }
+
+    /// Ends the sending side without a word.
+    pub fn hang_up(&self) {
+        // The peer may have gone already.
+        let _ = self.socket().shutdown(Shutdown::Write);
     }
 
     /// Whether the peer closes within `patience`, after whatever it still sends.
@@ -97,6 +136,7 @@ impl Wire {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => &stream.sock,
+            Self::Web(socket) => socket.inner.socket(),
         }
     }
 }
@@ -110,6 +150,7 @@ impl Read for Wire {
         match self {
             Self::Plain(stream) => stream.read(into),
             Self::Tls(stream) => stream.read(into),
+            Self::Web(socket) => socket.read(into),
         }
     }
 }
@@ -119,6 +160,7 @@ impl Write for Wire {
         match self {
             Self::Plain(stream) => stream.write(bytes),
             Self::Tls(stream) => stream.write(bytes),
+            Self::Web(socket) => socket.write(bytes),
         }
     }
 
@@ -126,6 +168,7 @@ impl Write for Wire {
         match self {
             Self::Plain(stream) => stream.flush(),
             Self::Tls(stream) => stream.flush(),
+            Self::Web(socket) => socket.flush(),
         }
     }
 }
