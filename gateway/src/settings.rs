@@ -94,7 +94,9 @@ pub(crate) fn listener(listener: &config::Listener) -> transport::Settings {
         subprotocol: SUBPROTOCOL.to_owned(),
         origins: web.origins.clone(),
     });
-    transport::Settings { bind: listener.bind, kind, web, backlog: BACKLOG }
+    let network = |it: &config::Network| transport::Network::new(it.address, it.prefix);
+    let proxies = listener.proxies.iter().filter_map(network).collect();
+    transport::Settings { bind: listener.bind, kind, web, proxies, backlog: BACKLOG }
 }
 
 fn tls_settings(tls: &config::Tls, alpn: &[u8]) -> transport::TlsSettings {

@@ -7,4 +7,5 @@
     reason = "a test that cannot be set up has failed, and says so"
 )]
 
+mod proxy;
 mod websocket;

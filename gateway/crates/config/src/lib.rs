@@ -23,6 +23,7 @@ mod listener;
 mod log;
 mod mqtt;
 mod nearest;
+mod network;
 mod probe;
 mod project;
 mod reach;
@@ -55,6 +56,7 @@ pub use listener::{ACCEPT_PLAINTEXT, ClientAuth, Listener, Tls, TlsVersion, Tran
 pub use log::{Format, Level, Log};
 pub use mqtt::Mqtt;
 pub use nearest::nearest;
+pub use network::Network;
 pub use probe::{Disk, FileProbe, Found};
 pub use project::{Language, PROJECT_FILE, Project};
 pub use reach::{BrokerGrant, KeyValueGrant};

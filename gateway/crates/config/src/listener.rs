@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::address::is_loopback;
 use crate::nearest::suggestion;
+use crate::network::{self, Network};
 use crate::section::Section;
 use crate::topics::{DURABILITIES, Durability};
 use crate::web::{self, WebSocket};
@@ -21,6 +22,8 @@ pub struct Listener {
     pub transport: Transport,
     /// The WebSocket in which it is spoken, if it is.
     pub web: Option<WebSocket>,
+    /// Addresses of proxies in front, which say first whose connection they pass on (PROXY protocol 2).
+    pub proxies: Vec<Network>,
     /// The extensions that decide who may connect, in the order in which they are asked: at least
     /// one, each of them configured.
     pub chain: Vec<String>,
@@ -106,6 +109,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     let kind = kind(section);
     let transport = kind.and_then(|kind| transport(section, kind, bind));
     let web = web::read(section, kind.map(|kind| (kind.is_web, kind.word)));
+    let proxies = network::read(section, "proxy-protocol");
     let chain = chain(section, extensions);
     let max_connections = section.number("max-connections", DEFAULT_MAX_CONNECTIONS, 1..=1_000_000);
     let connect_timeout = section.duration(
@@ -121,6 +125,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         bind: bind?,
         transport: transport?,
         web,
+        proxies,
         chain,
         max_connections,
         connect_timeout,

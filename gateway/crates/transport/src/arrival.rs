@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::proxy::ProxyError;
 use crate::tls::HandshakeError;
 use crate::web::UpgradeError;
 
@@ -10,6 +11,8 @@ use crate::web::UpgradeError;
 pub enum ArrivalError {
     /// The handshake of TLS, or the socket, failed.
     Handshake(HandshakeError),
+    /// A proxy did not say whose connection it is, or somebody else did.
+    Proxy(ProxyError),
     /// It did not become a WebSocket.
     Upgrade(UpgradeError),
 }
@@ -20,6 +23,7 @@ impl ArrivalError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Handshake(cause) => cause.label(),
+            Self::Proxy(cause) => cause.label(),
             Self::Upgrade(cause) => cause.label(),
         }
     }
@@ -29,6 +33,7 @@ impl fmt::Display for ArrivalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Handshake(cause) => cause.fmt(f),
+            Self::Proxy(cause) => cause.fmt(f),
             Self::Upgrade(cause) => write!(f, "websocket refused: {cause}"),
         }
     }
@@ -38,6 +43,7 @@ impl std::error::Error for ArrivalError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Handshake(cause) => Some(cause),
+            Self::Proxy(cause) => Some(cause),
             Self::Upgrade(cause) => Some(cause),
         }
     }
@@ -46,6 +52,12 @@ impl std::error::Error for ArrivalError {
 impl From<HandshakeError> for ArrivalError {
     fn from(cause: HandshakeError) -> Self {
         Self::Handshake(cause)
+    }
+}
+
+impl From<ProxyError> for ArrivalError {
+    fn from(cause: ProxyError) -> Self {
+        Self::Proxy(cause)
     }
 }
 

@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::arrival::ArrivalError;
 use crate::connection::{Connection, Stream};
 use crate::identity::{Certificate, PeerIdentity, TransportKind};
+use crate::network::Network;
+use crate::proxy::{self, ProxyHeader};
 use crate::settings::{Kind, Settings, WebSettings};
 use crate::tls::{Acceptor, HandshakeError, TlsConfigError};
 use crate::web;
@@ -21,7 +23,14 @@ pub struct Listener {
     socket: TcpListener,
     local: SocketAddr,
     acceptor: Option<Arc<Acceptor>>,
-    web: Option<Arc<WebSettings>>,
+    terms: Arc<Terms>,
+}
+
+/// What holds for each connection besides TLS.
+#[derive(Debug)]
+struct Terms {
+    web: Option<WebSettings>,
+    proxies: Vec<Network>,
 }
 
 impl Listener {
@@ -36,8 +45,8 @@ impl Listener {
         };
         let (socket, local) = listen(settings)
             .map_err(|source| BindError::Address { bind: settings.bind, source })?;
-        let web = settings.web.clone().map(Arc::new);
-        Ok(Self { socket, local, acceptor, web })
+        let terms = Terms { web: settings.web.clone(), proxies: settings.proxies.clone() };
+        Ok(Self { socket, local, acceptor, terms: Arc::new(terms) })
     }
 
     /// The address and port that it listens on.
@@ -64,9 +73,15 @@ impl Listener {
         loop {
             match self.socket.accept().await {
                 Ok((socket, peer)) => {
-                    let acceptor = self.acceptor.clone();
-                    let web = self.web.clone();
-                    return Ok(Incoming { peer, listening: self.local, socket, acceptor, web });
+                    return Ok(Incoming {
+                        peer,
+                        reached: None,
+                        identified: self.terms.proxies.is_empty(),
+                        listening: self.local,
+                        socket,
+                        acceptor: self.acceptor.clone(),
+                        terms: Arc::clone(&self.terms),
+                    });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -81,17 +96,37 @@ impl Listener {
 /// A connection that was accepted and not yet greeted.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The peer's address and port.
+    /// The peer's address and port; those of a proxy in front until [`Incoming::identify`].
     pub peer: SocketAddr,
+    /// What the peer reached, where that was a proxy.
+    reached: Option<SocketAddr>,
+    identified: bool,
     listening: SocketAddr,
     socket: TcpStream,
     acceptor: Option<Arc<Acceptor>>,
-    web: Option<Arc<WebSettings>>,
+    terms: Arc<Terms>,
 }
 
 impl Incoming {
+    /// Finds out who the peer is, where proxies in front have to say so; at once where there are none.
+    ///
+    /// It waits for the proxy as long as the proxy likes: wrap it with a time-out.
+    ///
+    /// # Errors
+    /// If a proxy does not say it, or somebody does who is none. Nothing is told them.
+    pub async fn identify(&mut self) -> Result<(), ArrivalError> {
+        if !self.identified {
+            let header = proxy::announced(&mut self.socket, &self.terms.proxies).await?;
+            if let ProxyHeader::Of { source, destination } = header {
+                (self.peer, self.reached) = (source, Some(destination));
+            }
+            self.identified = true;
+        }
+        Ok(())
+    }
+
     /// Makes the handshake of TLS, and then opens the WebSocket, where the listener speaks them; at once
-    /// where it speaks neither.
+    /// where it speaks neither. Before that it does what [`Incoming::identify`] does, if nobody has.
     ///
     /// It waits for the peer as long as the peer likes: wrap it with a time-out. Dropping it closes
     /// the connection.
@@ -99,21 +134,22 @@ impl Incoming {
     /// # Errors
     /// If the peer goes away, breaks a protocol or is refused; it has then been told, with a TLS alert or
     /// an answer of HTTP.
-    pub async fn establish(self) -> Result<Connection, ArrivalError> {
-        let web = self.web.clone();
+    pub async fn establish(mut self) -> Result<Connection, ArrivalError> {
+        self.identify().await?;
+        let terms = Arc::clone(&self.terms);
         let Connection { stream, mut peer } = self.secure().await?;
-        let Some(web) = web else { return Ok(Connection { stream, peer }) };
+        let Some(web) = &terms.web else { return Ok(Connection { stream, peer }) };
         let encrypted = peer.transport == TransportKind::Tls;
         peer.transport = TransportKind::WebSocket;
-        let stream = web::upgrade(stream, &web, encrypted).await?;
+        let stream = web::upgrade(stream, web, encrypted).await?;
         Ok(Connection { stream: Stream::Web(Box::new(stream)), peer })
     }
 
     /// Makes the handshake of TLS where the listener speaks it.
     async fn secure(self) -> Result<Connection, HandshakeError> {
-        let Self { peer, listening, socket, acceptor, .. } = self;
+        let Self { peer, reached, listening, socket, acceptor, .. } = self;
         socket.set_nodelay(true).map_err(HandshakeError::Io)?;
-        let local = socket.local_addr().unwrap_or(listening);
+        let local = reached.or(socket.local_addr().ok()).unwrap_or(listening);
         let identity = PeerIdentity::of_tcp(peer, local);
         match acceptor {
             None => Ok(Connection { stream: Stream::Tcp(socket), peer: identity }),

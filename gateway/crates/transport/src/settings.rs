@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::network::Network;
+
 /// One listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -12,6 +14,9 @@ pub struct Settings {
     pub kind: Kind,
     /// Where the bytes are those inside a WebSocket, how it is opened.
     pub web: Option<WebSettings>,
+    /// Addresses of proxies in front, which must say first whose connection they pass on (PROXY protocol,
+    /// version 2). Others must not, and are who they are.
+    pub proxies: Vec<Network>,
     /// Connections that the kernel may hold between its handshake and our accept.
     pub backlog: u32,
 }

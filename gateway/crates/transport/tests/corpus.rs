@@ -18,6 +18,11 @@ fn web_frames() {
     replay("web_frames", checks::web_frames, checks::OF_WEB_FRAMES);
 }
 
+#[test]
+fn proxy_header() {
+    replay("proxy_header", checks::proxy_header, checks::OF_PROXY_HEADERS);
+}
+
 fn replay(target: &str, check: fn(&[u8]) -> &'static str, all: &[&'static str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut reached = BTreeSet::new();

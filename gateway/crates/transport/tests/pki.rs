@@ -163,7 +163,13 @@ async fn unusable_settings_say_what_is_wrong_where() {
 
     let first = bind(settings(&made)).unwrap();
     assert_eq!(first.certificate().unwrap().san_dns[0], "localhost");
-    let taken = Settings { bind: first.local_addr(), kind: Kind::Tcp, web: None, backlog: 8 };
+    let taken = Settings {
+        bind: first.local_addr(),
+        kind: Kind::Tcp,
+        web: None,
+        proxies: Vec::new(),
+        backlog: 8,
+    };
     let error = Listener::bind(&taken).unwrap_err().to_string();
     assert!(error.contains("another process has this port"), "{error}");
 }
@@ -181,7 +187,13 @@ fn listen(made: &pki::Pki, key: &Path) -> Result<(), BindError> {
 
 fn bind(tls: TlsSettings) -> Result<Listener, BindError> {
     let bind = "127.0.0.1:0".parse().unwrap();
-    Listener::bind(&Settings { bind, kind: Kind::Tls(tls), web: None, backlog: 8 })
+    Listener::bind(&Settings {
+        bind,
+        kind: Kind::Tls(tls),
+        web: None,
+        proxies: Vec::new(),
+        backlog: 8,
+    })
 }
 
 fn settings(made: &pki::Pki) -> TlsSettings {

@@ -28,7 +28,8 @@ fn bind(kind: Kind) -> Listener {
         origins: vec!["https://panel.example".to_owned()],
     };
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    Listener::bind(&Settings { bind, kind, web: Some(web), backlog: 128 }).unwrap()
+    Listener::bind(&Settings { bind, kind, web: Some(web), proxies: Vec::new(), backlog: 128 })
+        .unwrap()
 }
 
 fn serve_one(listener: Listener) -> JoinHandle<Result<Connection, ArrivalError>> {

@@ -1,7 +1,7 @@
 //! What must hold for whatever strangers send. The fuzz targets and the replay of the committed corpus call
 //! the same functions; an input for which one returns has found nothing.
 
-use portcullis_transport::{End, FrameDecoder, FrameFault};
+use portcullis_transport::{End, FrameDecoder, FrameFault, ProxyError, ProxyHeader, ProxyRest};
 
 /// Every name that [`web_frames`] can answer with.
 pub(crate) const OF_WEB_FRAMES: &[&str] = &[
@@ -111,4 +111,55 @@ fn payload(mut bytes: &[u8]) -> Vec<u8> {
         bytes = rest;
     }
     payload
+}
+
+/// Every name that [`proxy_header`] can answer with.
+pub(crate) const OF_PROXY_HEADERS: &[&str] = &[
+    "short",
+    "own",
+    "passed on by IPv4",
+    "passed on by IPv6",
+    "missing",
+    "version",
+    "command",
+    "family",
+    "too long",
+    "truncated",
+    "checksum",
+];
+
+/// A header is read in its two parts, or refused for what it is.
+pub(crate) fn proxy_header(input: &[u8]) -> &'static str {
+    let Some((fixed, rest)) = input.split_first_chunk::<16>() else { return "short" };
+    let announced = match ProxyRest::read(fixed) {
+        Ok(announced) => announced,
+        Err(error) => return refused(&error),
+    };
+    assert!(announced.length <= 4096 - 16, "a stranger says how much is read");
+    let rest = rest.get(..announced.length).unwrap_or(rest);
+    match ProxyHeader::read(fixed, rest) {
+        Err(error) => refused(&error),
+        Ok(ProxyHeader::Own) => "own",
+        Ok(ProxyHeader::Of { source, destination }) => {
+            assert_eq!(rest.len(), announced.length);
+            for address in [source.ip(), destination.ip()] {
+                assert_eq!(address, address.to_canonical());
+            }
+            if fixed[13] == 0x11 { "passed on by IPv4" } else { "passed on by IPv6" }
+        }
+    }
+}
+
+fn refused(error: &ProxyError) -> &'static str {
+    assert!(error.to_string().len() < 250);
+    match error {
+        ProxyError::Missing => "missing",
+        ProxyError::Version(_) => "version",
+        ProxyError::Command(_) => "command",
+        ProxyError::Family(_) => "family",
+        ProxyError::TooLong(_) => "too long",
+        ProxyError::Truncated => "truncated",
+        ProxyError::Checksum => "checksum",
+        other => unreachable!("nothing was read from a socket: {other}"),
+    }
 }

@@ -114,7 +114,7 @@ pub(crate) async fn connect(
 
 pub(crate) fn bind(kind: Kind) -> Listener {
     let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Listener::bind(&Settings { bind, kind, web: None, backlog: 128 }).unwrap()
+    Listener::bind(&Settings { bind, kind, web: None, proxies: Vec::new(), backlog: 128 }).unwrap()
 }
 
 /// Accepts one connection and establishes it, within ten seconds.
