@@ -30,7 +30,7 @@ pub(crate) async fn greet(door: &Door, mut incoming: Incoming) -> Option<Greetin
     let until = Instant::now() + door.connect_timeout;
     let identified = tokio::time::timeout_at(until, incoming.identify()).await;
     let address = incoming.peer;
-    let turned_away = |why: &str| door.reporter.turned_away(&door.name, address.ip(), why);
+    let turned_away = |why: &str| door.reporter.turned_away(&door.name, &address, why);
     match identified {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {

@@ -1,14 +1,14 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use broker::Timestamp;
 use extension_host::Connecting;
+use transport::Address;
 
 /// How a client came in: what the broker, which knows no network, cannot tell the operator.
 #[derive(Debug)]
 pub(crate) struct Presence {
     pub(crate) listener: Arc<str>,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) since: Timestamp,
     /// The version of the extension that said who it is.
     pub(crate) authenticated_by: Arc<str>,

@@ -96,7 +96,17 @@ pub(crate) fn listener(listener: &config::Listener) -> transport::Settings {
     });
     let network = |it: &config::Network| transport::Network::new(it.address, it.prefix);
     let proxies = listener.proxies.iter().filter_map(network).collect();
-    transport::Settings { bind: listener.bind, kind, web, proxies, backlog: BACKLOG }
+    transport::Settings { bind: bind(&listener.bind), kind, web, proxies, backlog: BACKLOG }
+}
+
+fn bind(bind: &config::Bind) -> transport::Bind {
+    match bind {
+        config::Bind::Address(address) => transport::Bind::Address(*address),
+        config::Bind::Unix { path, mode } => {
+            transport::Bind::Unix { path: path.clone(), mode: *mode }
+        }
+        config::Bind::Systemd(name) => transport::Bind::Systemd { name: name.clone() },
+    }
 }
 
 fn tls_settings(tls: &config::Tls, alpn: &[u8]) -> transport::TlsSettings {

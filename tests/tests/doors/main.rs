@@ -7,5 +7,8 @@
     reason = "a test that cannot be set up has failed, and says so"
 )]
 
+mod ipv6;
 mod proxy;
+mod systemd;
+mod unix;
 mod websocket;

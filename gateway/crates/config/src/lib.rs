@@ -9,6 +9,7 @@
 mod address;
 mod admin;
 mod algorithm;
+mod bind;
 mod broker;
 mod checked;
 mod compiler;
@@ -43,6 +44,7 @@ mod web;
 use std::path::Path;
 
 pub use admin::Admin;
+pub use bind::Bind;
 pub use broker::Broker;
 pub use checked::Checked;
 pub use compiler::{Compiler, CompilerProcess};

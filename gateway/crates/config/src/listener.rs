@@ -1,10 +1,9 @@
 //! `[listeners.NAME]`: where clients connect.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::address::is_loopback;
+use crate::bind::{self, Bind};
 use crate::nearest::suggestion;
 use crate::network::{self, Network};
 use crate::section::Section;
@@ -16,8 +15,8 @@ use crate::web::{self, WebSocket};
 pub struct Listener {
     /// Its name in the file.
     pub name: String,
-    /// Address and port; port 0 lets the system choose.
-    pub bind: SocketAddr,
+    /// Where it listens.
+    pub bind: Bind,
     /// What is spoken below MQTT.
     pub transport: Transport,
     /// The WebSocket in which it is spoken, if it is.
@@ -105,11 +104,11 @@ pub(crate) fn read(root: &Section<'_>, extensions: &[String]) -> Vec<Listener> {
 }
 
 fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Option<Listener> {
-    let bind = bind(section);
-    let kind = kind(section);
-    let transport = kind.and_then(|kind| transport(section, kind, bind));
+    let bind = bind::read(section);
+    let kind = kind(section, bind.as_ref());
+    let transport = kind.and_then(|kind| transport(section, kind, bind.as_ref()));
     let web = web::read(section, kind.map(|kind| (kind.is_web, kind.word)));
-    let proxies = network::read(section, "proxy-protocol");
+    let proxies = proxies(section, bind.as_ref());
     let chain = chain(section, extensions);
     let max_connections = section.number("max-connections", DEFAULT_MAX_CONNECTIONS, 1..=1_000_000);
     let connect_timeout = section.duration(
@@ -134,17 +133,13 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     })
 }
 
-fn bind(section: &Section<'_>) -> Option<SocketAddr> {
-    let text = section.required("bind", "say where to listen, such as bind = \"0.0.0.0:8883\"")?;
-    let address = text.value.parse().ok();
-    if address.is_none() {
-        let message = format!(
-            "\"{}\" is not an address and a port; write \"0.0.0.0:8883\", or \"[::]:8883\" for IPv6",
-            text.value
-        );
-        section.fault(text.line, "bind", &message);
+fn proxies(section: &Section<'_>, bind: Option<&Bind>) -> Vec<Network> {
+    const KEY: &str = "proxy-protocol";
+    if bind.is_some_and(Bind::is_unix) {
+        section.meaningless(&[KEY], "with a Unix socket, whose clients have no address; remove it");
+        return Vec::new();
     }
-    address
+    network::read(section, KEY)
 }
 
 /// What `transport` says.
@@ -162,10 +157,17 @@ const KINDS: [(&str, Kind); 4] = [
     ("ws", Kind { word: "ws", encrypts: false, is_web: true }),
 ];
 
-fn kind(section: &Section<'_>) -> Option<Kind> {
-    let [(_, usual), ..] = KINDS;
-    let Some(word) = section.text("transport") else { return Some(usual) };
-    let kind = section.chosen("transport", &word, &KINDS);
+/// What is spoken in a Unix socket, where the kernel says who is at the other end and nobody is in between.
+const LOCAL_KINDS: [(&str, Kind); 2] = [
+    ("unix", Kind { word: "unix", encrypts: false, is_web: false }),
+    ("ws", Kind { word: "ws", encrypts: false, is_web: true }),
+];
+
+fn kind(section: &Section<'_>, bind: Option<&Bind>) -> Option<Kind> {
+    let kinds: &[_] = if bind.is_some_and(Bind::is_unix) { &LOCAL_KINDS } else { &KINDS };
+    let usual = kinds.first().map(|(_, usual)| *usual);
+    let Some(word) = section.text("transport") else { return usual };
+    let kind = section.chosen("transport", &word, kinds);
     if kind.is_none() {
         // Whichever was meant, its keys are no further faults.
         section.ignore(&["tls", "insecure-plaintext"]);
@@ -173,7 +175,7 @@ fn kind(section: &Section<'_>) -> Option<Kind> {
     kind
 }
 
-fn transport(section: &Section<'_>, kind: Kind, bind: Option<SocketAddr>) -> Option<Transport> {
+fn transport(section: &Section<'_>, kind: Kind, bind: Option<&Bind>) -> Option<Transport> {
     if kind.encrypts {
         return tls(section, kind).map(Transport::Tls);
     }
@@ -230,16 +232,21 @@ enum Asked {
     Required,
 }
 
-fn plaintext(section: &Section<'_>, kind: Kind, bind: Option<SocketAddr>) {
+fn plaintext(section: &Section<'_>, kind: Kind, bind: Option<&Bind>) {
     let word = kind.word;
     section.meaningless(&["tls"], &format!("with transport = \"{word}\"; remove it"));
+    if bind.is_some_and(Bind::is_unix) {
+        let why = "with a Unix socket, which nobody can listen to; remove it";
+        section.meaningless(&["insecure-plaintext"], why);
+        return;
+    }
     let accepted = section.text("insecure-plaintext");
     if let Some(words) = accepted.as_ref().filter(|words| words.value != ACCEPT_PLAINTEXT) {
         let message = format!("must be exactly \"{ACCEPT_PLAINTEXT}\", or be removed");
         section.fault(words.line, "insecure-plaintext", &message);
     } else if accepted.is_none()
         && !section.has("insecure-plaintext")
-        && let Some(address) = bind.filter(|address| !is_loopback(*address))
+        && let Some(address) = bind.filter(|bind| bind.is_exposed())
         && let Some(bind) = section.text("bind")
     {
         let message = format!(

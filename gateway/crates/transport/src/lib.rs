@@ -1,4 +1,4 @@
-//! Byte streams of TCP, TLS and WebSocket, each with the identity of its peer.
+//! Byte streams of TCP, TLS, Unix sockets and WebSocket, each with the identity of its peer.
 //!
 //! A [`Listener`] yields an [`Incoming`] per connection as soon as the kernel has accepted it;
 //! [`Incoming::establish`] then makes the handshakes in the caller's own task, so that one slow
@@ -8,18 +8,23 @@
 //! Nothing here knows what the bytes mean, limits how many connections there are or how long a
 //! handshake may take: the caller does. No type of the TLS library leaves this crate.
 
+mod address;
 mod arrival;
 mod connection;
 mod identity;
+mod inherited;
 mod listener;
 mod network;
 mod pem;
 pub mod pki;
+mod place;
 mod proxy;
 mod settings;
+mod socket;
 mod tls;
 mod web;
 
+pub use address::{Address, Process};
 pub use arrival::ArrivalError;
 pub use connection::{Connection, Stream};
 pub use identity::{Certificate, CertificateError, PeerIdentity, TransportKind};
@@ -27,6 +32,6 @@ pub use listener::{BindError, Incoming, Listener, SHORTAGE_PAUSE};
 pub use network::Network;
 pub use pem::FileError;
 pub use proxy::{ProxyError, ProxyHeader, ProxyRest};
-pub use settings::{ClientAuth, Kind, Settings, TlsSettings, TlsVersion, WebSettings};
+pub use settings::{Bind, ClientAuth, Kind, Settings, TlsSettings, TlsVersion, WebSettings};
 pub use tls::{HandshakeError, TlsConfigError, TlsStream};
 pub use web::{End, FrameDecoder, FrameFault, UpgradeError, WebStream};

@@ -7,8 +7,8 @@ mod site;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portcullis_transport::{ArrivalError, Connection, Kind, Listener, Network, Settings};
-use site::Site;
+use portcullis_transport::{ArrivalError, Bind, Connection, Kind, Listener, Network, Settings};
+use site::{Site, network};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -18,7 +18,8 @@ const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 fn bind(kind: Kind, proxy: &str) -> Listener {
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
     let proxies = vec![Network::new(proxy.parse().unwrap(), 32).unwrap()];
-    Listener::bind(&Settings { bind, kind, web: None, proxies, backlog: 128 }).unwrap()
+    Listener::bind(&Settings { bind: Bind::Address(bind), kind, web: None, proxies, backlog: 128 })
+        .unwrap()
 }
 
 fn serve_one(listener: Listener) -> JoinHandle<Result<Connection, ArrivalError>> {
@@ -58,7 +59,7 @@ async fn the_client_is_who_the_proxy_says() {
         (header(1, 0x00, &[]), None),
     ] {
         let listener = bind(Kind::Tcp, "127.0.0.1");
-        let reached = listener.local_addr();
+        let reached = network(&listener);
         let server = serve_one(listener);
         let mut client = TcpStream::connect(reached).await.unwrap();
         // In two pieces, and with the first bytes behind it.
@@ -68,9 +69,10 @@ async fn the_client_is_who_the_proxy_says() {
         client.write_all(&[second, b"behind"].concat()).await.unwrap();
         let mut server = server.await.unwrap().unwrap();
         let own = (client.local_addr().unwrap(), reached);
-        let expected =
+        let expected: (SocketAddr, SocketAddr) =
             expected.map_or(own, |(from, to)| (from.parse().unwrap(), to.parse().unwrap()));
-        assert_eq!((server.peer.address, server.peer.local), expected, "{bytes:?}");
+        let got = (server.peer.address, server.peer.local);
+        assert_eq!(got, (expected.0.into(), expected.1.into()), "{bytes:?}");
         let mut got = [0; 6];
         server.stream.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"behind");
@@ -81,7 +83,7 @@ async fn the_client_is_who_the_proxy_says() {
 async fn tls_comes_behind_the_header() {
     let site = Site::new();
     let listener = bind(Kind::Tls(site.settings()), "127.0.0.1");
-    let address = listener.local_addr();
+    let address = network(&listener);
     let server = serve_one(listener);
     let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let in_front = proxy.local_addr().unwrap();
@@ -114,7 +116,7 @@ async fn what_is_no_header_is_refused_before_anything_else() {
         (&header(1, 0x11, &[&v4()[..], &[0x03, 0, 4, 1, 2, 3, 4]].concat()), "proxy-checksum"),
     ] {
         let listener = bind(Kind::Tcp, "127.0.0.1");
-        let address = listener.local_addr();
+        let address = network(&listener);
         let server = serve_one(listener);
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(bytes).await.unwrap();
@@ -129,7 +131,7 @@ async fn what_is_no_header_is_refused_before_anything_else() {
 #[tokio::test]
 async fn others_are_who_they_are_and_a_header_from_them_is_refused() {
     let listener = bind(Kind::Tcp, "127.9.9.9");
-    let address = listener.local_addr();
+    let address = network(&listener);
     let server = serve_one(listener);
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(b"\x10").await.unwrap();
@@ -137,7 +139,7 @@ async fn others_are_who_they_are_and_a_header_from_them_is_refused() {
     assert_eq!(server.peer.address, client.local_addr().unwrap());
 
     let listener = bind(Kind::Tcp, "127.9.9.9");
-    let address = listener.local_addr();
+    let address = network(&listener);
     let server = serve_one(listener);
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(&header(1, 0x11, &v4())).await.unwrap();

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use frames::{BINARY, CLOSE, Frame, PING, PONG, TEXT, client_frame, fragment, next_frame, open};
 use portcullis_transport::{
-    ArrivalError, Connection, Kind, Listener, Settings, TransportKind, UpgradeError, WebSettings,
+    ArrivalError, Bind, Connection, Kind, Listener, Settings, TransportKind, UpgradeError,
+    WebSettings,
 };
-use site::Site;
+use site::{Site, network};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -28,8 +29,14 @@ fn bind(kind: Kind) -> Listener {
         origins: vec!["https://panel.example".to_owned()],
     };
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    Listener::bind(&Settings { bind, kind, web: Some(web), proxies: Vec::new(), backlog: 128 })
-        .unwrap()
+    Listener::bind(&Settings {
+        bind: Bind::Address(bind),
+        kind,
+        web: Some(web),
+        proxies: Vec::new(),
+        backlog: 128,
+    })
+    .unwrap()
 }
 
 fn serve_one(listener: Listener) -> JoinHandle<Result<Connection, ArrivalError>> {
@@ -42,7 +49,7 @@ fn serve_one(listener: Listener) -> JoinHandle<Result<Connection, ArrivalError>>
 /// Both ends of an open WebSocket.
 async fn pair() -> (TcpStream, Connection) {
     let listener = bind(Kind::Tcp);
-    let address = listener.local_addr();
+    let address = network(&listener);
     let server = serve_one(listener);
     let mut client = TcpStream::connect(address).await.unwrap();
     open(&mut client, "/mqtt").await;
@@ -244,7 +251,7 @@ async fn a_request_for_something_else_is_answered_and_refused() {
         ("GARBAGE", "400 Bad Request", "not-http"),
     ] {
         let listener = bind(Kind::Tcp);
-        let address = listener.local_addr();
+        let address = network(&listener);
         let server = serve_one(listener);
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(request.as_bytes()).await.unwrap();
@@ -262,7 +269,7 @@ async fn a_request_for_something_else_is_answered_and_refused() {
 #[tokio::test]
 async fn a_head_without_an_end_is_refused_at_its_limit() {
     let listener = bind(Kind::Tcp);
-    let address = listener.local_addr();
+    let address = network(&listener);
     let server = serve_one(listener);
     let mut client = TcpStream::connect(address).await.unwrap();
     let line = format!("X-Y: {}\r\n", "z".repeat(1000));
@@ -285,7 +292,7 @@ async fn tls_lies_beneath_it_and_its_facts_are_kept() {
     let mut settings = site.settings();
     settings.alpn.clone_from(&alpn);
     let listener = bind(Kind::Tls(settings));
-    let address = listener.local_addr();
+    let address = network(&listener);
     let server = serve_one(listener);
     let mut client = site::Client { alpn, ..site.client() }.connect(address).await.unwrap();
     open(&mut client, "/mqtt").await;

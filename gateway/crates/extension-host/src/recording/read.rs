@@ -51,6 +51,7 @@ fn connecting(value: &Value) -> Result<Connecting, String> {
         "tcp" => Transport::Tcp,
         "tls" => Transport::Tls,
         "websocket" => Transport::WebSocket,
+        "unix" => Transport::Unix,
         other => return Err(format!("transport {other:?} is not known")),
     };
     let address = text(value, "peer_address")?;

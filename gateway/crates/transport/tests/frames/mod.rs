@@ -1,5 +1,7 @@
 //! The client's side of RFC 6455, as much as the tests say and hear.
 
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 pub(crate) const TEXT: u8 = 0x1;
