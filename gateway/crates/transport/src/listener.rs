@@ -206,7 +206,7 @@ impl fmt::Display for BindError {
                         "start the gateway by a service with a socket unit that has ListenStream= and FileDescriptorName= for it"
                     }
                     _ if is_unix => {
-                        "its directory must exist and be writable to the gateway, and nothing but a socket be at its path"
+                        "its directory must exist and be writable to the gateway and not to everybody, and nothing but a socket be at its path"
                     }
                     io::ErrorKind::AddrInUse => {
                         "another process has this port: stop it or choose another port"

@@ -7,6 +7,9 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+/// Write permission for everybody.
+const OTHERS_WRITE: u32 = 0o002;
+
 /// The file. Dropping it removes the file, unless somebody has put another into its place.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -19,6 +22,7 @@ impl Place {
     /// Listens at `path` with the permissions `mode`. What a program left there that did not end in order is
     /// replaced; what somebody listens on, and what is no socket, is not.
     pub(crate) fn take(path: &Path, mode: u32) -> io::Result<(UnixListener, Self)> {
+        refuse_open_directory(path)?;
         refuse_foreign(path)?;
         let listener = listen(path, mode)?;
         let made = fs::symlink_metadata(path)?;
@@ -33,6 +37,21 @@ impl Drop for Place {
         if ours {
             // A socket that stays behind is replaced at the next start.
             let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Where everybody may write, somebody else could put a socket into the place of ours, or lead what we remove
+/// elsewhere.
+fn refuse_open_directory(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match fs::metadata(parent)?.mode() & OTHERS_WRITE {
+        0 => Ok(()),
+        _ => {
+            Err(io::Error::new(ErrorKind::PermissionDenied, "everybody may write to its directory"))
         }
     }
 }

@@ -5,7 +5,7 @@
 mod frames;
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use frames::{BINARY, client_frame, next_frame, open};
@@ -115,4 +115,9 @@ async fn only_what_nobody_listens_on_is_replaced() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "notes");
     let error = bind(&folder.path().join("none/mqtt.sock"), 0o660, false).unwrap_err().to_string();
     assert!(error.contains("directory must exist"), "{error}");
+    let open = folder.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let error = bind(&open.join("mqtt.sock"), 0o660, false).unwrap_err().to_string();
+    assert!(error.contains("everybody may write"), "{error}");
 }
