@@ -62,14 +62,14 @@ pub enum FrameFault {
     OutOfTurn,
     /// A length is written with more bytes than it needs, or has the highest bit.
     Length,
-    /// A frame, or a message of several, has more bytes than [`MESSAGE_MAX`].
+    /// A frame, or a message of several, has more than 256 MiB and 5 bytes.
     TooLong,
     /// A close frame says a status code that nobody may send.
     CloseCode,
 }
 
-/// The most that one message may hold, in bytes: what the largest packet of MQTT takes, and more than
-/// any client puts into a message.
+/// The most that one message may hold, in bytes: more than any client puts into one, whatever is spoken
+/// inside.
 pub(crate) const MESSAGE_MAX: u64 = 256 * 1024 * 1024 + 5;
 
 /// The most that a control frame may hold, in bytes.
@@ -276,7 +276,7 @@ impl fmt::Display for FrameFault {
             Self::UnknownKind(kind) => write!(f, "a frame is of the unknown kind {kind:#x}"),
             Self::Unmasked => f.write_str("a frame is not masked; every client must"),
             Self::Text => {
-                f.write_str("a text frame was sent; MQTT goes in binary frames (MQTT-6.0.0-1)")
+                f.write_str("a text frame was sent; what is spoken here goes in binary frames")
             }
             Self::Control => {
                 write!(f, "a control frame is fragmented or has more than {CONTROL_MAX} bytes")
