@@ -38,7 +38,9 @@ pub(crate) async fn greet(door: &Door, mut incoming: Incoming) -> Option<Greetin
             return None;
         }
         Err(_) => {
-            turned_away("the header of a proxy did not arrive within connect-timeout");
+            turned_away(
+                "what comes first, such as the header of a proxy, did not arrive within connect-timeout",
+            );
             return None;
         }
     }
