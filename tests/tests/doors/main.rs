@@ -10,5 +10,6 @@
 mod ipv6;
 mod proxy;
 mod systemd;
+mod told;
 mod unix;
 mod websocket;

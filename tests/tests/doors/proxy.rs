@@ -88,7 +88,7 @@ fn plain(port: u16) -> Wire {
 }
 
 /// A connection on which a proxy has introduced its client.
-fn proxied(port: u16) -> Wire {
+pub(crate) fn proxied(port: u16) -> Wire {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it is accepted");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
     stream.write_all(HEADER).expect("it is read");
