@@ -29,7 +29,7 @@ use crate::observers::Observers;
 use crate::report::Reporter;
 use crate::screen::Screen;
 use crate::signals::{Signals, Subject};
-use crate::{cli, link, secret, settings, system};
+use crate::{cli, link, secret, settings, supervisor, system};
 
 /// Threads for blocking work besides the calls of extensions: files, the end of the store.
 const OTHER_BLOCKING_THREADS: usize = 8;
@@ -56,7 +56,10 @@ pub(crate) fn check(file: &Path) -> Result<(), Failure> {
     for listener in &checked.listeners {
         // The certificates are what is checked; the port itself may be in use by the running gateway.
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let settings = transport::Settings { bind: anywhere, ..settings::listener(listener) };
+        let settings = transport::Settings {
+            bind: transport::Bind::Address(anywhere),
+            ..settings::listener(listener)
+        };
         let valid = Listener::bind(&settings).and_then(|bound| match bound.credentials() {
             Some(credentials) => credentials.check_validity(now).map_err(BindError::Tls),
             None => Ok(()),
@@ -144,9 +147,11 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         };
         background.spawn(desk::attend(Arc::new(desk), socket));
     }
+    supervisor::ready();
     let signal = signals.obey(&subject).await;
 
     tracing::info!(signal, "stopping");
+    supervisor::stopping();
     gatehouse.close(&hub).await;
     background.abort_all();
     if tokio::time::timeout(STOP_PATIENCE, hub.settled()).await.is_err() {
@@ -277,7 +282,12 @@ impl Gatehouse {
             warn_of_gaps(&stated.name, &chain);
             let places = Arc::new(Semaphore::new(stated.max_connections as usize));
             gatehouse.places.push((Arc::clone(&places), stated.max_connections));
-            tracing::info!(listener = stated.name, address = %listener.local_addr(), "listening");
+            // What systemd or the kernel has chosen, or where the file is.
+            let address = match listener.address() {
+                transport::Address::Network(address) => address.to_string(),
+                transport::Address::Unix(_) => stated.bind.to_string(),
+            };
+            tracing::info!(listener = stated.name, address, "listening");
             let chain = Chain::new(chain, Arc::clone(&office));
             gatehouse.chains.insert(stated.name.clone(), chain.clone());
             let door = Arc::new(Door {

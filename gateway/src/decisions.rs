@@ -1,10 +1,10 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker::{Action, Event};
 use serde_json::{Value, json};
 use telemetry::{Lines, RotatingFile};
+use transport::Address;
 
 use crate::chain::{Refusal, Standing};
 use crate::failure::Failure;
@@ -22,7 +22,7 @@ pub(crate) struct Decisions {
 /// Where a client comes from.
 pub(crate) struct Origin<'a> {
     pub(crate) listener: &'a str,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) client_id: &'a str,
 }
 

@@ -48,6 +48,7 @@ mod secret;
 mod settings;
 mod signals;
 mod store_cli;
+mod supervisor;
 mod system;
 mod tenants;
 mod trust;

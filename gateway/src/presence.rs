@@ -1,8 +1,8 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use broker::Timestamp;
 use extension_host::Connecting;
+use transport::Address;
 
 use crate::badges::Badge;
 
@@ -10,7 +10,7 @@ use crate::badges::Badge;
 #[derive(Debug)]
 pub(crate) struct Presence {
     pub(crate) listener: Arc<str>,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) since: Timestamp,
     /// The version of the extension that said who it is.
     pub(crate) authenticated_by: Arc<str>,

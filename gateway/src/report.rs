@@ -1,9 +1,9 @@
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use broker::{Action, DropCause, Event};
 use telemetry::{Sample, Sampler, SamplerSettings};
+use transport::Address;
 
 use crate::decisions::Decisions;
 use crate::observers::Observers;
@@ -109,8 +109,8 @@ impl Reporter {
     }
 
     /// Reports a connection that ended before its CONNECT was decided about.
-    pub(crate) fn turned_away(&self, listener: &str, peer: IpAddr, why: &str) {
-        let address = peer.to_string();
+    pub(crate) fn turned_away(&self, listener: &str, peer: &Address, why: &str) {
+        let address = peer.host();
         let Some(suppressed) = self.sample(&self.addresses, "turned away", &address) else {
             return;
         };
@@ -125,8 +125,8 @@ impl Reporter {
     }
 
     /// Whether a refusal of a client at `peer` is to be written, and how many were left out.
-    pub(crate) fn refusal(&self, peer: IpAddr) -> Option<u64> {
-        self.sample(&self.addresses, "refused", &peer.to_string())
+    pub(crate) fn refusal(&self, peer: &Address) -> Option<u64> {
+        self.sample(&self.addresses, "refused", &peer.host())
     }
 
     fn sample(&self, sampler: &Mutex<Sampler>, what: &str, key: &str) -> Option<u64> {

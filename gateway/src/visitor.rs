@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use auth::Fallback;
@@ -7,7 +6,7 @@ use broker::{Admission, Admitted, Answer, Conversation, Verdict};
 use extension_host::Connecting;
 use mqtt::{Auth, Connect, ReasonCode, Version};
 use tokio::time::Instant;
-use transport::{CertificateKey, PeerIdentity};
+use transport::{Address, CertificateKey, PeerIdentity};
 
 use crate::accept::Door;
 use crate::badges::Badge;
@@ -28,7 +27,7 @@ const CLIENT_ID_BYTES_MAX: usize = 256;
 /// A client that has sent its CONNECT.
 pub(crate) struct Visitor<'a> {
     pub(crate) door: &'a Door,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) connect: &'a Connect<'a>,
     /// How long it may take to decide.
     pub(crate) until: Instant,
@@ -63,7 +62,7 @@ impl Visitor<'_> {
                 return Err(Some(self.refused(&client_id, &refusal)));
             }
             Err(NotAdmitted::Gone(why)) => {
-                self.door.reporter.turned_away(&self.door.name, self.address.ip(), &why);
+                self.door.reporter.turned_away(&self.door.name, &self.address, &why);
                 return Err(None);
             }
         };
@@ -234,7 +233,7 @@ impl Visitor<'_> {
         if let Some(decisions) = &self.door.reporter.decisions {
             decisions.refused(&self.origin(&shortened(client_id)), refusal);
         }
-        if let Some(suppressed) = self.door.reporter.refusal(self.address.ip()) {
+        if let Some(suppressed) = self.door.reporter.refusal(&self.address) {
             tracing::info!(
                 listener = &*self.door.name,
                 peer = %self.address,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use extension_host::{
     Capability, Connecting, DeliveryAction, EngineSettings, Extension, ExtensionLimits,
-    ExtensionSpec, Facilities, Failure, Host, Intercepted, LoadError, MessageChange, PublishAction,
-    Transport,
+    ExtensionSpec, Facilities, Failure, Host, Intercepted, LoadError, MessageChange, PeerAddress,
+    PublishAction, Transport,
 };
 use mqtt::{QoS, ReasonCode, TopicNameBuf};
 use portcullis_tests::program;
@@ -39,7 +39,7 @@ fn connecting() -> Arc<Connecting> {
         version: mqtt::Version::V5,
         transport: Transport::Tcp,
         listener: "plain".to_owned(),
-        peer_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        peer_address: PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         server_name: None,
         alpn: None,
         keep_alive: 0,

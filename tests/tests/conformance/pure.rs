@@ -147,7 +147,7 @@ impl Stage for Pure {
             (true, false) => Received::Nothing,
             (true, true) => {
                 self.clients.remove(who);
-                Received::Closed
+                Received::Closed(None)
             }
         }
     }

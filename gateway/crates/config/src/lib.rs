@@ -9,6 +9,7 @@
 mod address;
 mod admin;
 mod algorithm;
+mod bind;
 mod broker;
 mod checked;
 mod compiler;
@@ -23,6 +24,7 @@ mod listener;
 mod log;
 mod mqtt;
 mod nearest;
+mod network;
 mod probe;
 mod project;
 mod reach;
@@ -39,10 +41,12 @@ mod topics;
 mod trust;
 mod url;
 mod value;
+mod web;
 
 use std::path::Path;
 
 pub use admin::Admin;
+pub use bind::Bind;
 pub use broker::Broker;
 pub use checked::Checked;
 pub use compiler::{Compiler, CompilerProcess};
@@ -56,6 +60,7 @@ pub use listener::{ACCEPT_PLAINTEXT, Listener, Transport};
 pub use log::{Format, Level, Log};
 pub use mqtt::Mqtt;
 pub use nearest::nearest;
+pub use network::Network;
 pub use probe::{Disk, FileProbe, Found};
 pub use project::{Language, PROJECT_FILE, Project};
 pub use reach::{BrokerGrant, KeyValueGrant, MessageGrant, OnFailure};
@@ -65,6 +70,7 @@ pub use store::{Engine, Store};
 pub use tls::{CertificateFiles, ClientAuth, Judgement, Revocation, Tls, TlsVersion};
 pub use topics::{Durability, Overflow, TopicRule};
 pub use trust::{SignatureRule, Trust, TrustedKey};
+pub use web::WebSocket;
 
 /// Reads and checks a configuration file.
 ///

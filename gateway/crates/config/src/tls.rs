@@ -73,9 +73,10 @@ pub enum TlsVersion {
 /// Certificates of a listener besides the first: each name of each takes memory and a start reads all.
 const MAX_CERTIFICATES: usize = 100;
 
-/// The TLS side of the listener in `section`; `None` if its essentials are faulty.
-pub(crate) fn read(section: &Section<'_>) -> Option<Tls> {
-    section.meaningless(&["insecure-plaintext"], "with transport = \"tls\"; remove it");
+/// The TLS side of the listener in `section`, whose `transport` is this; `None` if its essentials are faulty.
+pub(crate) fn read(section: &Section<'_>, transport: &str) -> Option<Tls> {
+    let why = format!("with transport = \"{transport}\"; remove it");
+    section.meaningless(&["insecure-plaintext"], &why);
     let tls = section.part("tls");
     let cert = tls.required_file("cert", "name the PEM file with the server's certificate chain");
     let key = tls.required_file("key", "name the PEM file with the private key of tls.cert");

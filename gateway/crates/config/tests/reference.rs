@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use portcullis_config::{
-    Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, Judgement, KeySource,
+    Bind, Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, Judgement, KeySource,
     OnFailure, TlsVersion, Transport, parse,
 };
 
@@ -32,7 +32,7 @@ fn checked(text: &str) -> Result<Checked, String> {
 fn the_reference_is_valid() {
     let checked = checked(REFERENCE).unwrap();
     let names: Vec<_> = checked.listeners.iter().map(|listener| &*listener.name).collect();
-    assert_eq!(names, ["local", "machines", "plant"]);
+    assert_eq!(names, ["local", "machines", "panel", "plant", "programs"]);
     assert_eq!(checked.listeners[0].transport, Transport::Tcp);
     let Transport::Tls(tls) = &checked.listeners[1].transport else { panic!() };
     assert_eq!(tls.client_auth, ClientAuth::Required("/etc/portcullis/pki/ca.pem".into()));
@@ -41,7 +41,13 @@ fn the_reference_is_valid() {
     assert_eq!(tls.revocation.unknown, Judgement::Allow);
     assert_eq!(tls.certificates[0].cert, Path::new("/etc/portcullis/pki/partner.pem"));
     assert_eq!(tls.certificates[0].key, Path::new("/etc/portcullis/pki/partner.key"));
-    assert_eq!(checked.listeners[2].chain, ["password", "acl"]);
+    let web = checked.listeners[2].web.as_ref().map(|web| (&*web.path, &*web.origins));
+    assert_eq!(web, Some(("/mqtt", &[][..])));
+    assert!(matches!(checked.listeners[2].transport, Transport::Tls(_)));
+    assert_eq!(checked.listeners[3].chain, ["password", "acl"]);
+    assert_eq!(checked.listeners[3].web, None);
+    let programs = Bind::Unix { path: "/run/portcullis/mqtt.sock".into(), mode: 0o660 };
+    assert_eq!(checked.listeners[4].bind, programs);
     let names: Vec<_> = checked.extensions.iter().map(|extension| &*extension.name).collect();
     assert_eq!(names, ["acl", "fleet", "jwt", "password", "x509"]);
     let fleet = &checked.extensions[1];

@@ -67,7 +67,8 @@ pub use answer::{
 pub use artefact::SealKey;
 pub use attestation::Attestation;
 pub use connecting::{
-    CertificateInfo, Connecting, MAX_CERTIFICATE_BYTES, MAX_CLIENT_TEXT_BYTES, Transport,
+    CertificateInfo, Connecting, MAX_CERTIFICATE_BYTES, MAX_CLIENT_TEXT_BYTES, PeerAddress,
+    Transport,
 };
 pub use convert::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_PRINCIPAL_BYTES, MAX_REASON_BYTES};
 pub use convert::{MAX_AUTHENTICATION_DATA_BYTES, MAX_STATE_BYTES};

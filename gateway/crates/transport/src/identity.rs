@@ -2,19 +2,21 @@
 
 use std::fmt;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
+use crate::address::Address;
+
 /// What the transport knows about a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerIdentity {
-    /// The peer's address and port.
-    pub address: SocketAddr,
-    /// The address and port of this gateway that the peer reached.
-    pub local: SocketAddr,
+    /// Where the peer is.
+    pub address: Address,
+    /// What of this gateway the peer reached.
+    pub local: Address,
     /// What carries the bytes.
     pub transport: TransportKind,
     /// The server name that the client asked for (SNI, RFC 6066 section 3).
@@ -39,11 +41,14 @@ impl PeerIdentity {
 
     /// A peer of which only the addresses are known.
     #[must_use]
-    pub fn of_tcp(address: SocketAddr, local: SocketAddr) -> Self {
+    pub fn at(address: Address, local: Address) -> Self {
         Self {
             address,
             local,
-            transport: TransportKind::Tcp,
+            transport: match local {
+                Address::Network(_) => TransportKind::Tcp,
+                Address::Unix(_) => TransportKind::Unix,
+            },
             server_name: None,
             alpn: None,
             tls_version: None,
@@ -60,15 +65,21 @@ pub enum TransportKind {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// WebSocket, with or without TLS beneath it.
+    WebSocket,
+    /// A Unix socket.
+    Unix,
 }
 
 impl TransportKind {
-    /// `"tcp"` or `"tls"`.
+    /// `"tcp"`, `"tls"`, `"websocket"` or `"unix"`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::WebSocket => "websocket",
+            Self::Unix => "unix",
         }
     }
 }

@@ -1,23 +1,72 @@
 //! What a listener is told.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use crate::network::Network;
 
 /// One listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Address and port to listen on; port 0 lets the system choose.
-    pub bind: SocketAddr,
+    /// Where it listens.
+    pub bind: Bind,
     /// What is spoken below the application protocol.
     pub kind: Kind,
+    /// Where the bytes are those inside a WebSocket, how it is opened.
+    pub web: Option<WebSettings>,
+    /// Addresses of proxies in front, which must say first whose connection they pass on (PROXY protocol,
+    /// version 2). Others must not, and are who they are.
+    pub proxies: Vec<Network>,
     /// Connections that the kernel may hold between its handshake and our accept.
     pub backlog: u32,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    /// Address and port; port 0 lets the system choose. `[::]` takes IPv4 connections too.
+    Address(SocketAddr),
+    /// A Unix socket: without TLS and without proxies in front.
+    Unix {
+        /// Its file. One that a program left behind is replaced.
+        path: PathBuf,
+        /// Who may use it, such as 0o660.
+        mode: u32,
+    },
+    /// The socket that systemd has opened under this name, in a network or not.
+    Systemd {
+        /// Its name (`FileDescriptorName=`).
+        name: String,
+    },
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            Self::Systemd { name } => write!(f, "systemd:{name}"),
+        }
+    }
+}
+
+/// How a WebSocket (RFC 6455) is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSettings {
+    /// Where it is, such as `/mqtt`.
+    pub path: String,
+    /// What is spoken inside, and what a client must offer, such as `mqtt`.
+    pub subprotocol: String,
+    /// Pages that may connect besides those of the gateway's own host: their origins, such as
+    /// `https://panel.example`, or `null`, or `*` for any. Who sends no Origin is no browser, and may.
+    pub origins: Vec<String>,
 }
 
 /// What is spoken below the application protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// Bytes in the clear.
+    /// Bytes in the clear, by TCP or a Unix socket.
     Tcp,
     /// TLS over TCP.
     Tls(TlsSettings),

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_transport::pki::{self, Order, Reason};
 use portcullis_transport::{
-    BindError, CertificateFiles, ClientAuth, CredentialKind, HandshakeError, Kind, Listener,
+    ArrivalError, Bind, BindError, CertificateFiles, ClientAuth, CredentialKind, Kind, Listener,
     RevocationPolicy, Settings, TlsConfigError, TlsSettings, TlsVersion,
 };
 use rcgen::{
@@ -30,7 +30,7 @@ use tokio_rustls::TlsConnector;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Accepts for ever; says hello to whoever is let in, and gives what became of each.
-fn serve(listener: Listener) -> mpsc::UnboundedReceiver<Result<Option<String>, HandshakeError>> {
+fn serve(listener: Listener) -> mpsc::UnboundedReceiver<Result<Option<String>, ArrivalError>> {
     let (outcomes, received) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         loop {
@@ -104,7 +104,7 @@ async fn the_name_asked_for_chooses_the_certificate() {
     );
     let settings = TlsSettings { cert: first.cert, key: first.key, more, ..site.settings() };
     let listener = bind(Kind::Tls(settings.clone()));
-    let to = listener.local_addr();
+    let to = site::network(&listener);
     let credentials = listener.credentials().unwrap();
     let serials: Vec<_> = credentials
         .all()
@@ -146,7 +146,7 @@ async fn a_reload_takes_over_what_is_good_and_nothing_else() {
         ..site.asking_for_certificates(ClientAuth::Optional)
     };
     let listener = bind(Kind::Tls(settings));
-    let (to, credentials) = (listener.local_addr(), listener.credentials().unwrap());
+    let (to, credentials) = (site::network(&listener), listener.credentials().unwrap());
     let _outcomes = serve(listener);
     let first = shown(&site, to, "localhost").await;
     let unchanged = credentials.stamp();
@@ -208,7 +208,7 @@ async fn the_revoked_are_refused_and_told_so_and_the_others_are_not() {
             ..site.asking_for_certificates(ClientAuth::Required)
         };
         let listener = bind(Kind::Tls(settings));
-        let (to, credentials) = (listener.local_addr(), listener.credentials().unwrap());
+        let (to, credentials) = (site::network(&listener), listener.credentials().unwrap());
         let mut outcomes = serve(listener);
         for client in &clients {
             for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
@@ -251,7 +251,7 @@ async fn a_session_ends_with_the_certificate_that_began_it() {
     let soon = SystemTime::now() - pki::LEAF_VALIDITY + Duration::from_secs(4);
     let client = Arc::new(site.client_with_certificate("short", soon).config());
     let listener = bind(Kind::Tls(site.asking_for_certificates(ClientAuth::Required)));
-    let to = listener.local_addr();
+    let to = site::network(&listener);
     let mut outcomes = serve(listener);
     assert_eq!(hear(&client, to).await.0, "hello");
     outcomes.recv().await.unwrap().unwrap();
@@ -282,7 +282,7 @@ async fn what_no_list_tells_is_decided_by_the_settings() {
             ..site.asking_for_certificates(ClientAuth::Required)
         };
         let listener = bind(Kind::Tls(settings));
-        let to = listener.local_addr();
+        let to = site::network(&listener);
         let mut outcomes = serve(listener);
         for (client, refused, why) in [
             (&listed, refuse_outdated, "out of date"),
@@ -321,7 +321,7 @@ async fn of_two_lists_the_newer_counts() {
             ..site.asking_for_certificates(ClientAuth::Required)
         };
         let listener = bind(Kind::Tls(settings));
-        let (to, credentials) = (listener.local_addr(), listener.credentials().unwrap());
+        let (to, credentials) = (site::network(&listener), listener.credentials().unwrap());
         assert_eq!(credentials.revoked().len(), usize::from(refused));
         let mut outcomes = serve(listener);
         hear(&client, to).await;
@@ -368,7 +368,7 @@ async fn an_authority_that_is_removed_admits_nobody_any_more() {
         ..site.asking_for_certificates(ClientAuth::Required)
     };
     let listener = bind(Kind::Tls(settings));
-    let (to, credentials) = (listener.local_addr(), listener.credentials().unwrap());
+    let (to, credentials) = (site::network(&listener), listener.credentials().unwrap());
     let mut outcomes = serve(listener);
     assert_eq!(hear(&client, to).await.0, "hello");
     outcomes.recv().await.unwrap().unwrap();
@@ -436,7 +436,7 @@ async fn with_an_authority_between_goes_everybody_below_it() {
     let identity = Some((path("leaf.pem"), path("leaf.key")));
     let client = Client { identity, ..site.client() };
     let listener = bind(Kind::Tls(settings));
-    let (to, credentials) = (listener.local_addr(), listener.credentials().unwrap());
+    let (to, credentials) = (site::network(&listener), listener.credentials().unwrap());
     let config = Arc::new(client.config());
     let accepted = tokio::spawn(async move {
         let connection = listener.accept().await.unwrap().establish().await.unwrap();
@@ -473,7 +473,7 @@ async fn a_client_does_not_bring_more_certificates_than_a_chain_has() {
     for more in [8, 9] {
         fs::write(&cert, chain.clone() + &ca.repeat(more)).unwrap();
         let listener = bind(Kind::Tls(site.asking_for_certificates(ClientAuth::Required)));
-        let to = listener.local_addr();
+        let to = site::network(&listener);
         let mut heard = serve(listener);
         hear(&Arc::new(client.config()), to).await;
         outcomes.push(heard.recv().await.unwrap());
@@ -485,8 +485,13 @@ async fn a_client_does_not_bring_more_certificates_than_a_chain_has() {
 
 /// Why settings are refused.
 fn refused(tls: TlsSettings) -> String {
-    let settings =
-        Settings { bind: "127.0.0.1:0".parse().unwrap(), kind: Kind::Tls(tls), backlog: 8 };
+    let settings = Settings {
+        bind: Bind::Address("127.0.0.1:0".parse().unwrap()),
+        kind: Kind::Tls(tls),
+        web: None,
+        proxies: Vec::new(),
+        backlog: 8,
+    };
     let error = Listener::bind(&settings).unwrap_err();
     assert!(matches!(error, BindError::Tls(_)), "{error}");
     let BindError::Tls(cause) = &error else { return String::new() };

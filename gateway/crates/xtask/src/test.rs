@@ -7,8 +7,10 @@ use crate::failure::Failure;
 use crate::packages::{self, Package};
 use crate::{examples, extensions, libraries, root::Root};
 
-/// Real clients and a real broker to test against, and what issues certificates for clients.
-const PACKAGES: [Package; 3] = [
+/// Real clients, a browser among them, and a real broker to test against, and what issues certificates for
+/// clients.
+const PACKAGES: [Package; 4] = [
+    Package { name: "chromium", brings: "chromium" },
     Package { name: "mosquitto", brings: "mosquitto" },
     Package { name: "mosquitto-clients", brings: "mosquitto_sub" },
     Package { name: "openssl", brings: "openssl" },

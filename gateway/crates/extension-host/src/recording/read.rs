@@ -54,6 +54,8 @@ fn connecting(value: &Value) -> Result<Connecting, String> {
     let transport = match text(value, "transport")?.as_str() {
         "tcp" => Transport::Tcp,
         "tls" => Transport::Tls,
+        "websocket" => Transport::WebSocket,
+        "unix" => Transport::Unix,
         other => return Err(format!("transport {other:?} is not known")),
     };
     let address = text(value, "peer_address")?;
