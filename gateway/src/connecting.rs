@@ -27,6 +27,7 @@ pub(crate) fn connecting(
         transport: match peer.transport {
             TransportKind::Tcp => Transport::Tcp,
             TransportKind::Tls => Transport::Tls,
+            TransportKind::Quic => Transport::Quic,
             TransportKind::WebSocket => Transport::WebSocket,
             TransportKind::Unix => Transport::Unix,
         },

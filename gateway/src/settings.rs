@@ -89,6 +89,7 @@ pub(crate) fn listener(listener: &config::Listener) -> transport::Settings {
     let kind = match &listener.transport {
         config::Transport::Tcp => transport::Kind::Tcp,
         config::Transport::Tls(tls) => transport::Kind::Tls(tls_settings(tls, alpn)),
+        config::Transport::Quic(quic) => transport::Kind::Quic(quic_settings(quic)),
     };
     let web = listener.web.as_ref().map(|web| transport::WebSettings {
         path: web.path.clone(),
@@ -107,6 +108,22 @@ fn bind(bind: &config::Bind) -> transport::Bind {
             transport::Bind::Unix { path: path.clone(), mode: *mode }
         }
         config::Bind::Systemd(name) => transport::Bind::Systemd { name: name.clone() },
+    }
+}
+
+fn quic_settings(quic: &config::Quic) -> transport::QuicSettings {
+    transport::QuicSettings {
+        tls: tls_settings(&quic.tls, ALPN),
+        idle_timeout: quic.idle_timeout,
+        congestion: match quic.congestion {
+            config::Congestion::Cubic => transport::Congestion::Cubic,
+            config::Congestion::NewReno => transport::Congestion::NewReno,
+            config::Congestion::Bbr => transport::Congestion::Bbr,
+        },
+        receive_window: quic.receive_window,
+        send_window: quic.send_window,
+        retry_from: quic.retry_from as usize,
+        handshakes_max: quic.max_handshakes as usize,
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Options {
     client_id: String,
     version: Version,
     tls: Option<u16>,
+    quic: Option<u16>,
     plain: u16,
     ca: PathBuf,
     credentials: Option<(String, String)>,
@@ -34,6 +35,7 @@ impl Options {
             client_id: client_id.to_owned(),
             version: Version::V5,
             tls: Some(site.tls),
+            quic: None,
             plain: site.plain,
             ca: site.ca(),
             credentials: None,
@@ -91,6 +93,12 @@ impl Options {
         self.plain()
     }
 
+    /// Uses a QUIC listener.
+    pub fn quic_at(mut self, port: u16) -> Self {
+        self.quic = Some(port);
+        self
+    }
+
     /// Connects and must be let in.
     pub fn connect(&self) -> Client {
         let (client, answer) = self.try_connect().expect("the gateway accepts connections");
@@ -115,9 +123,10 @@ impl Options {
     /// # Errors
     /// If there is no connection.
     pub fn knock(&self) -> io::Result<Client> {
-        let wire = match self.tls {
-            Some(port) => Wire::tls(port, &self.ca)?,
-            None => Wire::plain(self.plain)?,
+        let wire = match (self.quic, self.tls) {
+            (Some(port), _) => Wire::quic(port, &self.ca, None)?,
+            (None, Some(port)) => Wire::tls(port, &self.ca)?,
+            (None, None) => Wire::plain(self.plain)?,
         };
         self.knock_on(wire)
     }
@@ -333,6 +342,11 @@ impl Client {
     pub fn leave(mut self) {
         self.send(&Packet::Disconnect(Disconnect::default())).expect("the connection is there");
         assert!(self.wire.closes_within(PATIENCE), "the gateway closes after DISCONNECT");
+    }
+
+    /// What it speaks on.
+    pub fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
     }
 
     /// The version it speaks.

@@ -1,6 +1,7 @@
 //! Other people's clients: Mosquitto's programs, and libraries by their drivers.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -38,6 +39,14 @@ fn mosquitto(program: &str, site: &Site) -> Command {
     command.args(["-h", "localhost", "-p", &site.tls.to_string(), "-u", DEMO]);
     command.args(["-P", &site.password]).arg("--cafile").arg(site.ca());
     command
+}
+
+/// A scripted peer of aioquic, for Python; see `tests/drivers/aioquic/peer.py`.
+pub fn aioquic(arguments: &[&OsStr]) -> Output {
+    let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers");
+    let mut command = Command::new(installed(PYTHON, "venv/bin/python"));
+    command.arg(drivers.join("aioquic/peer.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    Tool::start(command.args(arguments)).finish()
 }
 
 /// A client library that has a driver in `tests/drivers`.

@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::PATIENCE;
+use crate::quic::QuicWire;
 use crate::websocket::{MQTT, WebSocket};
 
 /// A byte stream to a gateway on loopback. Reads give up after a time.
@@ -19,6 +20,8 @@ pub enum Wire {
     Plain(TcpStream),
     /// TLS over TCP.
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// A stream of QUIC.
+    Quic(Box<QuicWire>),
     /// What is inside a WebSocket over one of the others.
     Web(Box<WebSocket>),
     /// A Unix socket.
@@ -116,24 +119,7 @@ impl Wire {
         let Self::Plain(mut stream) = Self::plain_to(address)? else {
             unreachable!("plain is plain")
         };
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_file(ca).expect("a certificate in PEM");
-        roots.add(ca).expect("a certificate authority");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider knows TLS 1.3 and 1.2")
-            .with_root_certificates(roots);
-        let mut config = match identity {
-            None => config.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let certificate =
-                    CertificateDer::from_pem_file(certificate).expect("a certificate in PEM");
-                let key = PrivateKeyDer::from_pem_file(key).expect("a key in PEM");
-                config.with_client_auth_cert(vec![certificate], key).expect("they fit")
-            }
-        };
-        config.alpn_protocols = vec![alpn.to_vec()];
+        let config = client_config(alpn, ca, identity);
         let name = ServerName::try_from("localhost").expect("a name");
         let mut session = ClientConnection::new(Arc::new(config), name).expect("a TLS client");
         while session.is_handshaking() {
@@ -142,24 +128,41 @@ impl Wire {
         Ok(Self::Tls(Box::new(StreamOwned::new(session, stream))))
     }
 
+    /// Opens a QUIC connection and its first stream, with the certificate and the key of a client in PEM files if there are
+    /// any. The gateway hears of the stream with the first bytes that are written.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or the handshake fails.
+    pub fn quic(port: u16, ca: &Path, identity: Option<(&Path, &Path)>) -> io::Result<Self> {
+        Ok(Self::Quic(Box::new(QuicWire::connect(port, ca, identity)?)))
+    }
+
     /// How long a read waits.
     pub fn set_patience(&self, patience: Duration) {
         // The system takes 0 for no limit.
         let patience = patience.max(Duration::from_millis(1));
-        let set = match self.socket() {
-            Ok(socket) => socket.set_read_timeout(Some(patience)),
-            Err(socket) => socket.set_read_timeout(Some(patience)),
-        };
-        set.expect("a socket takes a time-out");
+        match self.below() {
+            Below::Socket(socket) => {
+                socket.set_read_timeout(Some(patience)).expect("a socket takes a time-out");
+            }
+            Below::Unix(socket) => {
+                socket.set_read_timeout(Some(patience)).expect("a socket takes a time-out");
+            }
+            Below::Quic(stream) => stream.set_patience(patience),
+        }
     }
 
     /// Ends the sending side without a word.
-    pub fn hang_up(&self) {
-        // The peer may have gone already.
-        let _ = match self.socket() {
-            Ok(socket) => socket.shutdown(Shutdown::Write),
-            Err(socket) => socket.shutdown(Shutdown::Write),
-        };
+    pub fn hang_up(&mut self) {
+        match self {
+            Self::Quic(stream) => stream.finish(),
+            // The peer may have gone already.
+            Self::Plain(_) | Self::Tls(_) | Self::Web(_) | Self::Unix(_) => match self.below() {
+                Below::Socket(socket) => drop(socket.shutdown(Shutdown::Write)),
+                Below::Unix(socket) => drop(socket.shutdown(Shutdown::Write)),
+                Below::Quic(_) => {}
+            },
+        }
     }
 
     /// Whether the peer closes within `patience`, after whatever it still sends.
@@ -176,15 +179,49 @@ impl Wire {
         }
     }
 
-    /// The socket at the bottom: of TCP, or a Unix socket.
-    fn socket(&self) -> Result<&TcpStream, &UnixStream> {
+    fn below(&self) -> Below<'_> {
         match self {
-            Self::Plain(stream) => Ok(stream),
-            Self::Tls(stream) => Ok(&stream.sock),
-            Self::Web(socket) => socket.inner.socket(),
-            Self::Unix(stream) => Err(stream),
+            Self::Plain(stream) => Below::Socket(stream),
+            Self::Tls(stream) => Below::Socket(&stream.sock),
+            Self::Quic(stream) => Below::Quic(stream),
+            Self::Web(socket) => socket.inner.below(),
+            Self::Unix(stream) => Below::Unix(stream),
         }
     }
+}
+
+/// What carries everything.
+enum Below<'a> {
+    Socket(&'a TcpStream),
+    Unix(&'a UnixStream),
+    Quic(&'a QuicWire),
+}
+
+/// What a TLS client is told: the application protocol, to trust the certificate in the file `ca` only, and who it is.
+pub(crate) fn client_config(
+    alpn: &[u8],
+    ca: &Path,
+    identity: Option<(&Path, &Path)>,
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(ca).expect("a certificate in PEM");
+    roots.add(ca).expect("a certificate authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows TLS 1.3 and 1.2")
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let certificate =
+                CertificateDer::from_pem_file(certificate).expect("a certificate in PEM");
+            let key = PrivateKeyDer::from_pem_file(key).expect("a key in PEM");
+            config.with_client_auth_cert(vec![certificate], key).expect("they fit")
+        }
+    };
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config
 }
 
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
@@ -196,6 +233,7 @@ impl Read for Wire {
         match self {
             Self::Plain(stream) => stream.read(into),
             Self::Tls(stream) => stream.read(into),
+            Self::Quic(stream) => stream.read(into),
             Self::Web(socket) => socket.read(into),
             Self::Unix(stream) => stream.read(into),
         }
@@ -207,6 +245,7 @@ impl Write for Wire {
         match self {
             Self::Plain(stream) => stream.write(bytes),
             Self::Tls(stream) => stream.write(bytes),
+            Self::Quic(stream) => stream.write(bytes),
             Self::Web(socket) => socket.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
         }
@@ -216,6 +255,7 @@ impl Write for Wire {
         match self {
             Self::Plain(stream) => stream.flush(),
             Self::Tls(stream) => stream.flush(),
+            Self::Quic(stream) => stream.flush(),
             Self::Web(socket) => socket.flush(),
             Self::Unix(stream) => stream.flush(),
         }

@@ -73,11 +73,12 @@ fn transport(word: Option<&str>) -> Result<Transport, Answer> {
     match word {
         None | Some("tls") => Ok(Transport::Tls),
         Some("tcp") => Ok(Transport::Tcp),
+        Some("quic") => Ok(Transport::Quic),
         Some("websocket") => Ok(Transport::WebSocket),
         Some("unix") => Ok(Transport::Unix),
-        Some(other) => {
-            Err(bad(format!("connect.transport {other:?} is none of tls, tcp, websocket, unix")))
-        }
+        Some(other) => Err(bad(format!(
+            "connect.transport {other:?} is none of tls, tcp, quic, websocket, unix"
+        ))),
     }
 }
 

@@ -61,6 +61,13 @@ fn every_script_holds_over_a_socket() {
 }
 
 #[test]
+fn every_script_holds_over_quic() {
+    let scripts = chosen(Where::Quic);
+    let failures = socket::play_all(&scripts, Where::Quic);
+    report(scripts.len(), failures);
+}
+
+#[test]
 fn every_script_holds_over_a_websocket() {
     let scripts = chosen(Where::WebSocket);
     let failures = socket::play_all(&scripts, Where::WebSocket);

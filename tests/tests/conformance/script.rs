@@ -29,6 +29,7 @@ pub(crate) enum Where {
     Broker,
     Socket,
     WebSocket,
+    Quic,
 }
 
 #[derive(Debug)]
@@ -77,7 +78,8 @@ impl Script {
         });
         let only = self.only.is_none_or(|only| {
             // What is for sockets is for those with WebSocket in them too.
-            only == stage || (only == Where::Socket && stage == Where::WebSocket)
+            only == stage
+                || (only == Where::Socket && matches!(stage, Where::WebSocket | Where::Quic))
         });
         only && (stage == Where::Broker || waits.sum::<Duration>() <= PATIENCE)
     }

@@ -1,4 +1,4 @@
-//! The real gateway, over TCP and over WebSocket.
+//! The real gateway, over TCP, WebSocket and QUIC.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,13 +19,17 @@ use crate::{MAX_PACKET_SIZE, RECEIVE_MAXIMUM};
 /// Scripts that are played at a time.
 const AT_ONCE: usize = 8;
 
-/// Plays all on one gateway, over TCP or over WebSocket; gives what went wrong.
+/// Plays all on one gateway, over what `carrier` says; gives what went wrong.
 pub(crate) fn play_all(scripts: &[Script], carrier: Where) -> Vec<String> {
     let site = Site::new();
-    let (port, web) = (free_port(), free_port());
-    configure(&site, port, web);
-    let mut gateway = Gateway::start_with(&site, 4);
-    let port = if carrier == Where::WebSocket { web } else { port };
+    let (port, web, quic) = (free_port(), free_port(), free_port());
+    configure(&site, port, web, quic);
+    let mut gateway = Gateway::start_with(&site, 5);
+    let port = match carrier {
+        Where::WebSocket => web,
+        Where::Quic => quic,
+        Where::Broker | Where::Socket => port,
+    };
     let (alone, together): (Vec<_>, Vec<_>) = scripts.iter().partition(|script| script.alone);
     let failures = Mutex::new(Vec::new());
     let run = |number: usize, script: &Script| {
@@ -55,7 +59,7 @@ pub(crate) fn play_all(scripts: &[Script], carrier: Where) -> Vec<String> {
 }
 
 /// A listener that lets everybody in to do anything, with the limits of the other stage.
-fn configure(site: &Site, port: u16, web: u16) {
+fn configure(site: &Site, port: u16, web: u16, quic: u16) {
     // Who names the method `M` is challenged with `?`, and is let in for `yes`.
     let guest = Guest::authenticator("")
         .accepting(&[], Fallback::Allow)
@@ -70,6 +74,12 @@ chain = ["everybody"]
 [listeners.pages]
 bind = "127.0.0.1:{web}"
 transport = "wss"
+tls.cert = "pki/server.pem"
+tls.key = "pki/server.key"
+chain = ["everybody"]
+[listeners.roaming]
+bind = "127.0.0.1:{quic}"
+transport = "quic"
 tls.cert = "pki/server.pem"
 tls.key = "pki/server.key"
 chain = ["everybody"]
@@ -96,6 +106,7 @@ impl Stage for Socket {
             let wire = match self.carrier {
                 Where::WebSocket => Wire::wss(self.port, &self.ca),
                 Where::Broker | Where::Socket => Wire::plain(self.port),
+                Where::Quic => Wire::quic(self.port, &self.ca, None),
             };
             wire.expect("the gateway accepts connections")
         });

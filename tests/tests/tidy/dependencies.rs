@@ -96,7 +96,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["admin"]),
     ("hyper-util", &["admin"]),
     ("http-body-util", &["admin"]),
-    ("quinn", &["transport"]),
+    ("quinn", &["transport", "tests"]),
     ("rcgen", &["transport"]),
     ("sd-listen-fds", &["transport"]),
     ("sd-notify", &["gateway"]),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::bind::{self, Bind};
 use crate::network::{self, Network};
+use crate::quic::{self, Quic};
 use crate::roster;
 use crate::section::Section;
 use crate::tls::{self, Tls};
@@ -43,6 +44,8 @@ pub enum Transport {
     Tcp,
     /// TLS over TCP.
     Tls(Tls),
+    /// QUIC over UDP.
+    Quic(Quic),
 }
 
 /// What `insecure-plaintext` must say for plain TCP on an address that others can reach.
@@ -75,7 +78,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     let kind = kind(section, bind.as_ref());
     let transport = kind.and_then(|kind| transport(section, kind, bind.as_ref()));
     let web = web::read(section, kind.map(|kind| (kind.is_web, kind.word)));
-    let proxies = proxies(section, bind.as_ref());
+    let proxies = proxies(section, bind.as_ref(), kind);
     let chain = chain(section, extensions);
     let max_connections = section.number("max-connections", DEFAULT_MAX_CONNECTIONS, 1..=1_000_000);
     let connect_timeout = section.duration(
@@ -100,14 +103,21 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     })
 }
 
-fn proxies(section: &Section<'_>, bind: Option<&Bind>) -> Vec<Network> {
+fn proxies(section: &Section<'_>, bind: Option<&Bind>, kind: Option<Kind>) -> Vec<Network> {
     const KEY: &str = "proxy-protocol";
     if bind.is_some_and(Bind::is_unix) {
         section.meaningless(&[KEY], "with a Unix socket, whose clients have no address; remove it");
         return Vec::new();
     }
+    if kind.is_some_and(|kind| kind.word == QUIC) {
+        section
+            .meaningless(&[KEY], "with transport = \"quic\", which has no such header; remove it");
+        return Vec::new();
+    }
     network::read(section, KEY)
 }
+
+const QUIC: &str = "quic";
 
 /// What `transport` says.
 #[derive(Clone, Copy)]
@@ -117,9 +127,10 @@ struct Kind {
     is_web: bool,
 }
 
-const KINDS: [(&str, Kind); 4] = [
+const KINDS: [(&str, Kind); 5] = [
     ("tls", Kind { word: "tls", encrypts: true, is_web: false }),
     ("tcp", Kind { word: "tcp", encrypts: false, is_web: false }),
+    (QUIC, Kind { word: QUIC, encrypts: true, is_web: false }),
     ("wss", Kind { word: "wss", encrypts: true, is_web: true }),
     ("ws", Kind { word: "ws", encrypts: false, is_web: true }),
 ];
@@ -137,17 +148,36 @@ fn kind(section: &Section<'_>, bind: Option<&Bind>) -> Option<Kind> {
     let kind = section.chosen("transport", &word, kinds);
     if kind.is_none() {
         // Whichever was meant, its keys are no further faults.
-        section.ignore(&["tls", "insecure-plaintext"]);
+        section.ignore(&["tls", "quic", "insecure-plaintext"]);
     }
     kind
 }
 
 fn transport(section: &Section<'_>, kind: Kind, bind: Option<&Bind>) -> Option<Transport> {
+    if kind.word == QUIC {
+        if matches!(bind, Some(Bind::Systemd(_))) {
+            let line = section.line_of("bind").unwrap_or_default();
+            let why =
+                "is a socket of systemd, in which quic is not spoken; write an address and a port";
+            section.fault(line, "bind", why);
+        }
+        return quic::read(section, quic_tls(section, kind)).map(Transport::Quic);
+    }
+    section.meaningless(&["quic"], "without transport = \"quic\"; remove it");
     if kind.encrypts {
         return tls::read(section, kind.word).map(Transport::Tls);
     }
     plaintext(section, kind, bind);
     Some(Transport::Tcp)
+}
+
+/// The TLS settings of a QUIC listener, which has no choice of versions.
+fn quic_tls(section: &Section<'_>, kind: Kind) -> Option<Tls> {
+    section.part("tls").meaningless(
+        &["min-version"],
+        "with transport = \"quic\", which has TLS 1.3 only; remove it",
+    );
+    tls::read(section, kind.word)
 }
 
 fn plaintext(section: &Section<'_>, kind: Kind, bind: Option<&Bind>) {

@@ -32,7 +32,9 @@ fn checked(text: &str) -> Result<Checked, String> {
 fn the_reference_is_valid() {
     let checked = checked(REFERENCE).unwrap();
     let names: Vec<_> = checked.listeners.iter().map(|listener| &*listener.name).collect();
-    assert_eq!(names, ["local", "machines", "panel", "plant", "programs"]);
+    assert_eq!(names, ["local", "machines", "panel", "plant", "programs", "roaming"]);
+    let Transport::Quic(quic) = &checked.listeners[5].transport else { panic!() };
+    assert_eq!((quic.retry_from, quic.receive_window), (64, 256 << 10));
     assert_eq!(checked.listeners[0].transport, Transport::Tcp);
     let Transport::Tls(tls) = &checked.listeners[1].transport else { panic!() };
     assert_eq!(tls.client_auth, ClientAuth::Required("/etc/portcullis/pki/ca.pem".into()));

@@ -80,6 +80,8 @@ pub enum Transport {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// QUIC over UDP.
+    Quic,
     /// WebSocket, with or without TLS beneath it.
     WebSocket,
     /// A Unix socket.
@@ -91,6 +93,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Quic => "quic",
             Self::WebSocket => "websocket",
             Self::Unix => "unix",
         })

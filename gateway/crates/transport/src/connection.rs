@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::identity::PeerIdentity;
+use crate::quic::QuicStream;
 use crate::tls::TlsStream;
 use crate::web::WebStream;
 
@@ -31,6 +32,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over TCP; boxed since a session's state is large.
     Tls(Box<TlsStream>),
+    /// The first stream of a QUIC connection.
+    Quic(Box<QuicStream>),
     /// A Unix socket.
     Unix(UnixStream),
     /// A WebSocket over one of the others.
@@ -75,12 +78,32 @@ impl Stream {
         sink: &mut dyn FnMut(&[u8]),
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(socket) => receive_plain(Pin::new(socket), cx, limit, sink),
-            Self::Unix(socket) => receive_plain(Pin::new(socket), cx, limit, sink),
+            Self::Tcp(socket) => receive_by(socket, cx, limit, sink),
+            Self::Unix(socket) => receive_by(socket, cx, limit, sink),
             Self::Tls(stream) => stream.poll_receive(cx, limit, sink),
+            Self::Quic(stream) => receive_by(&mut **stream, cx, limit, sink),
             Self::Web(stream) => stream.poll_receive(cx, limit, sink),
         }
     }
+}
+
+/// Reads into the buffer of this thread.
+fn receive_by(
+    stream: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    limit: usize,
+    sink: &mut dyn FnMut(&[u8]),
+) -> Poll<io::Result<usize>> {
+    with_scratch(|scratch| {
+        let end = limit.clamp(1, READ_MAX).min(scratch.len());
+        let mut buffer = ReadBuf::new(scratch.get_mut(..end).unwrap_or_default());
+        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+        let bytes = buffer.filled();
+        if !bytes.is_empty() {
+            sink(bytes);
+        }
+        Poll::Ready(Ok(bytes.len()))
+    })
 }
 
 impl AsyncRead for Stream {
@@ -93,6 +116,7 @@ impl AsyncRead for Stream {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+            Self::Quic(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
             Self::Web(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
         }
     }
@@ -108,6 +132,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+            Self::Quic(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
             Self::Web(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
         }
     }
@@ -121,6 +146,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
+            Self::Quic(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
             Self::Web(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
         }
     }
@@ -134,6 +160,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Self::Quic(stream) => Pin::new(&mut **stream).poll_flush(cx),
             Self::Web(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
@@ -143,33 +170,10 @@ impl AsyncWrite for Stream {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Self::Quic(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
             Self::Web(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
-}
-
-/// [`Stream::poll_receive`] of bytes in the clear.
-fn receive_plain(
-    socket: Pin<&mut impl AsyncRead>,
-    cx: &mut Context<'_>,
-    limit: usize,
-    sink: &mut dyn FnMut(&[u8]),
-) -> Poll<io::Result<usize>> {
-    with_scratch(|scratch| {
-        let end = limit.clamp(1, READ_MAX).min(scratch.len());
-        let mut buffer = ReadBuf::new(scratch.get_mut(..end).unwrap_or_default());
-        match socket.poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => {
-                let bytes = buffer.filled();
-                if !bytes.is_empty() {
-                    sink(bytes);
-                }
-                Poll::Ready(Ok(bytes.len()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
-    })
 }
 
 /// Lends this thread's read buffer. All connections of a thread share it, since a poll runs to

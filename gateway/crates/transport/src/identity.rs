@@ -65,6 +65,8 @@ pub enum TransportKind {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// QUIC over UDP.
+    Quic,
     /// WebSocket, with or without TLS beneath it.
     WebSocket,
     /// A Unix socket.
@@ -72,12 +74,13 @@ pub enum TransportKind {
 }
 
 impl TransportKind {
-    /// `"tcp"`, `"tls"`, `"websocket"` or `"unix"`.
+    /// `"tcp"`, `"tls"`, `"quic"`, `"websocket"` or `"unix"`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Quic => "quic",
             Self::WebSocket => "websocket",
             Self::Unix => "unix",
         }

@@ -1,4 +1,4 @@
-//! Byte streams of TCP, TLS, Unix sockets and WebSocket, each with the identity of its peer.
+//! Byte streams of TCP, TLS, QUIC, Unix sockets and WebSocket, each with the identity of its peer.
 //!
 //! A [`Listener`] yields an [`Incoming`] per connection as soon as the kernel has accepted it;
 //! [`Incoming::establish`] then makes the handshakes in the caller's own task, so that one slow
@@ -19,6 +19,7 @@ mod pem;
 pub mod pki;
 mod place;
 mod proxy;
+mod quic;
 mod settings;
 mod socket;
 mod tls;
@@ -33,6 +34,7 @@ pub use listener::{BindError, Incoming, Listener, SHORTAGE_PAUSE};
 pub use network::Network;
 pub use pem::FileError;
 pub use proxy::{ProxyError, ProxyHeader, ProxyRest};
+pub use quic::{Congestion, QuicSettings, QuicStream};
 pub use settings::{
     Bind, CertificateFiles, ClientAuth, Kind, RevocationPolicy, Settings, TlsSettings, TlsVersion,
     WebSettings,

@@ -12,6 +12,7 @@ use crate::connection::{Connection, Stream};
 use crate::identity::{Certificate, PeerIdentity, TransportKind};
 use crate::network::Network;
 use crate::proxy::{self, ProxyHeader};
+use crate::quic::{Endpoint, QuicSettings};
 use crate::settings::{Bind, Kind, Settings, WebSettings};
 use crate::socket::{Arrived, Socket};
 use crate::tls::{Acceptor, Credentials, HandshakeError, TlsConfigError};
@@ -27,7 +28,7 @@ pub struct Listener {
 }
 
 /// What holds for each connection besides TLS.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Terms {
     web: Option<WebSettings>,
     proxies: Vec<Network>,
@@ -42,6 +43,7 @@ impl Listener {
         let acceptor = match &settings.kind {
             Kind::Tcp => None,
             Kind::Tls(tls) => Some(Arc::new(Acceptor::load(tls).map_err(BindError::Tls)?)),
+            Kind::Quic(quic) => return Self::bind_quic(&settings.bind, quic),
         };
         let refused = |source| BindError::Address { bind: settings.bind.clone(), source };
         let socket = Socket::listen(&settings.bind, settings.backlog).map_err(refused)?;
@@ -52,6 +54,19 @@ impl Listener {
         }
         let terms = Terms { web: settings.web.clone(), proxies: settings.proxies.clone() };
         Ok(Self { socket, local, acceptor, terms: Arc::new(terms) })
+    }
+
+    fn bind_quic(bind: &Bind, settings: &QuicSettings) -> Result<Self, BindError> {
+        let refused = |source| BindError::Address { bind: bind.clone(), source };
+        let Bind::Address(address) = bind else {
+            let why = "quic is spoken at an address and a port only";
+            return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, why)));
+        };
+        let endpoint = Endpoint::bind(*address, settings)?;
+        let acceptor = Some(Arc::clone(endpoint.acceptor()));
+        let socket = Socket::Quic(Box::new(endpoint));
+        let local = socket.address().map_err(refused)?;
+        Ok(Self { socket, local, acceptor, terms: Arc::default() })
     }
 
     /// Where it listens.
@@ -141,8 +156,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// Makes the handshake of TLS, and then opens the WebSocket, where the listener speaks them; at once
-    /// where it speaks neither. Before that it does what [`Incoming::identify`] does, if nobody has.
+    /// Makes the handshake of TLS or QUIC, and then opens the WebSocket, where the listener speaks them; at
+    /// once where it speaks none of them. Before that it does what [`Incoming::identify`] does, if nobody has.
     ///
     /// It waits for the peer as long as the peer likes: wrap it with a time-out. Dropping it closes
     /// the connection.
@@ -161,11 +176,15 @@ impl Incoming {
         Ok(Connection { stream: Stream::Web(Box::new(stream)), peer })
     }
 
-    /// Makes the handshake of TLS where the listener speaks it.
+    /// Makes the handshake of TLS or QUIC where the listener speaks it.
     async fn secure(self) -> Result<Connection, HandshakeError> {
         let Self { peer, reached, listening, socket, acceptor, .. } = self;
         let socket = match socket {
             Arrived::Tcp(socket) => socket,
+            Arrived::Quic(knock) => {
+                let (stream, peer) = knock.establish().await?;
+                return Ok(Connection { stream: Stream::Quic(Box::new(stream)), peer });
+            }
             Arrived::Unix(socket) => {
                 let peer = PeerIdentity::at(peer, listening);
                 return Ok(Connection { stream: Stream::Unix(socket), peer });

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::network::Network;
+use crate::quic::QuicSettings;
 
 /// One listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub enum Kind {
     Tcp,
     /// TLS over TCP.
     Tls(TlsSettings),
+    /// QUIC over UDP.
+    Quic(QuicSettings),
 }
 
 /// The TLS side of a listener.

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use crate::address::{Address, Process};
 use crate::inherited;
 use crate::place::Place;
+use crate::quic::{Endpoint, Knock};
 use crate::settings::Bind;
 
 /// A socket that listens.
@@ -16,6 +17,8 @@ use crate::settings::Bind;
 pub(crate) enum Socket {
     /// By TCP.
     Tcp(TcpListener),
+    /// By QUIC.
+    Quic(Box<Endpoint>),
     /// By a Unix socket.
     Unix {
         listener: UnixListener,
@@ -28,6 +31,7 @@ pub(crate) enum Socket {
 #[derive(Debug)]
 pub(crate) enum Arrived {
     Tcp(TcpStream),
+    Quic(Box<Knock>),
     Unix(UnixStream),
 }
 
@@ -69,6 +73,7 @@ impl Socket {
     pub(crate) fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(socket) => socket.local_addr().map(Address::Network),
+            Self::Quic(endpoint) => endpoint.local_addr().map(Address::Network),
             Self::Unix { .. } => Ok(Address::Unix(None)),
         }
     }
@@ -81,6 +86,12 @@ impl Socket {
                 // A client that came by IPv4 to a listener of both is one of IPv4.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 Ok((Arrived::Tcp(stream), Address::Network(peer)))
+            }
+            Self::Quic(endpoint) => {
+                let knock = endpoint.accept().await;
+                let knock = knock.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+                let peer = Address::Network(knock.peer());
+                Ok((Arrived::Quic(Box::new(knock)), peer))
             }
             Self::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;

@@ -16,5 +16,7 @@ pub(crate) use acceptor::Acceptor;
 pub use credential::{Credential, CredentialKind};
 pub use credentials::{Credentials, Reloaded};
 pub use error::{HandshakeError, TlsConfigError};
+pub(crate) use handshake::show_chain;
+pub(crate) use ready::Ready;
 pub use stamp::Stamp;
 pub use stream::TlsStream;

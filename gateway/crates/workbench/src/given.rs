@@ -64,6 +64,7 @@ pub(crate) fn connecting(number: u64, stated: &Connect) -> Result<Connecting, Fa
         transport: match stated.transport {
             Carrier::Tcp => Transport::Tcp,
             Carrier::Tls => Transport::Tls,
+            Carrier::Quic => Transport::Quic,
             Carrier::WebSocket => Transport::WebSocket,
             Carrier::Unix => Transport::Unix,
         },

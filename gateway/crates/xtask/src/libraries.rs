@@ -11,7 +11,7 @@ use crate::{npm, packages, venv};
 const PURPOSE: &str = "interoperability tests";
 
 /// Python packages.
-const PYTHON: [&str; 1] = ["paho-mqtt==2.1.0"];
+const PYTHON: [&str; 2] = ["aioquic==1.7.2", "paho-mqtt==2.1.0"];
 
 /// Where the Node modules are named, with their versions.
 const NODE: &str = "tests/drivers/mqttjs";

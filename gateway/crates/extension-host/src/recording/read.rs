@@ -54,6 +54,7 @@ fn connecting(value: &Value) -> Result<Connecting, String> {
     let transport = match text(value, "transport")?.as_str() {
         "tcp" => Transport::Tcp,
         "tls" => Transport::Tls,
+        "quic" => Transport::Quic,
         "websocket" => Transport::WebSocket,
         "unix" => Transport::Unix,
         other => return Err(format!("transport {other:?} is not known")),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use quinn::ConnectionError;
 use rustls::{CertificateError as Refusal, Error as TlsError, InvalidMessage};
 
 use crate::identity::CertificateError;
@@ -216,6 +217,42 @@ impl HandshakeError {
             TlsError::InvalidCertificate(refusal) => Self::ClientCertificate(reason(refusal)),
             TlsError::AlertReceived(alert) => Self::RefusedByPeer(format!("{alert:?}")),
             other => Self::Protocol(other.to_string()),
+        }
+    }
+}
+
+/// Where the alerts of TLS begin among the error codes of QUIC (RFC 9001, 4.8).
+const ALERTS: u64 = 0x100;
+
+impl HandshakeError {
+    /// Sorts an error of a QUIC connection by whose fault it is.
+    pub(crate) fn quic(cause: ConnectionError) -> Self {
+        match cause {
+            ConnectionError::TransportError(error) => {
+                match u64::from(error.code).checked_sub(ALERTS) {
+                    Some(116) => Self::NoClientCertificate,
+                    Some(120) => Self::NoCommonProtocol,
+                    Some(44) => Self::ClientCertificate(reason(&Refusal::Revoked)),
+                    Some(45) => Self::ClientCertificate(reason(&Refusal::Expired)),
+                    // From bad_certificate to unknown_ca (RFC 8446, 6.2).
+                    Some(42..=48) => Self::ClientCertificate(error.reason),
+                    Some(40 | 70 | 71) => Self::Incompatible(error.reason),
+                    _ => Self::Protocol(error.to_string()),
+                }
+            }
+            ConnectionError::ConnectionClosed(close) => {
+                match u64::from(close.error_code).checked_sub(ALERTS) {
+                    Some(alert @ 0..=255) => Self::RefusedByPeer(alert.to_string()),
+                    _ => Self::Closed,
+                }
+            }
+            ConnectionError::ApplicationClosed(_)
+            | ConnectionError::Reset
+            | ConnectionError::LocallyClosed => Self::Closed,
+            ConnectionError::TimedOut => Self::Io(io::ErrorKind::TimedOut.into()),
+            ConnectionError::VersionMismatch | ConnectionError::CidsExhausted => {
+                Self::Protocol(cause.to_string())
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -124,22 +125,31 @@ impl Handshake {
             _ => None,
         };
         let chain = self.session.peer_certificates().unwrap_or_default();
-        if chain.len() > CHAIN_MAX {
-            let why =
-                format!("it comes with {} certificates, the most is {CHAIN_MAX}", chain.len());
-            return Err(HandshakeError::ClientCertificate(why));
-        }
-        // A resumed session brings its chain along without verifying it again; meanwhile it may have
-        // expired, or the list that tells about it may be out of date.
-        if !chain.is_empty() && self.session.handshake_kind() == Some(HandshakeKind::Resumed) {
-            clients.verify(chain).map_err(|cause| HandshakeError::of(&cause))?;
-        }
-        peer.certificates = chain.iter().map(|certificate| certificate.to_vec()).collect();
-        let Some(leaf) = peer.certificates.first() else { return Ok(()) };
-        let leaf = Certificate::from_der(leaf).map_err(HandshakeError::UnreadableCertificate)?;
-        peer.leaf = Some(leaf);
-        Ok(())
+        let resumed = self.session.handshake_kind() == Some(HandshakeKind::Resumed);
+        show_chain(peer, chain, resumed.then_some(clients))
     }
+}
+
+/// Writes down whose certificates the peer has shown. They are verified `anew` where its session may have been resumed: such
+/// a one brings its chain along without verifying it again; meanwhile it may have expired, or the list that tells about it
+/// may be out of date.
+pub(crate) fn show_chain(
+    peer: &mut PeerIdentity,
+    chain: &[CertificateDer<'_>],
+    anew: Option<&Clients>,
+) -> Result<(), HandshakeError> {
+    if chain.len() > CHAIN_MAX {
+        let why = format!("it comes with {} certificates, the most is {CHAIN_MAX}", chain.len());
+        return Err(HandshakeError::ClientCertificate(why));
+    }
+    if let Some(clients) = anew.filter(|_| !chain.is_empty()) {
+        clients.verify(chain).map_err(|cause| HandshakeError::of(&cause))?;
+    }
+    peer.certificates = chain.iter().map(|certificate| certificate.to_vec()).collect();
+    let Some(leaf) = peer.certificates.first() else { return Ok(()) };
+    let leaf = Certificate::from_der(leaf).map_err(HandshakeError::UnreadableCertificate)?;
+    peer.leaf = Some(leaf);
+    Ok(())
 }
 
 /// Certificates of a client at most, its own included. A path has no more than eight; what goes beyond

@@ -1,0 +1,12 @@
+//! QUIC (RFC 9000), as a server: from settings to an endpoint, from a connection to its first stream.
+//!
+//! A connection is used as TCP with TLS is: its client opens one bidirectional stream, and that is the byte stream. What
+//! QUIC adds beneath is its own: a connection survives another address of its client, and lost packets of one do not hold up others.
+
+mod endpoint;
+mod settings;
+mod stream;
+
+pub(crate) use endpoint::{Endpoint, Knock};
+pub use settings::{Congestion, QuicSettings};
+pub use stream::QuicStream;

@@ -1,0 +1,103 @@
+use std::cell::Cell;
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, VarInt};
+use tokio::runtime::Runtime;
+
+use crate::PATIENCE;
+use crate::wire::client_config;
+
+/// Where the connections of all tests live.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().expect("threads can be started")
+});
+
+/// One bidirectional stream of a QUIC connection of its own, to be used as a socket is.
+#[derive(Debug)]
+pub struct QuicWire {
+    endpoint: Endpoint,
+    connection: Connection,
+    send: SendStream,
+    receive: RecvStream,
+    patience: Cell<Duration>,
+}
+
+impl QuicWire {
+    pub(crate) fn connect(
+        port: u16,
+        ca: &Path,
+        identity: Option<(&Path, &Path)>,
+    ) -> io::Result<Self> {
+        let tls =
+            QuicClientConfig::try_from(client_config(b"mqtt", ca, identity)).expect("TLS 1.3");
+        let config = ClientConfig::new(Arc::new(tls));
+        RUNTIME.block_on(async {
+            let endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            let gateway = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let connecting = endpoint.connect_with(config, gateway, "localhost");
+            let connecting = connecting.map_err(io::Error::other)?;
+            let connection = within(PATIENCE, connecting).await?.map_err(io::Error::other)?;
+            let (send, receive) = connection.open_bi().await.map_err(io::Error::other)?;
+            Ok(Self { endpoint, connection, send, receive, patience: Cell::new(PATIENCE) })
+        })
+    }
+
+    /// Goes on at another port, as a client behind a router does that has forgotten it.
+    pub fn move_away(&self) {
+        let _inside = RUNTIME.enter();
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
+        self.endpoint.rebind(socket).expect("the endpoint takes another socket");
+    }
+
+    /// Ends its own direction of the stream.
+    pub fn finish(&mut self) {
+        // It fails if that has happened.
+        let _ = self.send.finish();
+    }
+
+    /// Gives the connection up with an error code, without a word in the stream.
+    pub fn abandon(&self, code: u32) {
+        self.connection.close(VarInt::from_u32(code), b"");
+    }
+
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        self.patience.set(patience);
+    }
+}
+
+impl Read for QuicWire {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let (receive, patience) = (&mut self.receive, self.patience.get());
+        RUNTIME.block_on(async {
+            match within(patience, receive.read(into)).await? {
+                Ok(read) => Ok(read.unwrap_or(0)),
+                Err(error) => Err(io::Error::new(io::ErrorKind::ConnectionReset, error)),
+            }
+        })
+    }
+}
+
+impl Write for QuicWire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let send = &mut self.send;
+        RUNTIME.block_on(async {
+            within(PATIENCE, send.write(bytes)).await?.map_err(io::Error::other)
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn within<T>(time: Duration, job: impl Future<Output = T>) -> io::Result<T> {
+    let done = tokio::time::timeout(time, job).await;
+    done.map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))
+}
