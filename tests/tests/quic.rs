@@ -35,8 +35,12 @@ fn wire(client: &mut Client) -> &portcullis_tests::QuicWire {
 
 #[test]
 fn clients_of_all_transports_meet_and_a_session_follows_its_client() {
-    let (site, port) = site("");
-    let mut gateway = Gateway::start_with(&site, 3);
+    let web = free_port();
+    let (site, port) = site(&format!(
+        "[listeners.web]\nbind = \"127.0.0.1:{web}\"\ntransport = \"wss\"\n\
+         tls.cert = \"pki/server.pem\"\ntls.key = \"pki/server.key\"\nchain = [\"password\", \"acl\"]\n"
+    ));
+    let mut gateway = Gateway::start_with(&site, 4);
     let mut over_quic = options(&gateway, "roams", port).persistent().connect();
     assert_eq!(over_quic.subscribe("t/#", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
     let mut publisher = gateway.client("publisher");
@@ -54,6 +58,11 @@ fn clients_of_all_transports_meet_and_a_session_follows_its_client() {
         other => panic!("{other:?}"),
     }
     drop(over_tls);
+    let web = Wire::wss(web, &site.ca()).expect("the gateway accepts connections");
+    let mut over_web = gateway.options("roams").persistent().connect_on(web);
+    let message = over_web.message();
+    assert_eq!((&message.payload[..], message.dup), (&b"two"[..], true), "it was not confirmed");
+    drop(over_web);
     let mut again = options(&gateway, "roams", port).persistent().connect();
     let message = again.message();
     assert_eq!((&message.payload[..], message.dup), (&b"two"[..], true), "it was not confirmed");
