@@ -1,17 +1,16 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use auth::{Decision, Fallback, Identity, PermissionSet};
-use broker::{Action, Answer, Authentication, Question, Requested, Ruling, Verdict};
-use extension_host::{
-    Connecting, Extension, Failure, Publication, Sitting, SubscriptionRequest, Validity,
-};
-use mqtt::{Decoded, Decoder, Packet, Publish, ReasonCode, TopicFilter};
+use broker::{Action, Answer, Authentication, Question, Ruling, Verdict};
+use extension_host::{Connecting, Validity};
+use mqtt::{Decoded, Decoder, Packet, ReasonCode};
 use tokio::sync::Semaphore;
 
+use crate::case::{Answered, Case};
 use crate::chain::Standing;
-use crate::decisions::{Asked, Decisions};
+use crate::decisions::Decisions;
 use crate::foresight::Foresight;
+use crate::hearing::{Foreseen, Hearing};
 use crate::hub::Next;
 use crate::memory::Memory;
 use crate::reauthentication::Reauthentication;
@@ -39,14 +38,6 @@ pub(crate) struct Judge {
     outdated: bool,
     /// Where it is written what an extension allowed, if that is wanted.
     decisions: Option<Arc<Decisions>>,
-}
-
-/// Whom the questions are about, and who answers them.
-struct Case {
-    authority: Extension,
-    permissions: Arc<PermissionSet>,
-    identity: Arc<Identity>,
-    connecting: Arc<Connecting>,
 }
 
 /// The places for questions, shared by all connections.
@@ -250,222 +241,8 @@ impl Judge {
     }
 }
 
-impl Case {
-    fn of(standing: &Standing, connecting: &Arc<Connecting>) -> Option<Arc<Self>> {
-        let asks = standing.permissions.permissions().fallback == Fallback::Ask;
-        let authority = standing.authority.as_ref().filter(|_| asks)?;
-        Some(Arc::new(Self {
-            authority: authority.clone(),
-            permissions: Arc::clone(&standing.permissions),
-            identity: Arc::clone(&standing.identity),
-            connecting: Arc::clone(connecting),
-        }))
-    }
-
-    fn answer(&self, question: &Question) -> Answered {
-        match question {
-            Question::Publish { topic, qos, retain, payload_len } => {
-                let publication = Publication {
-                    topic,
-                    qos: *qos,
-                    retain: *retain,
-                    payload_len: u32::try_from(*payload_len).unwrap_or(u32::MAX),
-                };
-                let answer = self.authority.authorize_publish(
-                    &self.identity,
-                    &self.connecting,
-                    &publication,
-                );
-                self.log(&answer.by, "publish", topic, answer.took);
-                let (by, took) = (answer.by, answer.took);
-                let (verdict, validity) = publish_verdict(&by, answer.result);
-                Answered { answer: Answer::Publish(verdict.into()), validity, by, took }
-            }
-            Question::Subscribe(requested) => self.subscribe(requested),
-            Question::Authenticate { .. } => Answered {
-                answer: Shape::Authenticate.denied("it is no such question"),
-                validity: None,
-                by: self.authority.name().into(),
-                took: Duration::ZERO,
-            },
-        }
-    }
-
-    fn subscribe(&self, requested: &[Requested]) -> Answered {
-        let entries: Result<Vec<_>, _> = requested
-            .iter()
-            .map(|entry| {
-                TopicFilter::new(&entry.filter).map(|filter| SubscriptionRequest {
-                    filter: filter.matcher(),
-                    share_group: filter.share_group(),
-                    qos: entry.qos,
-                })
-            })
-            .collect();
-        let all = |by: &str, why: &str| requested.iter().map(|_| failed(by, why)).collect();
-        let answered = |verdicts, by: Arc<str>, took| Answered {
-            answer: Answer::Subscribe(verdicts),
-            validity: None,
-            by,
-            took,
-        };
-        let entries = match entries {
-            Ok(entries) => entries,
-            Err(error) => {
-                let by = self.authority.name();
-                return answered(all(by, &error.to_string()), by.into(), Duration::ZERO);
-            }
-        };
-        let answer = self.authority.authorize_subscribe(&self.identity, &self.connecting, &entries);
-        for entry in requested {
-            self.log(&answer.by, "subscribe", &entry.filter, answer.took);
-        }
-        let verdicts = match answer.result {
-            Ok(verdicts) => {
-                verdicts.into_iter().map(|given| verdict(&answer.by, given).0).collect()
-            }
-            Err(failure) => all(&answer.by, &failure.to_string()),
-        };
-        answered(verdicts, answer.by, answer.took)
-    }
-
-    /// What is written of a question that was answered with yes.
-    fn asked<'a>(
-        &'a self,
-        action: Action,
-        topic: &'a str,
-        version: &'a str,
-        took: Duration,
-    ) -> Asked<'a> {
-        Asked {
-            client_id: &self.identity.client_id,
-            principal: &self.identity.principal,
-            listener: &self.connecting.listener,
-            action,
-            topic,
-            version,
-            took,
-        }
-    }
-
-    /// A denial is reported by the broker; this says what the question cost.
-    fn log(&self, by: &str, action: &str, topic: &str, took: Duration) {
-        tracing::debug!(
-            client = &*self.identity.client_id,
-            principal = &*self.identity.principal,
-            extension = by,
-            action,
-            topic,
-            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "extension asked"
-        );
-    }
-}
-
-/// What can be said of a publish before the broker has seen it.
-enum Foreseen {
-    Ruling(Ruling),
-    /// The permission set decides.
-    NoQuestion,
-    /// The broker is to ask, if it has to.
-    Unknown,
-}
-
-/// The publishes of one batch before the extension, with one instance for all of them.
-struct Hearing<'a> {
-    case: &'a Case,
-    memory: &'a mut Memory,
-    now: Instant,
-    /// Asked for when the first question comes; `Some(None)` if there is none to be had.
-    sitting: Option<Option<Sitting>>,
-    questions: usize,
-    /// Where it is written what the extension allowed, if that is wanted.
-    decisions: Option<&'a Decisions>,
-}
-
-impl<'a> Hearing<'a> {
-    fn new(case: &'a Case, memory: &'a mut Memory, decisions: Option<&'a Decisions>) -> Self {
-        Self { case, memory, now: Instant::now(), sitting: None, questions: 0, decisions }
-    }
-
-    /// The verdict about a publish that the set leaves open, if it takes no waiting. A repeat is left to the broker,
-    /// which may know it, and so is an alias, whose topic the broker knows.
-    fn ruling(&mut self, publish: &Publish<'_>) -> Foreseen {
-        let Some(topic) = publish.topic.filter(|_| !publish.dup) else { return Foreseen::Unknown };
-        let Case { permissions, identity, .. } = self.case;
-        let (topic, qos, retain) = (topic.as_str(), publish.qos, publish.retain);
-        if permissions.check_publish(identity, topic, qos, retain) != Decision::Ask {
-            return Foreseen::NoQuestion;
-        }
-        self.asked(publish, topic).map_or(Foreseen::Unknown, Foreseen::Ruling)
-    }
-
-    fn asked(&mut self, publish: &Publish<'_>, topic: &str) -> Option<Ruling> {
-        let Case { authority, identity, connecting, .. } = self.case;
-        let (qos, retain) = (publish.qos, publish.retain);
-        if let Some(ruling) = self.memory.recall(topic, qos, retain, self.now) {
-            return Some(ruling);
-        }
-        let sitting = self.sitting.get_or_insert_with(|| authority.sit(identity, connecting));
-        let sitting = sitting.as_mut().filter(|sitting| self.questions < sitting.questions())?;
-        self.questions += 1;
-        let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
-        let began = self.decisions.map(|_| Instant::now());
-        let result = sitting.authorize_publish(&Publication { topic, qos, retain, payload_len })?;
-        let (verdict, validity) = publish_verdict(sitting.by(), result);
-        if let (Some(decisions), Some(began), Verdict::Allow) = (self.decisions, began, &verdict) {
-            let by = sitting.by();
-            decisions.asked(&self.case.asked(Action::Publish, topic, by, began.elapsed()));
-        }
-        Some(match validity {
-            Some(validity) => self.memory.remember(topic, qos, retain, verdict, validity, self.now),
-            None => verdict.into(),
-        })
-    }
-}
-
-/// An answer, and for what else it holds.
-struct Answered {
-    answer: Answer,
-    validity: Option<Validity>,
-    /// The version that answered.
-    by: Arc<str>,
-    took: Duration,
-}
-
-fn publish_verdict(
-    by: &str,
-    result: Result<extension_host::Verdict, Failure>,
-) -> (Verdict, Option<Validity>) {
-    match result {
-        Ok(given) => verdict(by, given),
-        Err(failure) => (failed(by, &failure.to_string()), None),
-    }
-}
-
-fn verdict(by: &str, given: extension_host::Verdict) -> (Verdict, Option<Validity>) {
-    match given {
-        extension_host::Verdict::Allow { validity, .. } => (Verdict::Allow, validity),
-        extension_host::Verdict::Deny { code, reason, validity } => {
-            let why = reason.as_deref().unwrap_or("denied without a reason");
-            (Verdict::Deny { code, why: format!("{by}: {why}") }, validity)
-        }
-        extension_host::Verdict::Abstain => {
-            let why = format!("{by}: the extension abstained");
-            (Verdict::Deny { code: ReasonCode::NotAuthorized, why }, None)
-        }
-    }
-}
-
-/// The extension gave no verdict. The packets that answer have no code for a server that is not available; this one
-/// does not say that asking again is useless.
-fn failed(by: &str, why: &str) -> Verdict {
-    let code = ReasonCode::ImplementationSpecificError;
-    Verdict::Deny { code, why: format!("{by}: {why}") }
-}
-
 /// What kind of answer a question wants.
-enum Shape {
+pub(crate) enum Shape {
     Publish,
     Subscribe(usize),
     Authenticate,
@@ -480,7 +257,7 @@ impl Shape {
         }
     }
 
-    fn denied(&self, why: &str) -> Answer {
+    pub(crate) fn denied(&self, why: &str) -> Answer {
         let code = ReasonCode::ImplementationSpecificError;
         let denial = || Verdict::Deny { code, why: why.to_owned() };
         match self {

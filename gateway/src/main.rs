@@ -3,6 +3,7 @@
 mod accept;
 mod app;
 mod authoring;
+mod case;
 mod chain;
 mod cli;
 mod clock;
@@ -22,6 +23,7 @@ mod failure;
 mod first_start;
 mod foresight;
 mod greeting;
+mod hearing;
 mod hub;
 mod judge;
 mod keyring;
@@ -46,6 +48,7 @@ mod tenants;
 mod trust;
 mod user;
 mod users;
+mod verdict;
 mod visitor;
 
 use std::io::Write;
