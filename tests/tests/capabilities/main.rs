@@ -7,6 +7,7 @@ mod broker;
 mod http;
 mod key_value;
 mod load;
+mod recording;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,9 +1,12 @@
 //! `portcullis:host/http`
 
+use serde_json::json;
+
 use super::Guest;
 use crate::bindings::portcullis::host::connections::ConnectionError;
 use crate::bindings::portcullis::host::http;
 use crate::facilities::{HttpFault, HttpRequest};
+use crate::tape::{SEND, bytes};
 
 impl http::Host for Guest {
     fn send(
@@ -11,7 +14,24 @@ impl http::Host for Guest {
         connection: String,
         request: http::Request,
     ) -> Result<http::Response, ConnectionError> {
-        let Some(server) = self.services.facilities.http.get(&connection) else {
+        let arguments = self.is_taped().then(|| {
+            let name =
+                |(name, value): &(String, String)| (name.to_ascii_lowercase(), value.clone());
+            let headers: Vec<_> = request.headers.iter().map(name).collect();
+            json!([request.method, request.path, connection, headers, bytes(&request.body)])
+        });
+        let send = |guest: &mut Self| guest.send_now(&connection, request);
+        self.outside(&SEND, arguments, send, |why| Err(ConnectionError::Unreachable(why)))
+    }
+}
+
+impl Guest {
+    fn send_now(
+        &self,
+        connection: &str,
+        request: http::Request,
+    ) -> Result<http::Response, ConnectionError> {
+        let Some(server) = self.services.facilities.http.get(connection) else {
             return Err(ConnectionError::UnknownConnection);
         };
         let http::Request { method, path, headers, body } = request;
