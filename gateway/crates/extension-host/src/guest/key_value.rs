@@ -91,7 +91,7 @@ impl Guest {
             return Err(StoreError::Unavailable("nothing can be kept".into()));
         };
         let made = if self.is_rehearsal() {
-            change.rehearse(facility.get(change.key()).as_deref())
+            change.judge(facility.get(change.key()).as_deref()).map(|(changed, _)| changed)
         } else {
             facility.change(change, self.clock.may_wait())
         };
