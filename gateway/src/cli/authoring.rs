@@ -100,7 +100,7 @@ mod tests {
         };
         for (line, task) in [
             ("new --lang javascript gate", new("gate")),
-            ("new gate --lang=javascript --dir d", new("d")),
+            ("new gate --lang=js --dir d", new("d")),
             ("build", Task::Build { folder: ".".into() }),
             ("check a.wasm", check(None)),
             ("check a.wasm --config c --name n", check(Some(("c".into(), "n".into())))),
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (line, named) in [
-            ("new gate", "option --lang is missing; it is one of rust, c"),
+            ("new gate", "option --lang is missing; it is one of rust, go, c"),
             ("new --lang cobol gate", "--lang \"cobol\" is none of rust"),
             ("new --lang c", "the extension's name is missing"),
             ("check", "the component is missing"),
