@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use auth::Decision;
 use broker::{Action, Ruling, Verdict};
@@ -27,7 +27,7 @@ pub(crate) struct Hearing<'a> {
     /// Asked for when the first question comes; `Some(None)` if there is none to be had.
     sitting: Option<Option<Sitting>>,
     questions: usize,
-    /// Where it is written what the extension allowed, if that is wanted.
+    /// Where decisions are written, if that is wanted; otherwise nobody wants to know the time of one either.
     decisions: Option<&'a Decisions>,
 }
 
@@ -64,10 +64,10 @@ impl<'a> Hearing<'a> {
         let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
         let began = self.decisions.map(|_| Instant::now());
         let result = sitting.authorize_publish(&Publication { topic, qos, retain, payload_len })?;
-        let (verdict, validity) = publish_verdict(sitting.by(), result);
-        if let (Some(decisions), Some(began), Verdict::Allow) = (self.decisions, began, &verdict) {
-            let by = sitting.by();
-            decisions.asked(&self.case.asked(Action::Publish, topic, by, began.elapsed()));
+        let took = began.map_or(Duration::ZERO, |began| began.elapsed());
+        let (verdict, validity) = publish_verdict(sitting.by(), took, result);
+        if let (Some(decisions), Verdict::Allow) = (self.decisions, &verdict) {
+            decisions.asked(&self.case.asked(Action::Publish, topic, sitting.by(), took));
         }
         Some(match validity {
             Some(validity) => self.memory.remember(topic, qos, retain, verdict, validity, self.now),

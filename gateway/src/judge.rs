@@ -36,7 +36,7 @@ pub(crate) struct Judge {
     expects: u8,
     /// The broker remembers what does not hold any more.
     outdated: bool,
-    /// Where it is written what an extension allowed, if that is wanted.
+    /// Where decisions are written, if that is wanted.
     decisions: Option<Arc<Decisions>>,
 }
 
@@ -64,9 +64,9 @@ impl Judge {
         }
     }
 
-    /// The same, which writes down what extensions allow, if anybody wants to read it.
+    /// The same, which writes down what extensions allow, if anybody wants to read it, and takes the time of what they deny.
     pub(crate) fn telling(mut self, decisions: Option<&Arc<Decisions>>) -> Self {
-        self.decisions = decisions.filter(|decisions| decisions.wants_allowed()).map(Arc::clone);
+        self.decisions = decisions.map(Arc::clone);
         self
     }
 
@@ -259,7 +259,7 @@ impl Shape {
 
     pub(crate) fn denied(&self, why: &str) -> Answer {
         let code = ReasonCode::ImplementationSpecificError;
-        let denial = || Verdict::Deny { code, why: why.to_owned() };
+        let denial = || Verdict::Deny { code, why: why.into() };
         match self {
             Self::Publish => Answer::Publish(denial().into()),
             Self::Subscribe(entries) => {

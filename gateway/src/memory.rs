@@ -1,7 +1,7 @@
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use broker::{Ruling, Verdict};
+use broker::{Grounds, Ruling, Verdict};
 use extension_host::Validity;
 use mqtt::{QoS, TopicFilterBuf, TopicName};
 
@@ -51,7 +51,7 @@ impl Memory {
                 self.filters.iter().filter(|(filter, _)| filter.as_filter().matches(name));
             fitting.map(|(_, remembered)| remembered).find(holds)
         });
-        found.map(|remembered| remembered.ruling(now))
+        found.map(|remembered| remembered.ruling(now)).map(recalled)
     }
 
     /// Keeps what was said about one publish, and says what that is for those like it.
@@ -97,6 +97,15 @@ impl Memory {
     }
 }
 
+/// What was said some time ago, and takes no time now.
+fn recalled(mut ruling: Ruling) -> Ruling {
+    if let Verdict::Deny { why: Grounds { asked: Some(asked), .. }, .. } = &mut ruling.verdict {
+        asked.took = Duration::ZERO;
+        asked.cached = true;
+    }
+    ruling
+}
+
 impl Remembered {
     fn ruling(&self, now: Instant) -> Ruling {
         let left = self.until.saturating_duration_since(now).as_millis();
@@ -115,8 +124,9 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Arc;
 
+    use broker::Asked;
     use mqtt::ReasonCode;
 
     use super::*;
@@ -166,10 +176,15 @@ mod tests {
     #[test]
     fn a_denial_covers_everything_on_its_filter() {
         let (mut memory, now) = (Memory::default(), Instant::now());
-        let deny = Verdict::Deny { code: ReasonCode::NotAuthorized, why: "no".to_owned() };
-        remember(&mut memory, "a/b", deny.clone(), Some("a/#"), now);
+        let deny = |took, cached| {
+            let asked = Asked { by: Arc::from("acl@1"), took, cached };
+            let why = Grounds { why: "no".to_owned(), asked: Some(asked) };
+            Verdict::Deny { code: ReasonCode::NotAuthorized, why }
+        };
+        let said = remember(&mut memory, "a/b", deny(SECOND, false), Some("a/#"), now);
+        assert_eq!(said.verdict, deny(SECOND, false));
         let recalled = memory.recall("a/c/d", QoS::ExactlyOnce, true, now).unwrap();
-        assert_eq!(recalled.verdict, deny);
+        assert_eq!(recalled.verdict, deny(Duration::ZERO, true), "it took no time this time");
         assert_eq!(memory.recall("b", QoS::AtMostOnce, false, now), None);
     }
 

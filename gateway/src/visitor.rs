@@ -167,7 +167,7 @@ impl Visitor<'_> {
                         Answer::Publish(ruling) => ruling.verdict,
                         Answer::Subscribe(_) | Answer::Authenticate(_) => Verdict::Deny {
                             code: ReasonCode::ImplementationSpecificError,
-                            why: "the will was not answered about".to_owned(),
+                            why: "the will was not answered about".into(),
                         },
                     });
                 }
