@@ -22,7 +22,7 @@ pub(crate) enum Foreseen {
 /// The publishes of one batch before the extension, with one instance for all of them.
 pub(crate) struct Hearing<'a> {
     case: &'a Case,
-    memory: &'a mut Memory,
+    memory: &'a Memory,
     now: Instant,
     /// Asked for when the first question comes; `Some(None)` if there is none to be had.
     sitting: Option<Option<Sitting>>,
@@ -34,7 +34,7 @@ pub(crate) struct Hearing<'a> {
 impl<'a> Hearing<'a> {
     pub(crate) fn new(
         case: &'a Case,
-        memory: &'a mut Memory,
+        memory: &'a Memory,
         decisions: Option<&'a Decisions>,
     ) -> Self {
         Self { case, memory, now: Instant::now(), sitting: None, questions: 0, decisions }

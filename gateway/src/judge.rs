@@ -70,6 +70,11 @@ impl Judge {
         self
     }
 
+    /// Verdicts that need not be asked for again.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Writes down what an extension allowed.
     fn tell(&self, question: &Question, answered: &Answered) {
         let (Some(decisions), Some(case)) = (&self.decisions, &self.case) else { return };
@@ -165,7 +170,7 @@ impl Judge {
     /// about: what is behind that would have to be foreseen again.
     fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
         let Some(case) = self.case.clone() else { return };
-        let mut hearing = Hearing::new(&case, &mut self.memory, self.decisions.as_deref());
+        let mut hearing = Hearing::new(&case, &self.memory, self.decisions.as_deref());
         let (mut decoder, mut at) = (decoder.clone(), 0);
         while let Ok(Decoded::Packet { packet, len }) =
             decoder.decode(bytes.get(at..).unwrap_or_default())
@@ -235,7 +240,7 @@ impl Judge {
         if let Some(standing) = standing {
             self.case = Case::of(&standing, again.connecting());
             // What was said of who it was says nothing of who it is.
-            self.memory = Memory::default();
+            self.memory.forget();
         }
         answer
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use broker::Timestamp;
 use extension_host::Connecting;
 
+use crate::memory::Memory;
+
 /// How a client came in: what the broker, which knows no network, cannot tell the operator.
 #[derive(Debug)]
 pub(crate) struct Presence {
@@ -14,4 +16,6 @@ pub(crate) struct Presence {
     pub(crate) authenticated_by: Arc<str>,
     /// What extensions are told about it. Kept where they may be asked again: a certificate chain is long.
     pub(crate) connecting: Option<Arc<Connecting>>,
+    /// What an extension has said about its publishes for a while.
+    pub(crate) memory: Memory,
 }

@@ -73,7 +73,7 @@ impl Visitor<'_> {
         match self.enter(&registration, &standing, &mut judge).await {
             Ok(conversation) => {
                 self.accepted(&connecting, &standing);
-                registration.introduce(self.presence(&connecting, &standing));
+                registration.introduce(self.presence(&connecting, &standing, &judge));
                 Ok(Admittance { registration, conversation, judge })
             }
             Err(refusal) => Err(Some(self.refused(&client_id, &refusal))),
@@ -179,7 +179,12 @@ impl Visitor<'_> {
         Origin { listener: &self.door.name, address: self.address, client_id }
     }
 
-    fn presence(&self, connecting: &Arc<Connecting>, standing: &Standing) -> Presence {
+    fn presence(
+        &self,
+        connecting: &Arc<Connecting>,
+        standing: &Standing,
+        judge: &Judge,
+    ) -> Presence {
         let asks = standing.permissions.permissions().fallback == Fallback::Ask;
         let again = self.connect.properties.authentication_method.is_some();
         Presence {
@@ -188,6 +193,7 @@ impl Visitor<'_> {
             since: self.door.hub.now(),
             authenticated_by: Arc::clone(&standing.authenticated_by),
             connecting: (asks || again).then(|| Arc::clone(connecting)),
+            memory: judge.memory().clone(),
         }
     }
 
