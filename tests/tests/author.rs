@@ -8,9 +8,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use portcullis_tests::program;
+use portcullis_tests::tools::Tool;
+use portcullis_tests::{Gateway, Site, free_port, program};
 use tempfile::TempDir;
+
+/// How long a toolchain may take on a machine that has others to serve.
+const A_BUILD: Duration = Duration::from_secs(300);
 
 /// A new project of a language.
 struct Project {
@@ -20,9 +26,14 @@ struct Project {
 
 impl Project {
     fn new(language: &'static str) -> Self {
+        Self::named(language, "gate")
+    }
+
+    /// One whose component has a name of its own: those in Rust share the folder that cargo builds in.
+    fn named(language: &'static str, name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let project = Self { folder, language };
-        let said = project.good(&["new", "--lang", language, "gate", "--dir", "."]);
+        let said = project.good(&["new", "--lang", language, name, "--dir", "."]);
         assert!(said.contains("next: portcullis extension test ."), "{said}");
         project
     }
@@ -33,12 +44,16 @@ impl Project {
 
     /// Runs `portcullis extension` in the project.
     fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the gateway's program starts")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&program().portcullis);
         command.arg("extension").args(arguments).current_dir(self.path()).env("PATH", path());
         // The standard library need not be built for each project.
         command.env("CARGO_TARGET_DIR", program().target.join("guest"));
         command.env("GOCACHE", program().target.join("author/go-cache"));
-        command.output().expect("the gateway's program starts")
+        command
     }
 
     fn good(&self, arguments: &[&str]) -> String {
@@ -180,6 +195,43 @@ fn a_panic_is_told(project: &Project) {
     )
     .expect("a fixture is written");
     project.good(&["test", "build/gate.wasm", "--fixtures", "fixtures"]);
+}
+
+/// With a gateway named, what passes after a change is loaded by it, and what does not pass is not.
+#[test]
+fn what_passes_is_reloaded_by_a_gateway_that_runs() {
+    let (project, site, port) = (Project::named("rust", "watched"), Site::new(), free_port());
+    project.good(&["build"]);
+    site.configure(&format!(
+        "[listeners.gate]\nbind = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nchain = [\"watched\"]\n\
+         [extensions.watched]\ncomponent = \"{}/build/watched.wasm\"\ngrants = [\"config\", \"credentials\", \"log\"]\n\
+         config = {{ site = \"north\", token = \"open sesame\" }}\n",
+        project.path().display()
+    ));
+    let gateway = Gateway::start_with(&site, 3);
+    let config = site.config();
+    let config = config.to_string_lossy();
+    let mut watch = Tool::start(&mut project.command(&["watch", "watched", "--config", &config]));
+    let mut says = |words: &str| {
+        assert!(watch.prints(words, A_BUILD), "\"{words}\" is not said:\n{}", gateway.log.text());
+    };
+    let tried = || gateway.events(0, "extension version is tried").len();
+    says(": nothing has changed");
+    let ready = "log::info(\"ready\", &[(\"site\", &site)]);";
+    project.edit("src/lib.rs", ready, &format!("{ready}\n        log::debug(\"waiting\", &[]);"));
+    says(" is being tried; before watched@");
+    assert_eq!(tried(), 1);
+    project.edit("src/lib.rs", "\"the token is wrong\"", "\"the token is bad\"");
+    says("5 passed, 1 failed");
+    project.edit("src/lib.rs", "\"the token is bad\"", "\"the token is wrong\"");
+    project.edit("src/lib.rs", "log::debug(\"waiting\", &[]);", "log::debug(\"watching\", &[]);");
+    let until = Instant::now() + A_BUILD;
+    while tried() < 2 {
+        assert!(Instant::now() < until, "what passes again is not loaded:\n{}", gateway.log.text());
+        thread::sleep(Duration::from_millis(50));
+    }
+    let version = gateway.events(0, "extension version is tried");
+    assert_ne!(version[0]["extension"], version[1]["extension"], "what failed was never tried");
 }
 
 #[test]
