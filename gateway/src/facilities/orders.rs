@@ -5,7 +5,7 @@ use std::time::Instant;
 use auth::PermissionSets;
 use broker::{Broker, Closing, Timestamp};
 use config::BrokerGrant;
-use extension_host::{Message, Order, OrderFault, OrderGrant};
+use extension_host::{Message, Order, OrderFault, OrderGrant, Receipt};
 use mqtt::{MessagePropertiesBuf, Publish, TopicName};
 use tokio::sync::mpsc;
 
@@ -36,6 +36,7 @@ pub(crate) struct Queue {
 struct Given {
     by: Arc<str>,
     order: Order,
+    receipt: Receipt,
 }
 
 /// A way and its end.
@@ -94,6 +95,7 @@ pub(crate) struct Deed {
     /// The extension that wants it.
     pub(crate) by: Arc<str>,
     what: What,
+    receipt: Receipt,
 }
 
 enum What {
@@ -119,11 +121,15 @@ impl Deed {
                 What::Replace { client_id, permissions: sets.intern(&permissions).ok()? }
             }
         };
-        Some(Self { by, what })
+        Some(Self { by, what, receipt: given.receipt })
     }
 
-    /// Carries it out; the error says what is not done.
+    /// Carries it out; the error says what is not done, which counts.
     pub(crate) fn carry_out(&self, now: Timestamp, broker: &mut Broker) -> Result<(), String> {
+        self.act(now, broker).inspect_err(|_| self.receipt.undone())
+    }
+
+    fn act(&self, now: Timestamp, broker: &mut Broker) -> Result<(), String> {
         match &self.what {
             What::Publish { message, properties } => {
                 let topic = TopicName::new(&message.topic).map_err(|error| error.to_string())?;
@@ -174,13 +180,13 @@ impl ExtensionOrders {
 }
 
 impl extension_host::Orders for ExtensionOrders {
-    fn give(&self, order: Order) -> Result<(), OrderFault> {
+    fn give(&self, order: Order, receipt: Receipt) -> Result<(), OrderFault> {
         self.check(&order)?;
         if !self.rate.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
             let rate = self.per_second;
             return Err(OrderFault::Busy(format!("more than {rate} orders in a second")));
         }
-        self.orders.put(Given { by: Arc::clone(&self.grant.extension), order })
+        self.orders.put(Given { by: Arc::clone(&self.grant.extension), order, receipt })
     }
 
     fn check(&self, order: &Order) -> Result<(), OrderFault> {

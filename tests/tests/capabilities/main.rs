@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 mod broker;
+mod counted;
 mod http;
 mod key_value;
 mod load;

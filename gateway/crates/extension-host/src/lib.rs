@@ -72,7 +72,7 @@ pub use extension::Extension;
 pub use facilities::{
     Facilities, HttpConnection, HttpFault, HttpRequest, HttpResponse, KeyValue, KeyValueChange,
     KeyValueChanged, KeyValueFault, KeyValueJudged, MAX_KEY_BYTES, MAX_MESSAGE_BYTES,
-    MAX_PAGE_KEYS, MAX_VALUE_BYTES, Message, Order, OrderFault, OrderGrant, Orders,
+    MAX_PAGE_KEYS, MAX_VALUE_BYTES, Message, Order, OrderFault, OrderGrant, Orders, Receipt,
 };
 pub use facts::Facts;
 pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};

@@ -16,7 +16,7 @@ use portcullis_extension_host::{
 };
 use support::outside::{
     AT, DISCONNECT, SEND, SET, Store, Taken, asking, case, disconnecting, granted, importing,
-    judged, keeping, load, ordering, replacing, served, setting,
+    judged, keeping, load, ordering, reading, replacing, served, setting,
 };
 use support::{client, host, identity, refused};
 
@@ -209,6 +209,50 @@ fn orders_are_taken_where_they_make_sense_and_are_granted() {
 }
 
 #[test]
+fn what_is_reached_is_counted() {
+    let (store, taken) = (Arc::new(Store::default()), Arc::new(Taken::default()));
+    let (served, _) = served(Duration::from_millis(20));
+    let facilities =
+        Facilities { orders: ordering(&taken).orders, http: served.http, ..keeping(&store) };
+    let counted = |guest: Guest, calls: usize| {
+        let grants = [Capability::KeyValue, Capability::Http, Capability::Broker];
+        let extension = load(&guest, &grants, facilities.clone());
+        for _ in 0..calls {
+            extension.authenticate(&client("c1"), None).result.unwrap();
+        }
+        extension.stats()
+    };
+    let stats = counted(setting(), 3);
+    assert_eq!((stats.key_value_writes, stats.key_value_bytes_written), (3, 6));
+    assert_eq!((stats.key_value_reads, stats.key_value_failures), (0, 0));
+    let stats = counted(reading(), 2);
+    assert_eq!((stats.key_value_reads, stats.key_value_bytes_read), (2, 4));
+    let stats = counted(asking("auth"), 2);
+    assert_eq!((stats.http_requests, stats.http_failures), (2, 0));
+    assert!(stats.http_us >= 40_000, "{stats:?}");
+    let orders = |guest| {
+        let stats = counted(guest, 1);
+        [stats.orders_taken, stats.orders_refused, stats.orders_undone]
+    };
+    assert_eq!(orders(disconnecting("c2", 0x98)), [1, 0, 0]);
+    assert_eq!(orders(disconnecting("gone", 0x98)), [1, 0, 1]);
+    assert_eq!(orders(disconnecting("no", 0x98)), [0, 1, 0]);
+    assert_eq!(orders(disconnecting("c2", 0x00)), [0, 1, 0], "not even asked for");
+    let fails = Some(KeyValueFault::Unavailable("why".to_owned()));
+    let broken = Arc::new(Store { fails, ..Store::default() });
+    let extension = load(&setting(), &[Capability::KeyValue], keeping(&broken));
+    assert_eq!(case(&extension), Some(2));
+    let stats = extension.stats();
+    assert_eq!((stats.key_value_failures, stats.key_value_writes), (1, 0));
+    let slow = support::outside::served(Duration::from_secs(30)).0;
+    let mut spec = granted(&asking("auth"), &[Capability::Http], slow);
+    spec.limits.deadline_authenticate = Duration::from_millis(200);
+    let extension = host().load(spec).unwrap();
+    assert_eq!(case(&extension), Some(2));
+    assert_eq!((extension.stats().http_requests, extension.stats().http_failures), (1, 1));
+}
+
+#[test]
 fn of_a_version_that_only_watches_nothing_comes() {
     let (store, taken) = (Arc::new(Store::default()), Arc::new(Taken::default()));
     let facilities = Facilities { orders: ordering(&taken).orders, ..keeping(&store) };
@@ -230,6 +274,8 @@ fn of_a_version_that_only_watches_nothing_comes() {
             "it is told what would come of it"
         );
         assert_eq!((store.waits.lock().unwrap().len(), taken.0.lock().unwrap().len()), (0, 0));
+        let stats = extension.stats();
+        assert_eq!((stats.key_value_writes, stats.orders_taken), (0, 0), "nothing is counted");
         assert!(extension.promote());
         assert_eq!(case(&extension), None);
         assert_eq!(std::mem::take(&mut *store.waits.lock().unwrap()).len(), changes);

@@ -3,22 +3,40 @@ use std::sync::Arc;
 
 use mqtt::{MessagePropertiesBuf, QoS, ReasonCode, TopicFilterBuf, TopicName};
 
+use crate::stats::Counters;
+
 /// Bytes of the payload of a message at most.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
 /// Takes what an extension wants done to clients and messages, and has it done later.
 pub trait Orders: fmt::Debug + Send + Sync {
-    /// Checks an order against the operator's grant and takes it. Waits for nothing.
+    /// Checks an order against the operator's grant and takes it. Waits for nothing. Who carries it out later tells the
+    /// receipt if that is not possible.
     ///
     /// # Errors
     /// Why it was not taken.
-    fn give(&self, order: Order) -> Result<(), OrderFault>;
+    fn give(&self, order: Order, receipt: Receipt) -> Result<(), OrderFault>;
 
     /// Checks an order and takes nothing.
     ///
     /// # Errors
     /// Why it would not be taken.
     fn check(&self, order: &Order) -> Result<(), OrderFault>;
+}
+
+/// Goes with an order that was taken.
+#[derive(Clone, Debug, Default)]
+pub struct Receipt(Arc<Counters>);
+
+impl Receipt {
+    pub(crate) fn new(counters: &Arc<Counters>) -> Self {
+        Self(Arc::clone(counters))
+    }
+
+    /// The order could not be carried out, which the extension is not told any more.
+    pub fn undone(&self) {
+        self.0.orders_undone.count();
+    }
 }
 
 /// What an extension wants done.

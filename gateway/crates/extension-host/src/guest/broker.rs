@@ -7,7 +7,7 @@ use super::Guest;
 use crate::bindings::portcullis::gateway::broker::{self, OrderError};
 use crate::bindings::portcullis::gateway::types;
 use crate::convert;
-use crate::facilities::{MAX_MESSAGE_BYTES, Message, Order, OrderFault};
+use crate::facilities::{MAX_MESSAGE_BYTES, Message, Order, OrderFault, Receipt};
 use crate::recording::effective;
 use crate::tape::{DISCONNECT, Outside, PUBLISH, REPLACE_PERMISSIONS, bytes};
 
@@ -52,15 +52,24 @@ impl broker::Host for Guest {
 }
 
 impl Guest {
-    /// Gives an order, or has what came of it from a recording.
+    /// Gives an order, or has it from a recording; counts what came of it unless nothing is to come of it.
     fn ordered(
         &mut self,
         function: &'static Outside,
         arguments: Option<Value>,
         order: impl FnOnce(&Self) -> Result<(), OrderError>,
     ) -> Result<(), OrderError> {
-        let busy = |why| Err(OrderError::Busy(why));
-        self.outside(function, arguments, |guest| order(guest), busy)
+        let give = |guest: &mut Self| {
+            let given = order(guest);
+            let counters = &guest.services.counters;
+            match &given {
+                _ if guest.is_rehearsal() => {}
+                Ok(()) => counters.orders_taken.count(),
+                Err(_) => counters.orders_refused.count(),
+            }
+            given
+        };
+        self.outside(function, arguments, give, |why| Err(OrderError::Busy(why)))
     }
 
     fn publish_now(&self, message: broker::Message) -> Result<(), OrderError> {
@@ -116,7 +125,10 @@ impl Guest {
         let Some(orders) = &self.services.facilities.orders else {
             return Err(OrderError::NotGranted("the extension may give no orders".into()));
         };
-        let given = if self.is_rehearsal() { orders.check(&order) } else { orders.give(order) };
+        let given = match self.is_rehearsal() {
+            true => orders.check(&order),
+            false => orders.give(order, Receipt::new(&self.services.counters)),
+        };
         given.map_err(|fault| match fault {
             OrderFault::NotGranted(why) => OrderError::NotGranted(why),
             OrderFault::Invalid(why) => OrderError::Invalid(why),

@@ -1,5 +1,7 @@
 //! `portcullis:host/http`
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::Guest;
@@ -36,7 +38,14 @@ impl Guest {
         };
         let http::Request { method, path, headers, body } = request;
         let request = HttpRequest { method, path, headers, body };
-        let answer = server.send(request, self.clock.may_wait()).map_err(failed)?;
+        let (counters, began) = (&self.services.counters, Instant::now());
+        let answer = server.send(request, self.clock.may_wait());
+        counters.http_requests.count();
+        counters.http_us.add(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let answer = answer.map_err(|fault| {
+            counters.http_failures.count();
+            failed(fault)
+        })?;
         Ok(http::Response { status: answer.status, headers: answer.headers, body: answer.body })
     }
 }

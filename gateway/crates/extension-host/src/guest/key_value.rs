@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Guest;
+use super::{Guest, Services};
 use crate::bindings::portcullis::host::key_value::{self, StoreError};
 use crate::facilities::{
     KeyValueChange, KeyValueChanged, KeyValueFault, MAX_KEY_BYTES, MAX_PAGE_KEYS, MAX_VALUE_BYTES,
@@ -13,8 +13,12 @@ impl key_value::Host for Guest {
     fn get(&mut self, key: String) -> Option<Vec<u8>> {
         let arguments = self.is_taped().then(|| json!([key]));
         let get = |guest: &mut Self| {
-            let facility = guest.services.facilities.key_value.as_ref()?;
-            facility.get(&key).map(|value| value.to_vec())
+            let Services { facilities, counters, .. } = &*guest.services;
+            let facility = facilities.key_value.as_ref()?;
+            counters.key_value_reads.count();
+            let value = facility.get(&key)?;
+            counters.key_value_bytes_read.add(value.len() as u64);
+            Some(value.to_vec())
         };
         self.outside(&GET, arguments, get, |_| None)
     }
@@ -64,6 +68,7 @@ impl key_value::Host for Guest {
         let arguments = self.is_taped().then(|| json!([prefix, after, limit]));
         let list = |guest: &mut Self| {
             let limit = usize::try_from(limit).unwrap_or(MAX_PAGE_KEYS).min(MAX_PAGE_KEYS);
+            guest.services.counters.key_value_reads.count();
             let (keys, more) = match &guest.services.facilities.key_value {
                 Some(facility) => facility.keys(&prefix, after.as_deref(), limit),
                 None => (Vec::new(), false),
@@ -84,8 +89,24 @@ fn unavailable<T>(why: String) -> Result<T, StoreError> {
 }
 
 impl Guest {
-    /// Makes a change that is within the contract; a guest that only watches is told what would come of it.
+    /// Makes a change that is within the contract, and counts it; a guest that only watches is told what would come of it.
     fn change(&self, change: KeyValueChange) -> Result<KeyValueChanged, StoreError> {
+        let counters = &self.services.counters;
+        let bytes = change.value().map_or(0, <[u8]>::len) as u64;
+        let made = self.make(change);
+        match &made {
+            _ if self.is_rehearsal() => {}
+            Ok(KeyValueChanged::Unchanged) => {}
+            Ok(KeyValueChanged::Done | KeyValueChanged::Number(_)) => {
+                counters.key_value_writes.count();
+                counters.key_value_bytes_written.add(bytes);
+            }
+            Err(_) => counters.key_value_failures.count(),
+        }
+        made
+    }
+
+    fn make(&self, change: KeyValueChange) -> Result<KeyValueChanged, StoreError> {
         check(&change).map_err(StoreError::Invalid)?;
         let Some(facility) = &self.services.facilities.key_value else {
             return Err(StoreError::Unavailable("nothing can be kept".into()));

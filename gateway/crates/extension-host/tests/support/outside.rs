@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis_extension_host::{
     AuthenticationOutcome, Capability, Extension, ExtensionSpec, Facilities, HttpConnection,
     HttpFault, HttpRequest, HttpResponse, KeyValue, KeyValueChange, KeyValueChanged, KeyValueFault,
-    Order, OrderFault, Orders,
+    Order, OrderFault, Orders, Receipt,
 };
 
 use super::{client, host, spec};
@@ -181,8 +181,11 @@ pub fn requesting(name: &str, method: &str, path: &str, body: &str) -> Guest {
 pub struct Taken(pub Mutex<Vec<Order>>);
 
 impl Orders for Taken {
-    fn give(&self, order: Order) -> Result<(), OrderFault> {
+    fn give(&self, order: Order, receipt: Receipt) -> Result<(), OrderFault> {
         self.check(&order)?;
+        if matches!(&order, Order::Disconnect { client_id, .. } if client_id == "gone") {
+            receipt.undone();
+        }
         self.0.lock().unwrap().push(order);
         Ok(())
     }

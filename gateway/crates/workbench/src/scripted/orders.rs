@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use extension_host::{Message, Order, OrderFault, OrderGrant, Orders};
+use extension_host::{Message, Order, OrderFault, OrderGrant, Orders, Receipt};
 
 use super::lock;
 use crate::arrival::{fallback, rule};
@@ -28,7 +28,7 @@ impl Given {
 }
 
 impl Orders for Given {
-    fn give(&self, order: Order) -> Result<(), OrderFault> {
+    fn give(&self, order: Order, _: Receipt) -> Result<(), OrderFault> {
         self.grant.check(&order)?;
         lock(&self.given).push(shown(&order));
         Ok(())
