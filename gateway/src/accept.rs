@@ -10,11 +10,16 @@ use crate::hub::Hub;
 use crate::judge::Judge;
 use crate::link::{Link, Step};
 use crate::report::Reporter;
+use crate::screen::Screen;
 
 /// A listener with all that its connections need.
 pub(crate) struct Door {
     pub(crate) name: Arc<str>,
     pub(crate) chain: Chain,
+    /// The extensions of the chain that look at messages.
+    pub(crate) screen: Arc<Screen>,
+    /// The number by which the broker knows what they want to see.
+    pub(crate) number: u16,
     pub(crate) hub: Arc<Hub>,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) max_packet_size: u32,
@@ -72,8 +77,11 @@ impl Door {
 }
 
 async fn run(mut link: Link<transport::Stream>, mut judge: Judge) {
-    while let Step::Ask(question) = link.run(&mut judge).await {
-        let answer = judge.answer(question).await;
-        link.answer(answer);
+    loop {
+        match link.run(&mut judge).await {
+            Step::Ask(question) => link.answer(judge.answer(question).await),
+            Step::Review(deliveries) => link.reviewed(judge.review(deliveries).await),
+            Step::Done => return,
+        }
     }
 }

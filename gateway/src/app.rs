@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use broker::Broker;
 use config::{Checked, Engine};
@@ -10,23 +10,26 @@ use store::{DiskStore, Loaded, MemoryStore, Store};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use transport::Listener;
+use transport::{BindError, Listener};
 
 use crate::accept::Door;
+use crate::certificates::Certificates;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
 use crate::compiler::Workbench;
 use crate::decisions::Decisions;
 use crate::desk::{self, Desk, ORDERS_MAX};
 use crate::disk::Disk;
-use crate::extensions::{Extensions, warn_of_gaps};
+use crate::extensions::{Extensions, warn_of_gaps, warn_of_idle_observers};
 use crate::facilities::{self, Surroundings};
 use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::judge::{self, QUESTIONS_MAX};
+use crate::observers::Observers;
 use crate::report::Reporter;
+use crate::screen::Screen;
 use crate::signals::{Signals, Subject};
-use crate::{cli, link, secret, settings, system};
+use crate::{cli, link, secret, settings, supervisor, system};
 
 /// Threads for blocking work besides the calls of extensions: files, the end of the store.
 const OTHER_BLOCKING_THREADS: usize = 8;
@@ -49,12 +52,19 @@ pub(crate) fn check(file: &Path) -> Result<(), Failure> {
     let checked = config::load(file).map_err(Failure::Config)?;
     let mut faults = Vec::new();
     let runtime = runtime()?;
-    let inside = runtime.enter();
+    let (inside, now) = (runtime.enter(), SystemTime::now());
     for listener in &checked.listeners {
         // The certificates are what is checked; the port itself may be in use by the running gateway.
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let settings = transport::Settings { bind: anywhere, ..settings::listener(listener) };
-        if let Err(error) = Listener::bind(&settings) {
+        let settings = transport::Settings {
+            bind: transport::Bind::Address(anywhere),
+            ..settings::listener(listener)
+        };
+        let valid = Listener::bind(&settings).and_then(|bound| match bound.credentials() {
+            Some(credentials) => credentials.check_validity(now).map_err(BindError::Tls),
+            None => Ok(()),
+        });
+        if let Err(error) = valid {
             faults.push(Failure::Listen { listener: listener.name.clone(), error }.to_string());
         }
     }
@@ -86,6 +96,9 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     // What can fail comes first; clients that knock meanwhile wait in the kernel.
     let listeners = bind(&checked)?;
+    let names = checked.listeners.iter().map(|listener| listener.name.clone());
+    let certificates = names.zip(listeners.iter().map(Listener::credentials));
+    let certificates = Arc::new(Certificates::of(certificates));
     let (store, loaded) = open_store(&checked)?;
     let admin = desk::open(&checked.admin)?;
     let (orders, order_queue) = facilities::channel();
@@ -98,7 +111,9 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let seed = u64::from_ne_bytes(secret::random()?);
     let broker = Broker::new(settings::broker(&checked), seed, clock.now(), loaded.snapshot);
     let decisions = Decisions::open(checked.decisions.as_ref())?;
-    let reporter = Arc::new(Reporter::new(decisions));
+    warn_of_idle_observers(&extensions, &checked.observers);
+    let observers = Observers::start(extensions.named(&checked.observers))?;
+    let reporter = Arc::new(Reporter::new(decisions).telling(observers.clone()));
     let disk = Disk::default();
     let to_disk = disk.clone();
     let submit = Box::new(move |errand| to_disk.submit(errand));
@@ -111,9 +126,11 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         extensions: Arc::clone(&extensions),
         hub: Arc::clone(&hub),
         disk: disk.clone(),
+        certificates: Arc::clone(&certificates),
     };
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
+    background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
     background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
     if let Some(interval) = checked.broker.sys_interval {
         background.spawn(system::report(Arc::clone(&hub), disk.clone(), interval));
@@ -126,19 +143,36 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
             hub: Arc::clone(&hub),
             disk: disk.clone(),
             chains,
+            certificates,
         };
         background.spawn(desk::attend(Arc::new(desk), socket));
     }
+    supervisor::ready();
     let signal = signals.obey(&subject).await;
 
     tracing::info!(signal, "stopping");
+    supervisor::stopping();
     gatehouse.close(&hub).await;
     background.abort_all();
     if tokio::time::timeout(STOP_PATIENCE, hub.settled()).await.is_err() {
         tracing::error!("disk did not catch up; what it lacks was not acknowledged");
     }
     subject.count();
+    put_away(observers, surroundings, disk).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Ends what has threads and files of its own, the store last.
+async fn put_away(
+    observers: Option<Arc<Observers>>,
+    surroundings: Arc<Surroundings>,
+    disk: Disk,
+) -> Result<(), Failure> {
     let closing = tokio::task::spawn_blocking(move || {
+        if let Some(observers) = observers {
+            observers.close();
+        }
         surroundings.close();
         disk.shut_down()
     });
@@ -146,9 +180,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         what: "close the store",
         error: std::io::Error::other(error),
     })?;
-    closed.map_err(Failure::Store)?;
-    tracing::info!("stopped");
-    Ok(())
+    closed.map_err(Failure::Store)
 }
 
 fn bind(checked: &Checked) -> Result<Vec<Listener>, Failure> {
@@ -241,17 +273,28 @@ impl Gatehouse {
             chains: BTreeMap::new(),
             stopping,
         };
-        for (stated, listener) in checked.listeners.iter().zip(listeners) {
-            let chain = extensions.of_chain(&stated.chain);
+        let screens = screens(checked, extensions, hub);
+        let numbered = (0..).zip(screens);
+        for ((stated, listener), (number, screen)) in
+            checked.listeners.iter().zip(listeners).zip(numbered)
+        {
+            let chain = extensions.named(&stated.chain);
             warn_of_gaps(&stated.name, &chain);
             let places = Arc::new(Semaphore::new(stated.max_connections as usize));
             gatehouse.places.push((Arc::clone(&places), stated.max_connections));
-            tracing::info!(listener = stated.name, address = %listener.local_addr(), "listening");
+            // What systemd or the kernel has chosen, or where the file is.
+            let address = match listener.address() {
+                transport::Address::Network(address) => address.to_string(),
+                transport::Address::Unix(_) => stated.bind.to_string(),
+            };
+            tracing::info!(listener = stated.name, address, "listening");
             let chain = Chain::new(chain, Arc::clone(&office));
             gatehouse.chains.insert(stated.name.clone(), chain.clone());
             let door = Arc::new(Door {
                 name: stated.name.as_str().into(),
                 chain,
+                screen,
+                number,
                 hub: Arc::clone(hub),
                 reporter: Arc::clone(reporter),
                 max_packet_size: checked.sessions.max_packet_size,
@@ -282,6 +325,20 @@ impl Gatehouse {
             tracing::warn!("some connections did not end in time and are cut");
         }
     }
+}
+
+/// The screen of each listener. Whenever its extensions want to see other messages, the broker is told.
+fn screens(checked: &Checked, extensions: &Extensions, hub: &Arc<Hub>) -> Vec<Arc<Screen>> {
+    let chains = checked.listeners.iter().map(|stated| extensions.named(&stated.chain));
+    let screens: Vec<_> = chains.map(|chain| Screen::new(&chain)).collect();
+    let (watching, hub) = (screens.clone(), Arc::downgrade(hub));
+    extensions.watch(Box::new(move |grants| {
+        let Some(hub) = hub.upgrade() else { return };
+        for (number, screen) in (0..).zip(&watching) {
+            hub.set_interests(number, screen.look(grants));
+        }
+    }));
+    screens
 }
 
 /// A panic is a bug, but it ends one task only. What was said may hold what a client sent, so only

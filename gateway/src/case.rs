@@ -51,8 +51,8 @@ impl Case {
                 Answered { answer: Answer::Publish(verdict.into()), validity, by, took }
             }
             Question::Subscribe(requested) => self.subscribe(requested),
-            Question::Authenticate { .. } => Answered {
-                answer: Shape::Authenticate.denied("it is no such question"),
+            Question::Authenticate { .. } | Question::Intercept(_) => Answered {
+                answer: Shape::of(question).denied("it is no such question"),
                 validity: None,
                 by: self.authority.name().into(),
                 took: Duration::ZERO,

@@ -1,4 +1,5 @@
 mod authoring;
+mod cert;
 mod extension;
 mod operator;
 mod store;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Init(Plan),
     AddUser { name: String, file: PathBuf, password: Password },
     RemoveUser { name: String, file: PathBuf },
+    Cert(crate::cert_cli::Request),
     Store(Request),
     Extension(extension_cli::Request),
     Compile { max_memory: u64 },
@@ -46,6 +48,9 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
                                     add a user to a users file, or change the password: the first line of
                                     standard input, or one that is made and shown once
   portcullis user remove NAME --file FILE
+  portcullis cert ca new|server|client|sign|renew|revoke|crl|list|show
+                                    certificates of a private authority for servers and clients; more by
+                                    `portcullis cert help`
   portcullis store inspect|verify|compact|export --config FILE | --dir DIR
                                     look into a store, check it, give space back, write it out; more by
                                     `portcullis store help`
@@ -81,7 +86,7 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
 GATEWAY is --config FILE, the configuration of a gateway that runs, or --socket PATH, its admin socket; with
 --json the answer is shown as it came (gateway/ADMIN.md).
 
-Signals while it runs: SIGHUP loads what has changed of the extensions, SIGUSR1 logs all counters,
+Signals while it runs: SIGHUP loads what has changed of certificates and extensions, SIGUSR1 logs all counters,
 SIGTERM and SIGINT stop it in order.";
 
 impl Command {
@@ -97,6 +102,7 @@ impl Command {
                 names: words.texts("--name")?,
             }),
             Some("user") => words.user()?,
+            Some("cert") => Self::Cert(words.cert()?),
             Some("store") => Self::Store(words.store()?),
             Some(compiler::VERB) => Self::Compile { max_memory: words.bytes()? },
             Some("extension") if words.is_about_running() => {
@@ -135,7 +141,8 @@ struct Words {
 }
 
 /// Options that have no value.
-const FLAGS: [&str; 5] = ["--password-stdin", "--json", "--retain", "--prometheus", "--secrets"];
+const FLAGS: [&str; 7] =
+    ["--password-stdin", "--json", "--retain", "--prometheus", "--secrets", "--force", "--server"];
 
 impl Words {
     fn sort(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use extension_host::{CertificateInfo, Connecting, Transport};
+use extension_host::{CertificateInfo, Connecting, PeerAddress, Transport};
 use mqtt::{Connect, Version};
 use transport::{PeerIdentity, TransportKind};
 
@@ -27,9 +27,11 @@ pub(crate) fn connecting(
         transport: match peer.transport {
             TransportKind::Tcp => Transport::Tcp,
             TransportKind::Tls => Transport::Tls,
+            TransportKind::WebSocket => Transport::WebSocket,
+            TransportKind::Unix => Transport::Unix,
         },
         listener: listener.to_owned(),
-        peer_address: peer.address.ip(),
+        peer_address: peer.address.ip().map_or(PeerAddress::Unix, PeerAddress::Ip),
         server_name: peer.server_name,
         alpn: peer.alpn,
         keep_alive: connect.keep_alive,

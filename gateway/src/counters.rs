@@ -60,6 +60,7 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &Extensions) {
         waiting_bytes = broker.waiting_bytes,
         limit_disk_full = broker.limit_disk_full,
         decisions_dropped = totals.decisions_dropped,
+        events_missed = totals.events_missed,
         extensions = in_words(extensions),
         "counters"
     );

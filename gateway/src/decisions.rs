@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,6 +5,7 @@ use broker::{Action, Event, Grounds};
 use mqtt::ReasonCode;
 use serde_json::{Value, json};
 use telemetry::{Lines, RotatingFile};
+use transport::Address;
 
 use crate::chain::{Refusal, Standing};
 use crate::failure::Failure;
@@ -23,7 +23,7 @@ pub(crate) struct Decisions {
 /// Where a client comes from.
 pub(crate) struct Origin<'a> {
     pub(crate) listener: &'a str,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) client_id: &'a str,
 }
 

@@ -1,5 +1,6 @@
 //! What the operator asks and orders through the admin socket. `gateway/ADMIN.md` has all of it.
 
+mod certificates;
 mod clients;
 mod explain;
 mod extensions;
@@ -18,6 +19,7 @@ use admin::{Answer, Handler, Limits, Method, Request, Socket, SocketError};
 use config::Admin;
 use serde_json::json;
 
+use crate::certificates::Certificates;
 use crate::chain::Chain;
 use crate::disk::Disk;
 use crate::extensions::Extensions;
@@ -36,6 +38,7 @@ pub(crate) struct Desk {
     pub(crate) disk: Disk,
     /// The chain of each listener.
     pub(crate) chains: BTreeMap<String, Chain>,
+    pub(crate) certificates: Arc<Certificates>,
 }
 
 /// What a path stands for.

@@ -3,11 +3,11 @@ mod orders;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use config::Checked;
-use extension_host::{Extension, ExtensionSpec, Host, LoadError, Mode};
+use config::{Checked, MessageGrant};
+use extension_host::{Extension, ExtensionSpec, Hooks, Host, LoadError, Mode};
 
 use crate::compiler::Workbench;
 use crate::facilities::{Facilities, Surroundings};
@@ -35,13 +35,20 @@ pub(crate) struct Extensions {
     /// In the order of the configuration. Each with what it was loaded from last, held while a new version is
     /// made of it, so that two reloads do not cross.
     loaded: Vec<(Extension, Mutex<Loaded>)>,
+    /// Who is told that extensions may want to see other messages.
+    watcher: OnceLock<Watcher>,
 }
+
+/// Told of each change, with what extensions may see now.
+type Watcher = Box<dyn Fn(&BTreeMap<String, Arc<MessageGrant>>) + Send + Sync>;
 
 /// What an extension was loaded from.
 struct Loaded {
     spec: ExtensionSpec,
     keyring: Keyring,
     facilities: Facilities,
+    /// Which messages it may look at.
+    messages: Arc<MessageGrant>,
     /// What is tried of component and configuration together, while the running version keeps what it has.
     aside: Option<(ExtensionSpec, Renewal)>,
     /// The component was given up by the operator, and does not run.
@@ -83,11 +90,41 @@ impl Extensions {
                 Err(failure) => faults.push(failure.to_string()),
             }
         }
+        let (file, data) = (checked.file.clone(), checked.data.clone());
+        let watcher = OnceLock::new();
+        let extensions = Self { host, file, data, surroundings, loaded, watcher };
+        let deaf = |extension: &Extension| !extension.hooks().observer;
+        for extension in extensions.named(&checked.observers).into_iter().filter(deaf) {
+            faults.push(format!(
+                "observers names \"{}\", which does not export portcullis:gateway/observer; take it off the list, \
+                 or build it with that hook",
+                extension.name()
+            ));
+        }
         if !faults.is_empty() {
             return Err(Failure::Faults(faults));
         }
-        let (file, data) = (checked.file.clone(), checked.data.clone());
-        Ok(Self { host, file, data, surroundings, loaded })
+        Ok(extensions)
+    }
+
+    /// Has somebody told, now and after each change, which messages extensions may see. There is one such.
+    pub(crate) fn watch(&self, watcher: Watcher) {
+        let watcher = self.watcher.get_or_init(|| watcher);
+        watcher(&self.message_grants());
+    }
+
+    fn tell(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher(&self.message_grants());
+        }
+    }
+
+    fn message_grants(&self) -> BTreeMap<String, Arc<MessageGrant>> {
+        let grant = |(extension, last): &(Extension, Mutex<Loaded>)| {
+            let last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            (extension.name().to_owned(), Arc::clone(&last.messages))
+        };
+        self.loaded.iter().map(grant).collect()
     }
 
     /// Begins to fetch the key sets that are to be fetched.
@@ -102,9 +139,9 @@ impl Extensions {
         self.loaded.iter().map(|(extension, _)| extension)
     }
 
-    /// The extensions that a listener's chain names, in its order. The configuration has been checked
+    /// The extensions that a listener's chain or another list names, in its order. The configuration has been checked
     /// for names that do not exist.
-    pub(crate) fn of_chain(&self, names: &[String]) -> Vec<Extension> {
+    pub(crate) fn named(&self, names: &[String]) -> Vec<Extension> {
         let by_name = |name: &String| self.all().find(|e| e.name() == name).cloned();
         names.iter().filter_map(by_name).collect()
     }
@@ -152,6 +189,7 @@ impl Extensions {
                 }
             }
         }
+        self.tell();
         tracing::info!(changed, refused, "extensions reloaded");
     }
 
@@ -171,6 +209,7 @@ impl Extensions {
         let sentence = |error: LoadError| Failure::Extension(error.to_string());
         let same_code = last.runs(&fresh);
         let unchanged = fresh.config == last.spec.config && renewal.is_empty();
+        let regranted = last.regrant(&stated.messages);
         let reconfigured = match unchanged {
             true => Ok(()),
             false => extension
@@ -185,7 +224,8 @@ impl Extensions {
             reconfigured?;
             if unchanged {
                 // What is tried aside is tried on.
-                return Ok(Reloaded::Unchanged);
+                let regranted = regranted.then_some(Reloaded::Reconfigured);
+                return Ok(regranted.unwrap_or(Reloaded::Unchanged));
             }
             last.become_of(fresh, renewal);
             return Ok(Reloaded::Reconfigured);
@@ -236,6 +276,15 @@ impl Loaded {
             && fresh.limits == self.spec.limits
     }
 
+    /// Notes which messages the extension may look at; answers whether they are others than before.
+    fn regrant(&mut self, messages: &MessageGrant) -> bool {
+        let others = *self.messages != *messages;
+        if others {
+            self.messages = Arc::new(messages.clone());
+        }
+        others
+    }
+
     fn become_of(&mut self, spec: ExtensionSpec, renewal: Renewal) {
         self.spec = spec;
         self.aside = None;
@@ -267,15 +316,36 @@ fn load_one(
     let extension =
         host.load(spec.clone()).map_err(|error| Failure::Extension(error.to_string()))?;
     let hooks = extension.hooks();
+    check_messages(&stated.name, hooks, &stated.messages)?;
     tracing::info!(
         extension = &*extension.id(),
         sha256 = &*extension.hash(),
         authenticator = hooks.authenticator,
         authorizer = hooks.authorizer,
+        hooks = hooks.names().collect::<Vec<_>>().join(", "),
         signed_by = spec.attestation.as_ref().map(|attestation| &*attestation.by),
         "extension loaded"
     );
-    Ok((extension, Loaded { spec, keyring, facilities, aside: None, is_abandoned: false }))
+    let messages = Arc::new(stated.messages.clone());
+    let last = Loaded { spec, keyring, facilities, messages, aside: None, is_abandoned: false };
+    Ok((extension, last))
+}
+
+/// An extension that looks at messages is told by the operator at which.
+fn check_messages(extension: &str, hooks: Hooks, messages: &MessageGrant) -> Result<(), Failure> {
+    let lacks = [
+        (hooks.publish_interceptor, &messages.publish, "publish-interceptor", "publish"),
+        (hooks.delivery_interceptor, &messages.deliver, "delivery-interceptor", "deliver"),
+    ];
+    for (has, granted, hook, key) in lacks {
+        if has && granted.is_empty() {
+            return Err(Failure::Extension(format!(
+                "extension \"{extension}\" has the hook {hook}, which shows it messages, and may see none; add \
+                 {key} = [\"#\"], or the topics that it may see, to [extensions.{extension}.messages]"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What a gateway with this configuration loads an extension from.
@@ -352,6 +422,18 @@ fn blank(checked: &Checked) -> (Checked, Vec<String>) {
     let mut blank = Checked { trust: config::Trust::default(), ..checked.clone() };
     let names = blank.extensions.drain(..).map(|extension| extension.name).collect();
     (blank, names)
+}
+
+/// What an operator should know of an extension that could observe and is not asked to.
+pub(crate) fn warn_of_idle_observers(extensions: &Extensions, observers: &[String]) {
+    for extension in extensions.all().filter(|extension| extension.hooks().observer) {
+        if observers.iter().all(|name| name != extension.name()) {
+            tracing::warn!(
+                extension = &*extension.id(),
+                "extension has the hook `observer` and is not in `observers`; it is told nothing"
+            );
+        }
+    }
 }
 
 /// What an operator should know of a chain that cannot do its work.

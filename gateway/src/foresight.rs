@@ -54,6 +54,15 @@ impl Foresight {
         Some(Answer::Publish(ruling))
     }
 
+    /// So many bytes have been handled: what is noted about the rest is about what begins so much earlier.
+    pub(crate) fn advance(&mut self, handled: usize) {
+        self.rulings.retain_mut(|(at, _)| {
+            let ahead = at.checked_sub(handled);
+            *at = ahead.unwrap_or_default();
+            ahead.is_some()
+        });
+    }
+
     /// Forgets what the batch did not come to.
     pub(crate) fn clear(&mut self) {
         self.rulings.clear();
@@ -81,6 +90,18 @@ mod tests {
             _ => String::new(),
         };
         assert_eq!([0, 10, 20, 30].map(&mut about), ["a", "b", "", "d"]);
+    }
+
+    #[test]
+    fn what_is_noted_moves_with_what_is_handled() {
+        let mut foresight = Foresight::default();
+        for at in [0, 10, 30] {
+            foresight.note(at, Verdict::Allow.into());
+        }
+        foresight.advance(10);
+        assert!(foresight.about(0).is_some());
+        assert!(foresight.about(10).is_none());
+        assert!(foresight.about(20).is_some());
     }
 
     #[test]

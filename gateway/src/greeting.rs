@@ -26,10 +26,24 @@ pub(crate) struct Greeting {
 
 /// The way in: TLS handshake, CONNECT, the extensions' decision, a session. `None` if it ends
 /// anywhere before; the client has been told then, where MQTT has words for it.
-pub(crate) async fn greet(door: &Door, incoming: Incoming) -> Option<Greeting> {
+pub(crate) async fn greet(door: &Door, mut incoming: Incoming) -> Option<Greeting> {
     let until = Instant::now() + door.connect_timeout;
+    let identified = tokio::time::timeout_at(until, incoming.identify()).await;
     let address = incoming.peer;
-    let turned_away = |why: &str| door.reporter.turned_away(&door.name, address.ip(), why);
+    let turned_away = |why: &str| door.reporter.turned_away(&door.name, &address, why);
+    match identified {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            turned_away(&error.to_string());
+            return None;
+        }
+        Err(_) => {
+            turned_away(
+                "what comes first, such as the header of a proxy, did not arrive within connect-timeout",
+            );
+            return None;
+        }
+    }
     let Ok(established) = tokio::time::timeout_at(until, incoming.establish()).await else {
         turned_away("the handshake was not over within connect-timeout");
         return None;

@@ -1,77 +1,166 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth::Decision;
 use broker::{Action, Ruling, Verdict};
-use extension_host::{Publication, Sitting};
+use extension_host::{Failure, Publication, Sitting};
 use mqtt::Publish;
 
 use crate::case::Case;
 use crate::decisions::Decisions;
+use crate::foresight::Foresight;
 use crate::memory::Memory;
 use crate::verdict::publish_verdict;
 
-/// What can be said of a publish before the broker has seen it.
-pub(crate) enum Foreseen {
-    Ruling(Ruling),
-    /// The permission set decides.
-    NoQuestion,
-    /// The broker is to ask, if it has to.
-    Unknown,
-}
+/// Questions that are put in one call at most (`wit/gateway.wit`).
+const TOGETHER_MAX: usize = 64;
 
 /// The publishes of one batch before the extension, with one instance for all of them.
-pub(crate) struct Hearing<'a> {
+pub(crate) struct Hearing<'a, 'p> {
     case: &'a Case,
     memory: &'a Memory,
+    foresight: &'a mut Foresight,
     now: Instant,
     /// Asked for when the first question comes; `Some(None)` if there is none to be had.
     sitting: Option<Option<Sitting>>,
     questions: usize,
+    /// Publishes that are to be asked about in one call, each by where its packet begins.
+    gathered: Vec<(usize, Publication<'p>)>,
+    /// What is known of publishes behind the first of those.
+    behind: Vec<(usize, Ruling)>,
     /// Where decisions are written, if that is wanted; otherwise nobody wants to know the time of one either.
     decisions: Option<&'a Decisions>,
 }
 
-impl<'a> Hearing<'a> {
+impl<'a, 'p> Hearing<'a, 'p> {
+    /// What is said goes to `foresight`.
     pub(crate) fn new(
         case: &'a Case,
         memory: &'a Memory,
+        foresight: &'a mut Foresight,
         decisions: Option<&'a Decisions>,
     ) -> Self {
-        Self { case, memory, now: Instant::now(), sitting: None, questions: 0, decisions }
+        Self {
+            case,
+            memory,
+            foresight,
+            now: Instant::now(),
+            sitting: None,
+            questions: 0,
+            gathered: Vec::new(),
+            behind: Vec::new(),
+            decisions,
+        }
     }
 
-    /// The verdict about a publish that the set leaves open, if it takes no waiting. A repeat is left to the broker,
-    /// which may know it, and so is an alias, whose topic the broker knows.
-    pub(crate) fn ruling(&mut self, publish: &Publish<'_>) -> Foreseen {
-        let Some(topic) = publish.topic.filter(|_| !publish.dup) else { return Foreseen::Unknown };
-        let Case { permissions, identity, .. } = self.case;
+    /// Whether the question about the first packet has been answered.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.foresight.is_answered()
+    }
+
+    /// Hears a publish whose packet begins at `at`, behind those before. False if the broker is to ask about it, if it has to: it may
+    /// take waiting. A repeat is left to the broker, which may know it, and so is an alias, whose topic the broker knows.
+    pub(crate) fn hear(&mut self, at: usize, publish: &Publish<'p>) -> bool {
+        let Some(topic) = publish.topic.filter(|_| !publish.dup) else { return false };
+        let Case { permissions, identity, authority, connecting } = self.case;
         let (topic, qos, retain) = (topic.as_str(), publish.qos, publish.retain);
         if permissions.check_publish(identity, topic, qos, retain) != Decision::Ask {
-            return Foreseen::NoQuestion;
+            return true;
         }
-        self.asked(publish, topic).map_or(Foreseen::Unknown, Foreseen::Ruling)
-    }
-
-    fn asked(&mut self, publish: &Publish<'_>, topic: &str) -> Option<Ruling> {
-        let Case { authority, identity, connecting, .. } = self.case;
-        let (qos, retain) = (publish.qos, publish.retain);
         if let Some(ruling) = self.memory.recall(topic, qos, retain, self.now) {
-            return Some(ruling);
+            self.rule(at, ruling);
+            return true;
         }
         let sitting = self.sitting.get_or_insert_with(|| authority.sit(identity, connecting));
-        let sitting = sitting.as_mut().filter(|sitting| self.questions < sitting.questions())?;
+        let Some(sitting) = sitting else { return false };
+        if self.questions >= sitting.questions() {
+            return false;
+        }
         self.questions += 1;
         let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
-        let began = self.decisions.map(|_| Instant::now());
-        let result = sitting.authorize_publish(&Publication { topic, qos, retain, payload_len })?;
-        let took = began.map_or(Duration::ZERO, |began| began.elapsed());
-        let (verdict, validity) = publish_verdict(sitting.by(), took, result);
-        if let (Some(decisions), Verdict::Allow) = (self.decisions, &verdict) {
-            decisions.asked(&self.case.asked(Action::Publish, topic, sitting.by(), took));
+        let what = Publication { topic, qos, retain, payload_len };
+        if sitting.takes_batches() {
+            self.gathered.push((at, what));
+            return self.gathered.len() < TOGETHER_MAX || self.put();
         }
-        Some(match validity {
+        let began = self.decisions.map(|_| Instant::now());
+        let Some(result) = sitting.authorize_publish(&what) else { return false };
+        let by = Arc::clone(sitting.by());
+        let took = began.map_or(Duration::ZERO, |began| began.elapsed());
+        let ruling = self.judged(&what, result, &by, took);
+        self.foresight.note(at, ruling);
+        true
+    }
+
+    /// Puts what was gathered and not asked yet.
+    pub(crate) fn conclude(mut self) {
+        self.put();
+    }
+
+    fn rule(&mut self, at: usize, ruling: Ruling) {
+        match self.gathered.is_empty() {
+            true => self.foresight.note(at, ruling),
+            false => self.behind.push((at, ruling)),
+        }
+    }
+
+    /// Asks about what was gathered, in one call. False if the answer takes waiting: nothing behind the first question is foreseen
+    /// then.
+    fn put(&mut self) -> bool {
+        let gathered = std::mem::take(&mut self.gathered);
+        let behind = std::mem::take(&mut self.behind);
+        let Some(Some(sitting)) = &mut self.sitting else { return gathered.is_empty() };
+        let began = self.decisions.map(|_| Instant::now());
+        let Some(results) = answers(sitting, &gathered) else { return false };
+        let questions = u32::try_from(gathered.len()).unwrap_or(u32::MAX);
+        let took =
+            began.and_then(|began| began.elapsed().checked_div(questions)).unwrap_or_default();
+        let by = Arc::clone(sitting.by());
+        let mut rulings = behind;
+        for ((at, what), result) in gathered.into_iter().zip(results) {
+            rulings.push((at, self.judged(&what, result, &by, took)));
+        }
+        rulings.sort_by_key(|(at, _)| *at);
+        for (at, ruling) in rulings {
+            self.foresight.note(at, ruling);
+        }
+        true
+    }
+
+    /// What an answer is for the broker, and for what comes later.
+    fn judged(
+        &mut self,
+        what: &Publication<'_>,
+        result: Result<extension_host::Verdict, Failure>,
+        by: &Arc<str>,
+        took: Duration,
+    ) -> Ruling {
+        let (verdict, validity) = publish_verdict(by, took, result);
+        if let (Some(decisions), Verdict::Allow) = (self.decisions, &verdict) {
+            decisions.asked(&self.case.asked(Action::Publish, what.topic, by, took));
+        }
+        let Publication { topic, qos, retain, .. } = *what;
+        match validity {
             Some(validity) => self.memory.remember(topic, qos, retain, verdict, validity, self.now),
             None => verdict.into(),
-        })
+        }
+    }
+}
+
+/// An answer for each question. A failure of the call is one of each.
+fn answers(
+    sitting: &mut Sitting,
+    questions: &[(usize, Publication<'_>)],
+) -> Option<Vec<Result<extension_host::Verdict, Failure>>> {
+    match questions {
+        [] => Some(Vec::new()),
+        [(_, one)] => sitting.authorize_publish(one).map(|result| vec![result]),
+        several => {
+            let several: Vec<_> = several.iter().map(|(_, what)| *what).collect();
+            Some(match sitting.authorize_publishes(&several)? {
+                Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
+                Err(failure) => several.iter().map(|_| Err(failure.clone())).collect(),
+            })
+        }
     }
 }

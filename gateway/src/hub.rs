@@ -1,11 +1,12 @@
 mod queries;
+mod revocation;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker::durable::{Lsn, Page};
 use broker::{
-    Admission, Admitted, Broker, Closing, Conversation, Effect, Event, Flow, Limit, LinkId, Outbox,
-    Question, Reader,
+    Admission, Admitted, Broker, Closing, Conversation, Delivery, Effect, Event, Flow, Interests,
+    Limit, LinkId, Outbox, Question, Reader, Reviewed,
 };
 use mqtt::{DecodeError, Decoded, Decoder, ReasonCode, TopicName};
 use telemetry::Counter;
@@ -67,6 +68,16 @@ pub(crate) struct Batch {
     pub(crate) next: Next,
     /// Whether the link is to go on reading its socket; if not, it is rung in time.
     pub(crate) may_read: bool,
+}
+
+/// What a link has fetched besides its output.
+pub(crate) struct Fetched {
+    /// Whether the broker still knows the connection.
+    pub(crate) alive: bool,
+    /// Whether the link is to go on reading its socket.
+    pub(crate) may_read: bool,
+    /// What interceptors are to see before it leaves.
+    pub(crate) deliveries: Vec<Delivery>,
 }
 
 /// How a link goes on.
@@ -195,19 +206,33 @@ impl Hub {
         Batch { consumed, missing, next, may_read }
     }
 
-    /// Fetches what waits for a link; false when the broker has let go of it.
+    /// Fetches what waits for a link.
     pub(crate) fn take_output(
         &self,
         to: Conversation,
         link: LinkId,
         outbox: &mut Outbox,
-    ) -> (bool, bool) {
+    ) -> Fetched {
         let now = self.clock.now();
         let mut inner = self.lock();
         let alive = inner.broker.take_output(now, to, outbox);
+        let deliveries = inner.broker.take_deliveries(now, to);
         let may_read = inner.may_read(to, link, false);
         self.finish(inner, Some((link, to)));
-        (alive, may_read)
+        Fetched { alive, may_read, deliveries }
+    }
+
+    /// Interceptors have seen what was fetched last.
+    pub(crate) fn reviewed(&self, to: Conversation, made: Vec<Reviewed>) {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        inner.broker.reviewed(now, to, made);
+        self.finish(inner, None);
+    }
+
+    /// The interceptors of a listener want to see other messages from now on.
+    pub(crate) fn set_interests(&self, listener: u16, interests: Interests) {
+        self.lock().broker.set_interests(listener, interests);
     }
 
     pub(crate) fn disconnect(&self, from: Conversation, closing: Closing) {
@@ -277,7 +302,16 @@ impl Hub {
         let inner = self.lock();
         let (broker, pauses) = (inner.broker.stats(), inner.tenants.pauses());
         let decisions_dropped = self.reporter.decisions.as_ref().map_or(0, |it| it.dropped());
-        Totals { broker, sockets, connects, pauses, decisions_dropped, ..Totals::default() }
+        let events_missed = self.reporter.missed();
+        Totals {
+            broker,
+            sockets,
+            connects,
+            pauses,
+            decisions_dropped,
+            events_missed,
+            ..Totals::default()
+        }
     }
 
     /// Publishes what the gateway says of itself: topics and their values.

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use broker::{Action, Answer, Authentication, Question, Ruling, Verdict};
+use broker::{
+    Action, Answer, Authentication, Delivery, Draft, Interception, Question, Reviewed, Ruling,
+    Verdict,
+};
 use extension_host::{Connecting, Validity};
 use mqtt::{Decoded, Decoder, Packet, ReasonCode};
 use tokio::sync::Semaphore;
@@ -10,10 +13,11 @@ use crate::case::{Answered, Case};
 use crate::chain::Standing;
 use crate::decisions::Decisions;
 use crate::foresight::Foresight;
-use crate::hearing::{Foreseen, Hearing};
+use crate::hearing::Hearing;
 use crate::hub::Next;
 use crate::memory::Memory;
 use crate::reauthentication::Reauthentication;
+use crate::screen::Screened;
 
 /// Questions of connected clients that extensions may be answering together. They have their own
 /// places: clients that are in do not wait for strangers that want to be.
@@ -30,6 +34,8 @@ pub(crate) struct Judge {
     case: Option<Arc<Case>>,
     /// `None` for a client that cannot authenticate again.
     again: Option<Box<Reauthentication>>,
+    /// Who looks at its messages; `None` where nobody does.
+    screened: Option<Arc<Screened>>,
     /// Verdicts that need not be asked for again.
     memory: Memory,
     /// For how many batches more the broker is expected to have questions.
@@ -51,12 +57,14 @@ impl Judge {
         standing: &Standing,
         connecting: &Arc<Connecting>,
         again: Option<Box<Reauthentication>>,
+        screened: Option<Screened>,
     ) -> Self {
         let case = Case::of(standing, connecting);
         Self {
             bench,
             case,
             again,
+            screened: screened.map(Arc::new),
             memory: Memory::default(),
             expects: 0,
             outdated: false,
@@ -102,6 +110,7 @@ impl Judge {
             bench: bench(),
             case: None,
             again: None,
+            screened: None,
             memory: Memory::default(),
             expects: 0,
             outdated: false,
@@ -113,6 +122,9 @@ impl Judge {
     pub(crate) async fn answer(&mut self, question: Question) -> Answer {
         if let Question::Authenticate { begins, data } = question {
             return Answer::Authenticate(self.authenticate(begins, data).await);
+        }
+        if let Question::Intercept(draft) = question {
+            return Answer::Intercept(self.intercept(draft).await);
         }
         if let Some(ruling) = self.recall(&question) {
             return Answer::Publish(ruling);
@@ -159,10 +171,58 @@ impl Judge {
         rest: &[u8],
         foresight: &mut Foresight,
     ) -> bool {
-        let Next::Ask(Question::Publish { .. }) = next else { return false };
-        self.expects = EXPECTED_BATCHES;
-        self.foresee(decoder, rest, foresight);
-        foresight.begins_at_once()
+        match next {
+            Next::Ask(Question::Publish { .. }) => {
+                self.expects = EXPECTED_BATCHES;
+                foresight.clear();
+                self.foresee(decoder, rest, foresight);
+                foresight.begins_at_once()
+            }
+            Next::Ask(Question::Intercept(draft)) => {
+                let made = self.screened.as_ref().and_then(|one| one.publish_now(draft));
+                made.map(|made| foresight.answer(Answer::Intercept(made))).is_some()
+            }
+            Next::Ask(Question::Subscribe(_) | Question::Authenticate { .. })
+            | Next::Read
+            | Next::Closed => false,
+        }
+    }
+
+    /// What interceptors make of a publish.
+    async fn intercept(&self, draft: Box<Draft>) -> Interception {
+        let failed = |why: &str| Interception::Refuse {
+            code: ReasonCode::ImplementationSpecificError,
+            why: why.to_owned(),
+        };
+        let Some(screened) = self.screened.clone() else {
+            return failed("the client came in before there were interceptors");
+        };
+        let Ok(turn) = Arc::clone(&self.bench).acquire_owned().await else {
+            return failed("the gateway stops");
+        };
+        let job = tokio::task::spawn_blocking(move || {
+            let made = screened.publish(&draft);
+            drop(turn);
+            made
+        });
+        job.await.unwrap_or_else(|_| failed("the call of an interceptor did not end in order"))
+    }
+
+    /// What interceptors make of deliveries, if they say so at once.
+    pub(crate) fn review_now(&self, deliveries: &[Delivery]) -> Option<Vec<Reviewed>> {
+        self.screened.as_ref()?.deliver_now(deliveries)
+    }
+
+    /// What interceptors make of deliveries. One for which nothing is said is dropped.
+    pub(crate) async fn review(&self, deliveries: Vec<Delivery>) -> Vec<Reviewed> {
+        let Some(screened) = self.screened.clone() else { return Vec::new() };
+        let Ok(turn) = Arc::clone(&self.bench).acquire_owned().await else { return Vec::new() };
+        let job = tokio::task::spawn_blocking(move || {
+            let made = screened.deliver(&deliveries);
+            drop(turn);
+            made
+        });
+        job.await.unwrap_or_default()
     }
 
     /// Answers ahead about the publishes that `bytes` begin with, as far as that takes no waiting: what the
@@ -170,25 +230,23 @@ impl Judge {
     /// about: what is behind that would have to be foreseen again.
     fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
         let Some(case) = self.case.clone() else { return };
-        let mut hearing = Hearing::new(&case, &self.memory, self.decisions.as_deref());
+        let mut hearing = Hearing::new(&case, &self.memory, foresight, self.decisions.as_deref());
         let (mut decoder, mut at) = (decoder.clone(), 0);
         while let Ok(Decoded::Packet { packet, len }) =
             decoder.decode(bytes.get(at..).unwrap_or_default())
         {
             match packet {
                 // The broker has asked about the first.
-                Packet::Publish(_) if at == 0 && foresight.is_answered() => {}
-                Packet::Publish(publish) => match hearing.ruling(&publish) {
-                    Foreseen::Ruling(ruling) => foresight.note(at, ruling),
-                    Foreseen::NoQuestion => {}
-                    Foreseen::Unknown => break,
-                },
+                Packet::Publish(_) if at == 0 && hearing.is_begun() => {}
+                Packet::Publish(publish) if !hearing.hear(at, &publish) => break,
+                Packet::Publish(_) => {}
                 // The answers to what follows depend on what becomes of it.
                 Packet::Auth(_) => break,
                 _ => {}
             }
             at += len;
         }
+        hearing.conclude();
     }
 
     /// Forgets what the extension would not say any more.
@@ -239,6 +297,9 @@ impl Judge {
         let (answer, standing) = again.step(begins, data, &self.bench).await;
         if let Some(standing) = standing {
             self.case = Case::of(&standing, again.connecting());
+            if let Some(screened) = &mut self.screened {
+                *screened = Arc::new(screened.as_known_by(&standing.identity));
+            }
             // What was said of who it was says nothing of who it is.
             self.memory.forget();
         }
@@ -251,14 +312,16 @@ pub(crate) enum Shape {
     Publish,
     Subscribe(usize),
     Authenticate,
+    Intercept,
 }
 
 impl Shape {
-    fn of(question: &Question) -> Self {
+    pub(crate) fn of(question: &Question) -> Self {
         match question {
             Question::Publish { .. } => Self::Publish,
             Question::Subscribe(entries) => Self::Subscribe(entries.len()),
             Question::Authenticate { .. } => Self::Authenticate,
+            Question::Intercept(_) => Self::Intercept,
         }
     }
 
@@ -269,6 +332,9 @@ impl Shape {
             Self::Publish => Answer::Publish(denial().into()),
             Self::Subscribe(entries) => {
                 Answer::Subscribe(std::iter::repeat_with(denial).take(*entries).collect())
+            }
+            Self::Intercept => {
+                Answer::Intercept(Interception::Refuse { code, why: why.to_owned() })
             }
             Self::Authenticate => Answer::Authenticate(Authentication::Refuse {
                 code: ReasonCode::NotAuthorized,

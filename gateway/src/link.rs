@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use broker::{Answer, Closing, Conversation, Outbox, Question};
+use broker::{Answer, Closing, Conversation, Delivery, Outbox, Question, Reviewed};
 use mqtt::{Decoder, ReasonCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -65,6 +65,8 @@ pub(crate) struct Link<S> {
 pub(crate) enum Step {
     /// The packet at the front waits for this to be answered.
     Ask(Question),
+    /// Interceptors are to see these before they leave.
+    Review(Vec<Delivery>),
     /// The connection is over.
     Done,
 }
@@ -101,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Runs until the packet at the front needs an answer or the connection is over.
+    /// Runs until the packet at the front needs an answer, interceptors are to see something or the connection is over.
     pub(crate) async fn run(&mut self, judge: &mut Judge) -> Step {
         std::future::poll_fn(|context| self.poll(context, judge)).await
     }
@@ -110,6 +112,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) fn answer(&mut self, answer: Answer) {
         self.foresight.answer(answer);
         self.try_again = true;
+    }
+
+    /// Says what interceptors made of what [`Step::Review`] brought.
+    pub(crate) fn reviewed(&mut self, made: Vec<Reviewed>) {
+        self.hub.reviewed(self.conversation, made);
     }
 
     fn poll(&mut self, context: &mut Context<'_>, judge: &mut Judge) -> Poll<Step> {
@@ -140,7 +147,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 continue;
             }
             if written.is_ready() && self.registration.mailbox.take_ring() {
-                self.fetch();
+                if let Some(deliveries) = self.fetch(judge) {
+                    return Poll::Ready(Step::Review(deliveries));
+                }
                 continue;
             }
             if self.closing {
@@ -216,16 +225,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Fetches output, and notices when the broker has let go.
-    fn fetch(&mut self) {
+    /// Fetches output, and notices when the broker has let go. Answers deliveries that interceptors are to see, if that
+    /// takes waiting.
+    fn fetch(&mut self, judge: &Judge) -> Option<Vec<Delivery>> {
         if let Some(last) = self.registration.mailbox.take_last() {
             self.outbox = last;
             self.closing = true;
-            return;
+            return None;
         }
-        let (alive, may_read) =
-            self.hub.take_output(self.conversation, self.registration.link, &mut self.outbox);
-        self.may_read = may_read && alive;
+        let link = self.registration.link;
+        let fetched = self.hub.take_output(self.conversation, link, &mut self.outbox);
+        self.may_read = fetched.may_read && fetched.alive;
+        if fetched.deliveries.is_empty() {
+            return None;
+        }
+        match judge.review_now(&fetched.deliveries) {
+            Some(made) => {
+                self.reviewed(made);
+                None
+            }
+            None => Some(fetched.deliveries),
+        }
     }
 
     fn poll_read(
@@ -288,13 +308,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 &mut self.foresight,
                 &mut self.outbox,
             );
-            self.foresight.clear();
+            self.foresight.advance(batch.consumed);
             consumed += batch.consumed;
             self.may_read = batch.may_read;
             let rest = bytes.get(consumed..).unwrap_or_default();
             self.wanted = rest.len().saturating_add(batch.missing);
             // Where the extension answers at once nobody needs to wait, and the socket is not needed meanwhile.
             if !judge.has_at_once(&batch.next, &self.decoder, rest, &mut self.foresight) {
+                self.foresight.clear();
                 return (consumed, batch.next);
             }
         }

@@ -3,7 +3,10 @@
 mod accept;
 mod app;
 mod authoring;
+mod badges;
 mod case;
+mod cert_cli;
+mod certificates;
 mod chain;
 mod cli;
 mod clock;
@@ -33,16 +36,19 @@ mod machine;
 mod mailbox;
 mod memory;
 mod meter;
+mod observers;
 mod operator;
 mod package;
 mod presence;
 mod reauthentication;
 mod replay;
 mod report;
+mod screen;
 mod secret;
 mod settings;
 mod signals;
 mod store_cli;
+mod supervisor;
 mod system;
 mod tenants;
 mod trust;
@@ -76,6 +82,7 @@ fn obey(command: Command) -> Result<ExitCode, Failure> {
         Command::Init(plan) => first_start::init(&plan),
         Command::AddUser { name, file, password } => user::add(&name, &file, password),
         Command::RemoveUser { name, file } => user::remove(&name, &file),
+        Command::Cert(request) => cert_cli::run(&request),
         Command::Store(request) => return store_cli::run(&request),
         Command::Extension(request) => return extension_cli::run(&request),
         Command::Compile { max_memory } => return compiler::run(max_memory),

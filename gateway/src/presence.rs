@@ -1,8 +1,10 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use broker::Timestamp;
 use extension_host::Connecting;
+use transport::Address;
+
+use crate::badges::Badge;
 
 use crate::memory::Memory;
 
@@ -10,7 +12,7 @@ use crate::memory::Memory;
 #[derive(Debug)]
 pub(crate) struct Presence {
     pub(crate) listener: Arc<str>,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) since: Timestamp,
     /// The version of the extension that said who it is.
     pub(crate) authenticated_by: Arc<str>,
@@ -18,4 +20,6 @@ pub(crate) struct Presence {
     pub(crate) connecting: Option<Arc<Connecting>>,
     /// What an extension has said about its publishes for a while.
     pub(crate) memory: Memory,
+    /// The client certificates that it came in by; `None` without any.
+    pub(crate) badge: Option<Box<Badge>>,
 }

@@ -112,7 +112,8 @@ fn bare(name: &str) -> ExtensionSpec {
 
 impl Tally {
     fn add(&mut self, replayed: Replayed) {
-        self.improvised += u64::from(replayed.improvised > 0);
+        let lacks = replayed.improvised > 0 || replayed.same && !replayed.outside.is_empty();
+        self.improvised += u64::from(lacks);
         match replayed.same {
             true => self.same += 1,
             false => self.differences.push(replayed),

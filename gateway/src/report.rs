@@ -1,11 +1,12 @@
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use broker::{Action, DropCause, Event};
 use telemetry::{Sample, Sampler, SamplerSettings};
+use transport::Address;
 
 use crate::decisions::Decisions;
+use crate::observers::Observers;
 use crate::presence::Presence;
 
 /// Turns what happens into log lines: the text is constant, what varies is a field. What a client
@@ -19,6 +20,8 @@ pub(crate) struct Reporter {
     addresses: Mutex<Sampler>,
     /// Where each decision is written, none left out, if anywhere.
     pub(crate) decisions: Option<Arc<Decisions>>,
+    /// Extensions that are told everything.
+    observers: Option<Arc<Observers>>,
 }
 
 /// Lines about strangers at one address that are written in ten seconds. A whole site may be
@@ -34,13 +37,27 @@ impl Reporter {
             clients: Mutex::new(Sampler::new(clients)),
             addresses: Mutex::new(Sampler::new(addresses)),
             decisions,
+            observers: None,
         }
+    }
+
+    /// The same, which tells extensions too.
+    pub(crate) fn telling(self, observers: Option<Arc<Observers>>) -> Self {
+        Self { observers, ..self }
+    }
+
+    /// Events that could not be told to extensions.
+    pub(crate) fn missed(&self) -> u64 {
+        self.observers.as_ref().map_or(0, |observers| observers.missed())
     }
 
     /// Reports what happened in the broker, to a client that came in as `presence` says.
     pub(crate) fn event(&self, event: &Event, presence: Option<&Presence>) {
         if let Some(decisions) = &self.decisions {
             decisions.event(event, presence);
+        }
+        if let Some(observers) = &self.observers {
+            observers.note(event);
         }
         match event {
             Event::Connected { client_id, principal, session_present, durable } => tracing::debug!(
@@ -50,13 +67,13 @@ impl Reporter {
                 durable,
                 "session attached"
             ),
-            Event::Reauthenticated { client_id } => {
+            Event::Reauthenticated { client_id, .. } => {
                 tracing::info!(client = &**client_id, "client authenticated again");
             }
-            Event::PermissionsReplaced { client_id } => {
+            Event::PermissionsReplaced { client_id, .. } => {
                 tracing::info!(client = &**client_id, "client has other permissions");
             }
-            Event::Disconnected { client_id, closing } => tracing::info!(
+            Event::Disconnected { client_id, closing, .. } => tracing::info!(
                 client = &**client_id,
                 code = closing.code.as_u8(),
                 why = closing.why,
@@ -76,22 +93,24 @@ impl Reporter {
                     "client denied"
                 );
             }
-            Event::Dropped { client_id, cause } => {
+            Event::Dropped { client_id, cause, .. } => {
                 let Some(suppressed) = self.sample(&self.clients, "dropped", client_id) else {
                     return;
                 };
                 let cause = cause_name(*cause);
                 tracing::warn!(client = &**client_id, cause, suppressed, "message dropped");
             }
-            Event::SessionExpired { client_id, messages } => {
+            Event::SessionExpired { client_id, messages, .. } => {
                 tracing::info!(client = &**client_id, messages, "session ended");
             }
+            // They are for observers.
+            Event::Subscribed { .. } | Event::Unsubscribed { .. } => {}
         }
     }
 
     /// Reports a connection that ended before its CONNECT was decided about.
-    pub(crate) fn turned_away(&self, listener: &str, peer: IpAddr, why: &str) {
-        let address = peer.to_string();
+    pub(crate) fn turned_away(&self, listener: &str, peer: &Address, why: &str) {
+        let address = peer.host();
         let Some(suppressed) = self.sample(&self.addresses, "turned away", &address) else {
             return;
         };
@@ -106,8 +125,8 @@ impl Reporter {
     }
 
     /// Whether a refusal of a client at `peer` is to be written, and how many were left out.
-    pub(crate) fn refusal(&self, peer: IpAddr) -> Option<u64> {
-        self.sample(&self.addresses, "refused", &peer.to_string())
+    pub(crate) fn refusal(&self, peer: &Address) -> Option<u64> {
+        self.sample(&self.addresses, "refused", &peer.host())
     }
 
     fn sample(&self, sampler: &Mutex<Sampler>, what: &str, key: &str) -> Option<u64> {
@@ -129,7 +148,7 @@ pub(crate) fn action_name(action: Action) -> &'static str {
     }
 }
 
-fn cause_name(cause: DropCause) -> &'static str {
+pub(crate) fn cause_name(cause: DropCause) -> &'static str {
     match cause {
         DropCause::QueueFull => "queue full",
         DropCause::Replaced => "replaced by a later value",
@@ -137,5 +156,6 @@ fn cause_name(cause: DropCause) -> &'static str {
         DropCause::TooLarge => "larger than the client accepts",
         DropCause::Expired => "expired",
         DropCause::Denied => "not permitted any more",
+        DropCause::NotReviewed => "its interceptor failed",
     }
 }

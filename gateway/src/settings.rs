@@ -11,6 +11,12 @@ const BACKLOG: u32 = 1024;
 /// The protocol name of MQTT in TLS (registered with IANA).
 const ALPN: &[u8] = b"mqtt";
 
+/// The protocol name of what opens a WebSocket in TLS: browsers offer it.
+const ALPN_WEB: &[u8] = b"http/1.1";
+
+/// What is spoken in a WebSocket (MQTT-6.0.0-3, MQTT-6.0.0-4).
+const SUBPROTOCOL: &str = "mqtt";
+
 pub(crate) fn broker(checked: &Checked) -> broker::Settings {
     let (sessions, broker, store) = (&checked.sessions, &checked.broker, &checked.store);
     let mqtt = &checked.mqtt;
@@ -41,6 +47,7 @@ pub(crate) fn broker(checked: &Checked) -> broker::Settings {
         subscription_ids_available: mqtt.subscription_identifiers,
         shared_available: mqtt.shared_subscriptions,
         validate_payload_format: mqtt.validate_payload_format,
+        reports_subscriptions: !checked.observers.is_empty(),
         max_retained_messages: broker.max_retained_messages as usize,
         max_retained_bytes: size(broker.max_retained_bytes),
         max_journal_bytes: size(store.max_pending),
@@ -78,14 +85,32 @@ fn overflow(stated: config::Overflow) -> broker::Overflow {
 }
 
 pub(crate) fn listener(listener: &config::Listener) -> transport::Settings {
+    let alpn = if listener.web.is_some() { ALPN_WEB } else { ALPN };
     let kind = match &listener.transport {
         config::Transport::Tcp => transport::Kind::Tcp,
-        config::Transport::Tls(tls) => transport::Kind::Tls(tls_settings(tls)),
+        config::Transport::Tls(tls) => transport::Kind::Tls(tls_settings(tls, alpn)),
     };
-    transport::Settings { bind: listener.bind, kind, backlog: BACKLOG }
+    let web = listener.web.as_ref().map(|web| transport::WebSettings {
+        path: web.path.clone(),
+        subprotocol: SUBPROTOCOL.to_owned(),
+        origins: web.origins.clone(),
+    });
+    let network = |it: &config::Network| transport::Network::new(it.address, it.prefix);
+    let proxies = listener.proxies.iter().filter_map(network).collect();
+    transport::Settings { bind: bind(&listener.bind), kind, web, proxies, backlog: BACKLOG }
 }
 
-fn tls_settings(tls: &config::Tls) -> transport::TlsSettings {
+fn bind(bind: &config::Bind) -> transport::Bind {
+    match bind {
+        config::Bind::Address(address) => transport::Bind::Address(*address),
+        config::Bind::Unix { path, mode } => {
+            transport::Bind::Unix { path: path.clone(), mode: *mode }
+        }
+        config::Bind::Systemd(name) => transport::Bind::Systemd { name: name.clone() },
+    }
+}
+
+fn tls_settings(tls: &config::Tls, alpn: &[u8]) -> transport::TlsSettings {
     let (client_auth, client_ca) = match &tls.client_auth {
         config::ClientAuth::None => (transport::ClientAuth::None, None),
         config::ClientAuth::Optional(ca) => (transport::ClientAuth::Optional, Some(ca.clone())),
@@ -94,14 +119,24 @@ fn tls_settings(tls: &config::Tls) -> transport::TlsSettings {
     transport::TlsSettings {
         cert: tls.cert.clone(),
         key: tls.key.clone(),
+        more: tls.certificates.iter().map(certificate_files).collect(),
         client_ca,
         client_auth,
+        client_crls: tls.revocation.lists.clone(),
+        revocation: transport::RevocationPolicy {
+            refuse_unknown: tls.revocation.unknown == config::Judgement::Refuse,
+            refuse_outdated: tls.revocation.outdated == config::Judgement::Refuse,
+        },
         min_version: match tls.min_version {
             config::TlsVersion::V1_2 => transport::TlsVersion::V1_2,
             config::TlsVersion::V1_3 => transport::TlsVersion::V1_3,
         },
-        alpn: vec![ALPN.to_vec()],
+        alpn: vec![alpn.to_vec()],
     }
+}
+
+fn certificate_files(files: &config::CertificateFiles) -> transport::CertificateFiles {
+    transport::CertificateFiles { cert: files.cert.clone(), key: files.key.clone() }
 }
 
 pub(crate) fn committer(checked: &Checked) -> store::CommitterSettings {
@@ -118,6 +153,8 @@ pub(crate) fn extension_limits(extension: &config::Extension) -> extension_host:
         deadline_init: extension.deadlines.init,
         deadline_authenticate: extension.deadlines.authenticate,
         deadline_authorize: extension.deadlines.authorize,
+        deadline_intercept: extension.deadlines.intercept,
+        deadline_observe: extension.deadlines.observe,
         ..extension_host::ExtensionLimits::default()
     }
 }

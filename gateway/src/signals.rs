@@ -3,6 +3,7 @@ use std::sync::Arc;
 use config::Checked;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::certificates::Certificates;
 use crate::counters;
 use crate::disk::Disk;
 use crate::extensions::Extensions;
@@ -23,6 +24,7 @@ pub(crate) struct Subject {
     pub(crate) extensions: Arc<Extensions>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) disk: Disk,
+    pub(crate) certificates: Arc<Certificates>,
 }
 
 impl Signals {
@@ -60,6 +62,11 @@ impl Subject {
 
     async fn reload(&self) {
         let (checked, extensions) = (Arc::clone(&self.checked), Arc::clone(&self.extensions));
+        let (certificates, hub) = (Arc::clone(&self.certificates), Arc::clone(&self.hub));
+        let job = tokio::task::spawn_blocking(move || certificates.reload(&hub));
+        if job.await.is_err() {
+            tracing::error!("reload did not end in order; the certificates go on as they are");
+        }
         let job = tokio::task::spawn_blocking(move || extensions.reload(&checked));
         if job.await.is_err() {
             tracing::error!("reload did not end in order; the extensions go on as they are");

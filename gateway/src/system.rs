@@ -19,6 +19,8 @@ pub(crate) struct Totals {
     pub(crate) connects: u64,
     /// Lines of the decision log that were dropped.
     pub(crate) decisions_dropped: u64,
+    /// Events that could not be told to the extensions that observe.
+    pub(crate) events_missed: u64,
     /// How often a connection was not read on because the disk had not caught up.
     pub(crate) pauses: u64,
     /// What the store occupies, and what it wrote since the start.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use broker::LinkId;
 use slab::Slab;
 
+use crate::badges::{Badges, Holder};
 use crate::mailbox::Mailbox;
 use crate::presence::Presence;
 
@@ -15,6 +16,8 @@ pub(crate) struct Tenants {
     paused: Vec<LinkId>,
     /// How often a link had to stop reading until then.
     pauses: u64,
+    /// Who is in by which client certificate.
+    pub(crate) badges: Badges,
 }
 
 struct Tenant {
@@ -39,7 +42,10 @@ impl Tenants {
 
     pub(crate) fn remove(&mut self, link: LinkId) {
         if self.find(link).is_some() {
-            self.links.remove(index(link));
+            let tenant = self.links.remove(index(link));
+            if let Some(badge) = tenant.presence.as_ref().and_then(|it| it.badge.as_ref()) {
+                self.badges.forget(link, badge);
+            }
         }
     }
 
@@ -47,11 +53,13 @@ impl Tenants {
         self.find(link).map(|tenant| Arc::clone(&tenant.mailbox))
     }
 
-    /// The client of a link is in.
-    pub(crate) fn introduce(&mut self, link: LinkId, presence: Arc<Presence>) {
-        if let Some(tenant) = self.find(link) {
-            tenant.presence = Some(presence);
-        }
+    /// The client of a link is in. Gives it back if the certificate that it came in by is revoked.
+    pub(crate) fn introduce(&mut self, link: LinkId, presence: Arc<Presence>) -> Option<Holder> {
+        let tenant = self.find(link)?;
+        tenant.presence = Some(Arc::clone(&presence));
+        let badge = presence.badge.as_ref()?;
+        let holder = badge.held_by(link);
+        (!self.badges.note(link, badge)).then_some(holder)
     }
 
     /// How the client of a link came in.

@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use auth::Fallback;
@@ -7,9 +6,10 @@ use broker::{Admission, Admitted, Answer, Conversation, Verdict};
 use extension_host::Connecting;
 use mqtt::{Auth, Connect, ReasonCode, Version};
 use tokio::time::Instant;
-use transport::PeerIdentity;
+use transport::{Address, CertificateKey, PeerIdentity};
 
 use crate::accept::Door;
+use crate::badges::Badge;
 use crate::chain::{Caller, Refusal, Standing};
 use crate::connecting::connecting;
 use crate::decisions::Origin;
@@ -27,7 +27,7 @@ const CLIENT_ID_BYTES_MAX: usize = 256;
 /// A client that has sent its CONNECT.
 pub(crate) struct Visitor<'a> {
     pub(crate) door: &'a Door,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) connect: &'a Connect<'a>,
     /// How long it may take to decide.
     pub(crate) until: Instant,
@@ -52,6 +52,7 @@ impl Visitor<'_> {
             Ok(client_id) => client_id,
             Err(refusal) => return Err(Some(self.refused(self.connect.client_id, &refusal))),
         };
+        let certificates = peer.certificate_keys();
         let registration = self.door.hub.register();
         let connecting =
             connecting(registration.link.0, &self.door.name, peer, self.connect, &client_id);
@@ -61,19 +62,23 @@ impl Visitor<'_> {
                 return Err(Some(self.refused(&client_id, &refusal)));
             }
             Err(NotAdmitted::Gone(why)) => {
-                self.door.reporter.turned_away(&self.door.name, self.address.ip(), &why);
+                self.door.reporter.turned_away(&self.door.name, &self.address, &why);
                 return Err(None);
             }
         };
         let method = self.connect.properties.authentication_method;
         let again = method
             .map(|method| Reauthentication::new(&self.door.chain, &connecting, method, &standing));
-        let mut judge = Judge::new(Arc::clone(&self.door.bench), &standing, &connecting, again)
-            .telling(self.door.reporter.decisions.as_ref());
-        match self.enter(&registration, &standing, &mut judge).await {
+        let screened = self.door.screen.screened(&standing.identity, &connecting);
+        let listener = screened.is_some().then_some(self.door.number);
+        let mut judge =
+            Judge::new(Arc::clone(&self.door.bench), &standing, &connecting, again, screened)
+                .telling(self.door.reporter.decisions.as_ref());
+        match self.enter(&registration, &standing, listener, &mut judge).await {
             Ok(conversation) => {
                 self.accepted(&connecting, &standing);
-                registration.introduce(self.presence(&connecting, &standing, &judge));
+                let badge = self.badge(certificates, &standing);
+                registration.introduce(self.presence(&connecting, &standing, &judge, badge));
                 Ok(Admittance { registration, conversation, judge })
             }
             Err(refusal) => Err(Some(self.refused(&client_id, &refusal))),
@@ -140,9 +145,10 @@ impl Visitor<'_> {
         &self,
         registration: &Registration,
         standing: &Standing,
+        listener: Option<u16>,
         judge: &mut Judge,
     ) -> Result<Conversation, Refusal> {
-        let mut will_verdict = None;
+        let (mut will_verdict, mut will_interception) = (None, None);
         loop {
             let admission = Admission {
                 link: registration.link,
@@ -155,22 +161,24 @@ impl Visitor<'_> {
                 valid_for_ms: standing.valid_for_ms,
                 durability: self.door.durability,
                 limits: standing.limits,
-                will_verdict: will_verdict.take(),
+                will_verdict: will_verdict.clone(),
+                will_interception: will_interception.take(),
+                listener,
             };
             match self.door.hub.connect(admission) {
                 Admitted::Accepted(conversation) => return Ok(conversation),
                 Admitted::Refused(closing) => {
                     return Err(Refusal::ours(closing.code, closing.why));
                 }
-                Admitted::Ask(question) => {
-                    will_verdict = Some(match judge.answer(question).await {
-                        Answer::Publish(ruling) => ruling.verdict,
-                        Answer::Subscribe(_) | Answer::Authenticate(_) => Verdict::Deny {
-                            code: ReasonCode::ImplementationSpecificError,
-                            why: "the will was not answered about".into(),
-                        },
-                    });
-                }
+                Admitted::Ask(question) => match judge.answer(question).await {
+                    Answer::Publish(ruling) => will_verdict = Some(ruling.verdict),
+                    Answer::Intercept(made) => will_interception = Some(made),
+                    Answer::Subscribe(_) | Answer::Authenticate(_) => {
+                        let code = ReasonCode::ImplementationSpecificError;
+                        let why = "the will was not answered about".into();
+                        will_verdict = Some(Verdict::Deny { code, why });
+                    }
+                },
             }
         }
     }
@@ -179,11 +187,19 @@ impl Visitor<'_> {
         Origin { listener: &self.door.name, address: self.address, client_id }
     }
 
+    /// What of the client's certificates is to be kept, if it has any.
+    fn badge(&self, keys: Vec<CertificateKey>, standing: &Standing) -> Option<Box<Badge>> {
+        let client_id = &standing.identity.client_id;
+        let (listener, client_id) = (Arc::clone(&self.door.name), Arc::clone(client_id));
+        (!keys.is_empty()).then(|| Box::new(Badge { listener, client_id, keys }))
+    }
+
     fn presence(
         &self,
         connecting: &Arc<Connecting>,
         standing: &Standing,
         judge: &Judge,
+        badge: Option<Box<Badge>>,
     ) -> Presence {
         let asks = standing.permissions.permissions().fallback == Fallback::Ask;
         let again = self.connect.properties.authentication_method.is_some();
@@ -194,6 +210,7 @@ impl Visitor<'_> {
             authenticated_by: Arc::clone(&standing.authenticated_by),
             connecting: (asks || again).then(|| Arc::clone(connecting)),
             memory: judge.memory().clone(),
+            badge,
         }
     }
 
@@ -218,7 +235,7 @@ impl Visitor<'_> {
         if let Some(decisions) = &self.door.reporter.decisions {
             decisions.refused(&self.origin(&shortened(client_id)), refusal);
         }
-        if let Some(suppressed) = self.door.reporter.refusal(self.address.ip()) {
+        if let Some(suppressed) = self.door.reporter.refusal(&self.address) {
             tracing::info!(
                 listener = &*self.door.name,
                 peer = %self.address,

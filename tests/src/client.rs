@@ -119,9 +119,26 @@ impl Options {
             Some(port) => Wire::tls(port, &self.ca)?,
             None => Wire::plain(self.plain)?,
         };
+        self.knock_on(wire)
+    }
+
+    /// As [`Options::knock`], on this connection.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn knock_on(&self, wire: Wire) -> io::Result<Client> {
         let mut client = Client::on(wire, self.version);
         client.send(&self.packet())?;
         Ok(client)
+    }
+
+    /// As [`Options::connect`], on this connection.
+    pub fn connect_on(&self, wire: Wire) -> Client {
+        let mut client = self.knock_on(wire).expect("the gateway reads");
+        match client.receive() {
+            Received::ConnAck(ReasonCode::Success, _) => client,
+            other => panic!("client {} is not let in: {other:?}", self.client_id),
+        }
     }
 
     fn packet(&self) -> Packet<'_> {
@@ -166,6 +183,11 @@ impl Client {
         let mut decoder = Decoder::new(mqtt::limits::VARINT_MAX);
         decoder.set_version(version);
         Self { wire, version, decoder, unread: Vec::new(), read: 0, next_id: 0 }
+    }
+
+    /// The connection, as it is.
+    pub fn into_wire(self) -> Wire {
+        self.wire
     }
 
     /// Sends one packet.

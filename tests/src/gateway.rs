@@ -1,4 +1,5 @@
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -86,12 +87,34 @@ impl<'a> Gateway<'a> {
         Self::spawn(site, command)
     }
 
+    /// Starts it as systemd does with the sockets of units, named in `names` with colons between, and waits
+    /// until `listeners` of it listen.
+    pub fn start_activated(
+        site: &'a Site,
+        listeners: usize,
+        names: &str,
+        [first, second]: [OwnedFd; 2],
+        environment: &[(&str, &OsStr)],
+    ) -> Self {
+        let mut command = Command::new("sh");
+        // The shell's own way to number descriptors; the standard library has none.
+        let script = "export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=\"$0\"; exec \"$@\" 3<&0 4<&1 0</dev/null 1>&2";
+        command.args(["-c", script, names]).arg(&program().portcullis);
+        command.envs(environment.iter().copied());
+        command.stdin(first).stdout(second);
+        Self::spawn_with(site, command).listening(listeners, PATIENCE)
+    }
+
     fn spawn(site: &'a Site, mut command: Command) -> Self {
+        command.stdin(Stdio::null());
+        Self::spawn_with(site, command)
+    }
+
+    fn spawn_with(site: &'a Site, mut command: Command) -> Self {
         let mut child = command
             .arg("run")
             .arg("--config")
             .arg(site.config())
-            .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the gateway starts");

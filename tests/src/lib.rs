@@ -8,6 +8,7 @@
 //! | keep a stream of numbered messages going through crashes | [`Publisher`], [`Subscriber`] |
 //! | ask and order a gateway as its operator | [`Operator`] |
 //! | have a document on the web | [`Web`] |
+//! | speak in a WebSocket, frame by frame | [`WebSocket`] |
 //! | use other people's clients | [`tools`], [`Driver`] |
 //!
 //! Everything is on loopback and ends only processes that it has started. A test fails by a panic, here too.
@@ -33,6 +34,7 @@ mod site;
 mod subscriber;
 pub mod tools;
 mod web;
+mod websocket;
 mod wire;
 
 pub use client::{Client, Options};
@@ -48,6 +50,7 @@ pub use received::{Message, Received};
 pub use site::{DEMO, Site, free_port};
 pub use subscriber::{Subscriber, collect, number};
 pub use web::Web;
+pub use websocket::{MQTT, Offer, WebSocket};
 pub use wire::Wire;
 
 use std::time::Duration;

@@ -33,7 +33,7 @@ impl Log {
     }
 
     /// Waits until nothing more can come, for the process has closed its side.
-    pub(crate) fn wait_for_end(&self, patience: Duration) {
+    pub fn wait_for_end(&self, patience: Duration) {
         let until = Instant::now() + patience;
         while !self.0.ended.load(Ordering::Acquire) && Instant::now() < until {
             thread::sleep(Duration::from_millis(1));

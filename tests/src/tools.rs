@@ -74,12 +74,17 @@ impl Library {
             Self::MqttJs => {
                 command = Command::new("node");
                 command.arg(drivers.join("mqttjs/driver.js"));
-                command.env("NODE_PATH", installed(MODULES, "mqttjs/node_modules"));
+                command.env("NODE_PATH", node_modules());
             }
             Self::Mqtt5 => command = Command::new(installed(MQTT5, "mqtt5/debug/mqtt5-driver")),
         }
         Driver::start(command)
     }
+}
+
+/// The Node modules of the tests.
+pub fn node_modules() -> PathBuf {
+    installed(MODULES, "mqttjs/node_modules")
 }
 
 /// What the variable says, or what is there below the target folder.

@@ -1,5 +1,6 @@
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::PATIENCE;
+use crate::websocket::{MQTT, WebSocket};
 
 /// A byte stream to a gateway on loopback. Reads give up after a time.
 #[derive(Debug)]
@@ -17,6 +19,10 @@ pub enum Wire {
     Plain(TcpStream),
     /// TLS over TCP.
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// What is inside a WebSocket over one of the others.
+    Web(Box<WebSocket>),
+    /// A Unix socket.
+    Unix(UnixStream),
 }
 
 impl Wire {
@@ -25,7 +31,15 @@ impl Wire {
     /// # Errors
     /// If nobody accepts it.
     pub fn plain(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        Self::plain_to((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Opens a TCP connection to this address.
+    ///
+    /// # Errors
+    /// If nobody accepts it.
+    pub fn plain_to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -45,7 +59,63 @@ impl Wire {
     /// # Errors
     /// If nobody accepts it, or the handshake fails.
     pub fn tls_as(port: u16, ca: &Path, identity: Option<(&Path, &Path)>) -> io::Result<Self> {
-        let Self::Plain(mut stream) = Self::plain(port)? else { unreachable!("plain is plain") };
+        Self::tls_for(b"mqtt", port, ca, identity)
+    }
+
+    /// Opens a connection by a Unix socket.
+    ///
+    /// # Errors
+    /// If nobody accepts it.
+    pub fn unix(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self::Unix(stream))
+    }
+
+    /// A WebSocket over TLS, at the usual path.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or a handshake fails.
+    pub fn wss(port: u16, ca: &Path) -> io::Result<Self> {
+        let tls = Self::tls_for(b"http/1.1", port, ca, None)?;
+        Ok(Self::Web(Box::new(WebSocket::open(tls, MQTT)?)))
+    }
+
+    /// A WebSocket without TLS, at the usual path.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or the handshake fails.
+    pub fn ws(port: u16) -> io::Result<Self> {
+        Ok(Self::Web(Box::new(WebSocket::open(Self::plain(port)?, MQTT)?)))
+    }
+
+    /// As [`Wire::tls_as`], offering this application protocol.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or the handshake fails.
+    pub fn tls_for(
+        alpn: &[u8],
+        port: u16,
+        ca: &Path,
+        identity: Option<(&Path, &Path)>,
+    ) -> io::Result<Self> {
+        Self::tls_to(alpn, (Ipv4Addr::LOCALHOST, port).into(), ca, identity)
+    }
+
+    /// As [`Wire::tls_for`], to this address.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or the handshake fails.
+    pub fn tls_to(
+        alpn: &[u8],
+        address: SocketAddr,
+        ca: &Path,
+        identity: Option<(&Path, &Path)>,
+    ) -> io::Result<Self> {
+        let Self::Plain(mut stream) = Self::plain_to(address)? else {
+            unreachable!("plain is plain")
+        };
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(ca).expect("a certificate in PEM");
         roots.add(ca).expect("a certificate authority");
@@ -63,7 +133,7 @@ impl Wire {
                 config.with_client_auth_cert(vec![certificate], key).expect("they fit")
             }
         };
-        config.alpn_protocols = vec![b"mqtt".to_vec()];
+        config.alpn_protocols = vec![alpn.to_vec()];
         let name = ServerName::try_from("localhost").expect("a name");
         let mut session = ClientConnection::new(Arc::new(config), name).expect("a TLS client");
         while session.is_handshaking() {
@@ -76,7 +146,20 @@ impl Wire {
     pub fn set_patience(&self, patience: Duration) {
         // The system takes 0 for no limit.
         let patience = patience.max(Duration::from_millis(1));
-        self.socket().set_read_timeout(Some(patience)).expect("a socket takes a time-out");
+        let set = match self.socket() {
+            Ok(socket) => socket.set_read_timeout(Some(patience)),
+            Err(socket) => socket.set_read_timeout(Some(patience)),
+        };
+        set.expect("a socket takes a time-out");
+    }
+
+    /// Ends the sending side without a word.
+    pub fn hang_up(&self) {
+        // The peer may have gone already.
+        let _ = match self.socket() {
+            Ok(socket) => socket.shutdown(Shutdown::Write),
+            Err(socket) => socket.shutdown(Shutdown::Write),
+        };
     }
 
     /// Whether the peer closes within `patience`, after whatever it still sends.
@@ -93,10 +176,13 @@ impl Wire {
         }
     }
 
-    fn socket(&self) -> &TcpStream {
+    /// The socket at the bottom: of TCP, or a Unix socket.
+    fn socket(&self) -> Result<&TcpStream, &UnixStream> {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => &stream.sock,
+            Self::Plain(stream) => Ok(stream),
+            Self::Tls(stream) => Ok(&stream.sock),
+            Self::Web(socket) => socket.inner.socket(),
+            Self::Unix(stream) => Err(stream),
         }
     }
 }
@@ -110,6 +196,8 @@ impl Read for Wire {
         match self {
             Self::Plain(stream) => stream.read(into),
             Self::Tls(stream) => stream.read(into),
+            Self::Web(socket) => socket.read(into),
+            Self::Unix(stream) => stream.read(into),
         }
     }
 }
@@ -119,6 +207,8 @@ impl Write for Wire {
         match self {
             Self::Plain(stream) => stream.write(bytes),
             Self::Tls(stream) => stream.write(bytes),
+            Self::Web(socket) => socket.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
         }
     }
 
@@ -126,6 +216,8 @@ impl Write for Wire {
         match self {
             Self::Plain(stream) => stream.flush(),
             Self::Tls(stream) => stream.flush(),
+            Self::Web(socket) => socket.flush(),
+            Self::Unix(stream) => stream.flush(),
         }
     }
 }

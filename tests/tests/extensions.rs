@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use guest::{ACCEPT, Fallback, Guest, TRAP};
 use mqtt::{Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicName, Version};
-use portcullis_tests::{Client, Gateway, Latencies, PATIENCE, Received, Site, free_port};
+use portcullis_tests::{Client, Gateway, Latencies, PATIENCE, Received, Site, free_port, program};
 
 /// Denies topics that begin with `x`.
 const DENY_X: &str = "(if (i32.eq (i32.load8_u (local.get $topic)) (i32.const 120)) (then \
@@ -91,6 +91,45 @@ fn each_publish_of_a_batch_gets_its_own_answer_however_it_was_asked() {
     assert_eq!(mixed_answers(&mut client, &topics), right);
     assert_eq!(calls(&gateway) - before, topics.len() as u64, "repeats among them cost no more");
     gateway.assert_sound();
+}
+
+#[test]
+fn questions_that_come_together_are_one_call_where_the_extension_takes_that() {
+    for (component, calls_of_a_batch) in [("asked", 1), ("asked-singly", 6)] {
+        let (site, port) = (Site::new(), free_port());
+        fs::write(site.path("door.wasm"), Guest::authenticator(ACCEPT).build())
+            .expect("the component is written");
+        let asked = program().extensions.join(format!("{component}.wasm"));
+        site.configure(&format!(
+            "[listeners.asked]\nbind = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nchain = [\"door\", \"asked\"]\n\
+             [extensions.door]\ncomponent = \"door.wasm\"\n\
+             [extensions.asked]\ncomponent = \"{}\"\ngrants = [\"config\", \"log\"]\n\
+             [extensions.asked.config]\nprefix = \"in\"\nremember-ms = \"0\"\n",
+            asked.display()
+        ));
+        let mut gateway = Gateway::start_with(&site, 3);
+        let mut client = gateway.options("asked").plain_at(port).connect();
+        let topics = ["in/a", "out/1", "in/b", "out/2", "out/3", "in/c"];
+        let (yes, no) = (ReasonCode::NoMatchingSubscribers, ReasonCode::NotAuthorized);
+        let right = [yes, no, yes, no, no, yes];
+        for round in 0..WARM {
+            assert_eq!(answers(&mut client, &topics, false), right, "{component}, round {round}");
+        }
+        let calls = |gateway: &Gateway<'_>| gateway.counters().of_extension("asked", "calls");
+        let before = calls(&gateway);
+        assert_eq!(answers(&mut client, &topics, false), right);
+        assert_eq!(calls(&gateway) - before, calls_of_a_batch, "{component}");
+        let before = calls(&gateway);
+        assert_eq!(answers(&mut client, &topics[..1], false), right[..1]);
+        assert_eq!(calls(&gateway) - before, 1, "{component}: one alone is asked as ever");
+        let many: Vec<_> = topics.iter().copied().cycle().take(150).collect();
+        let before = calls(&gateway);
+        let rights: Vec<_> = right.iter().copied().cycle().take(150).collect();
+        assert_eq!(answers(&mut client, &many, false), rights, "{component}");
+        let calls_of_many = calls(&gateway) - before;
+        assert!((calls_of_many < 100) == (calls_of_a_batch == 1), "{component}: {calls_of_many}");
+        gateway.assert_sound();
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::Config;
 pub trait Extension: Sized + 'static {
     /// Makes the value that serves one instance's calls; called once, before any hook.
     ///
-    /// New settings come with a new instance: a running one never sees them change.
+    /// New settings come with a new instance: a running one never sees them change, unless it is a `Reconfigure`.
     ///
     /// # Errors
     /// A text for the operator that says which key or line is wrong and what would be right, all
@@ -103,4 +103,37 @@ pub trait Authorizer: Extension {
         let _ = (client, connection, subscription);
         Ok(Verdict::abstain())
     }
+}
+
+/// Says what a client may do, about several publishes in one call: most of what a question costs is the call. The gateway puts those
+/// together that came together.
+#[cfg(feature = "batch-authorizer")]
+pub trait BatchAuthorizer: Authorizer {
+    /// Called in the place of [`Authorizer::authorize_publish`] about 2 to 64 publishes of one client. Exactly one verdict for
+    /// each, in their order. Asks `authorize_publish` about each unless written, which is as good as long as nothing
+    /// is shared between the questions.
+    ///
+    /// # Errors
+    /// When the hook could not do its work. That is no verdict: all these publishes are refused.
+    fn authorize_publishes(
+        &self,
+        client: &Client,
+        connection: &Connection,
+        publications: &[Publication],
+    ) -> Result<Vec<Verdict>, HookError> {
+        let verdict = |what| self.authorize_publish(client, connection, what);
+        publications.iter().map(verdict).collect()
+    }
+}
+
+/// Takes new settings without a new beginning: what the value holds besides them stays. Where this is absent, new settings
+/// come with new instances and [`Extension::start`].
+#[cfg(feature = "reconfiguration")]
+pub trait Reconfigure: Extension {
+    /// Called between two calls, when the settings have become others.
+    ///
+    /// # Errors
+    /// A text for the operator, as that of [`Extension::start`]. The gateway then goes on with the settings that were,
+    /// in other instances: this one is thrown away.
+    fn reconfigure(&mut self, config: &Config) -> Result<(), String>;
 }

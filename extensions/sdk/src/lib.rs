@@ -54,6 +54,18 @@
 //!
 //! Each instance of a component serves one call at a time and holds its own value; the gateway makes and
 //! discards instances as it sees fit, so a hook keeps nothing between calls that it could not lose.
+//!
+//! | feature | trait | for |
+//! |---|---|---|
+//! | `authenticator` | `Authenticator` | who a client is |
+//! | `enhanced-authenticator` | `EnhancedAuthenticator` | the same, by challenges and responses |
+//! | `authorizer` | `Authorizer` | what a client may do |
+//! | `batch-authorizer` | `BatchAuthorizer` | the same about several publishes in one call |
+//! | `publish-interceptor` | `PublishInterceptor` | what becomes of messages that clients publish |
+//! | `delivery-interceptor` | `DeliveryInterceptor` | what becomes of messages on their way to a client |
+//! | `observer` | `Observer` | what happens |
+//! | `reconfiguration` | `Reconfigure` | new settings without a new beginning |
+//!
 //! What a hook may do and when it is called is told in `wit/README.md`.
 
 #[doc(hidden)]
@@ -66,9 +78,11 @@ mod enhanced;
 mod extension;
 mod grant;
 pub mod http;
+mod interception;
 pub mod key_value;
 pub mod log;
 pub mod metrics;
+mod observation;
 pub mod random;
 pub mod reason;
 mod register;
@@ -86,23 +100,44 @@ pub use config::Config;
 pub use extension::Extension;
 
 #[cfg(feature = "authenticator")]
-pub use bindings::exports::portcullis::gateway::authenticator::{Grant, Outcome, Secret};
+pub use bindings::authenticator::hook::{Grant, Outcome, Secret};
 #[cfg(feature = "authenticator")]
 pub use extension::Authenticator;
 
 #[cfg(feature = "enhanced-authenticator")]
-pub use bindings::exports::portcullis::gateway::enhanced_authenticator::{
-    Acceptance, Challenge, Exchange, Progress,
-};
+pub use bindings::enhanced_authenticator::hook::{Acceptance, Challenge, Exchange, Progress};
 #[cfg(feature = "enhanced-authenticator")]
 pub use extension::EnhancedAuthenticator;
 
 #[cfg(feature = "authorizer")]
-pub use bindings::exports::portcullis::gateway::authorizer::{
+pub use bindings::authorizer::exports::portcullis::gateway::authorizer::{
     Opinion, Publication, Subscription, Validity, Verdict,
 };
 #[cfg(feature = "authorizer")]
 pub use extension::Authorizer;
+#[cfg(feature = "batch-authorizer")]
+pub use extension::BatchAuthorizer;
+
+#[cfg(feature = "delivery-interceptor")]
+pub use bindings::delivery_interceptor::hook::{
+    Action as DeliveryAction, Change as DeliveryChange,
+};
+#[cfg(any(feature = "publish-interceptor", feature = "delivery-interceptor"))]
+pub use bindings::portcullis::gateway::interception::{Interest, Message};
+#[cfg(feature = "publish-interceptor")]
+pub use bindings::publish_interceptor::hook::{Action as PublishAction, Change as PublishChange};
+#[cfg(feature = "delivery-interceptor")]
+pub use interception::DeliveryInterceptor;
+#[cfg(feature = "publish-interceptor")]
+pub use interception::PublishInterceptor;
+
+#[cfg(feature = "observer")]
+pub use bindings::observer::hook::Event;
+#[cfg(feature = "observer")]
+pub use observation::Observer;
+
+#[cfg(feature = "reconfiguration")]
+pub use extension::Reconfigure;
 
 /// What [`register!`] expands to. Not for use by hand, and not covered by any promise.
 #[doc(hidden)]

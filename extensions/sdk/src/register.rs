@@ -2,14 +2,15 @@
 
 use std::marker::PhantomData;
 
-use crate::bindings::exports::portcullis::gateway as exports;
 #[cfg(any(
     feature = "authenticator",
     feature = "enhanced-authenticator",
-    feature = "authorizer"
+    feature = "authorizer",
+    feature = "publish-interceptor",
+    feature = "delivery-interceptor",
 ))]
 use crate::{Client, Connection, HookError};
-use crate::{Config, Extension};
+use crate::{Config, Extension, bindings};
 
 /// Makes `$extension` the component: a type that implements [`Extension`] and the trait of each hook
 /// that is named as a feature of this crate. Once in a crate, in its root.
@@ -18,17 +19,28 @@ macro_rules! register {
     ($extension:ty) => {
         const _: () = {
             ::std::thread_local! {
-                static EXTENSION: ::std::cell::OnceCell<$extension> =
-                    const { ::std::cell::OnceCell::new() };
+                static EXTENSION: ::std::cell::RefCell<::std::option::Option<$extension>> =
+                    const { ::std::cell::RefCell::new(::std::option::Option::None) };
             }
 
+            // An instance serves one call at a time, so that nobody holds what another wants.
             impl $crate::expansion::Instance for $extension {
                 fn keep(self) -> bool {
-                    EXTENSION.with(|slot| slot.set(self).is_ok())
+                    EXTENSION.with_borrow_mut(|slot| {
+                        let first = slot.is_none();
+                        if first {
+                            *slot = ::std::option::Option::Some(self);
+                        }
+                        first
+                    })
                 }
 
                 fn with<R>(hook: impl FnOnce(Option<&Self>) -> R) -> R {
-                    EXTENSION.with(|slot| hook(slot.get()))
+                    EXTENSION.with_borrow(|slot| hook(slot.as_ref()))
+                }
+
+                fn with_mut<R>(hook: impl FnOnce(Option<&mut Self>) -> R) -> R {
+                    EXTENSION.with_borrow_mut(|slot| hook(slot.as_mut()))
                 }
             }
 
@@ -37,7 +49,17 @@ macro_rules! register {
 
             // A native library has no use for exports, and its linker none for their names.
             #[cfg(target_family = "wasm")]
-    $crate::bindings::export!(Hooks with_types_in $crate::bindings);
+            const _: () = {
+                use $crate::bindings;
+                bindings::shared::export!(Hooks with_types_in bindings::shared);
+                bindings::authenticator::export!(Hooks with_types_in bindings::authenticator);
+                bindings::enhanced_authenticator::export!(Hooks with_types_in bindings::enhanced_authenticator);
+                bindings::authorizer::export!(Hooks with_types_in bindings::authorizer);
+                bindings::publish_interceptor::export!(Hooks with_types_in bindings::publish_interceptor);
+                bindings::delivery_interceptor::export!(Hooks with_types_in bindings::delivery_interceptor);
+                bindings::observer::export!(Hooks with_types_in bindings::observer);
+                bindings::reconfiguration::export!(Hooks with_types_in bindings::reconfiguration);
+            };
         };
     };
 }
@@ -49,13 +71,16 @@ pub trait Instance: Extension {
 
     /// Hands `hook` what was kept.
     fn with<R>(hook: impl FnOnce(Option<&Self>) -> R) -> R;
+
+    /// The same, to be changed.
+    fn with_mut<R>(hook: impl FnOnce(Option<&mut Self>) -> R) -> R;
 }
 
 /// The exports of a component, answered by `T`.
 #[derive(Debug)]
 pub struct Hooks<T>(PhantomData<T>);
 
-impl<T: Instance> exports::lifecycle::Guest for Hooks<T> {
+impl<T: Instance> bindings::shared::hook::Guest for Hooks<T> {
     fn init() -> Result<(), String> {
         #[cfg(feature = "log-panics")]
         crate::log::log_panics();
@@ -68,7 +93,7 @@ impl<T: Instance> exports::lifecycle::Guest for Hooks<T> {
 }
 
 #[cfg(feature = "authenticator")]
-impl<T: Instance + crate::Authenticator> exports::authenticator::Guest for Hooks<T> {
+impl<T: Instance + crate::Authenticator> bindings::authenticator::hook::Guest for Hooks<T> {
     fn authenticate(
         who: Client,
         conn: &Connection,
@@ -79,7 +104,7 @@ impl<T: Instance + crate::Authenticator> exports::authenticator::Guest for Hooks
 }
 
 #[cfg(feature = "enhanced-authenticator")]
-impl<T: Instance + crate::EnhancedAuthenticator> exports::enhanced_authenticator::Guest
+impl<T: Instance + crate::EnhancedAuthenticator> bindings::enhanced_authenticator::hook::Guest
     for Hooks<T>
 {
     fn methods() -> Vec<String> {
@@ -97,7 +122,9 @@ impl<T: Instance + crate::EnhancedAuthenticator> exports::enhanced_authenticator
 }
 
 #[cfg(feature = "authorizer")]
-impl<T: Instance + crate::Authorizer> exports::authorizer::Guest for Hooks<T> {
+impl<T: Instance + crate::Authorizer>
+    bindings::authorizer::exports::portcullis::gateway::authorizer::Guest for Hooks<T>
+{
     fn permissions(
         who: Client,
         conn: &Connection,
@@ -125,7 +152,80 @@ impl<T: Instance + crate::Authorizer> exports::authorizer::Guest for Hooks<T> {
     }
 }
 
-#[cfg(any(feature = "authenticator", feature = "enhanced-authenticator", feature = "authorizer"))]
-fn started<T>(extension: Option<&T>) -> Result<&T, HookError> {
-    extension.ok_or_else(|| HookError::Internal("a hook was called before init".to_owned()))
+#[cfg(feature = "batch-authorizer")]
+impl<T: Instance + crate::BatchAuthorizer>
+    bindings::authorizer::exports::portcullis::gateway::batch_authorizer::Guest for Hooks<T>
+{
+    fn authorize_publishes(
+        who: Client,
+        conn: &Connection,
+        what: Vec<crate::Publication>,
+    ) -> Result<Vec<crate::Verdict>, HookError> {
+        T::with(|extension| started(extension)?.authorize_publishes(&who, conn, &what))
+    }
+}
+
+#[cfg(feature = "publish-interceptor")]
+impl<T: Instance + crate::PublishInterceptor> bindings::publish_interceptor::hook::Guest
+    for Hooks<T>
+{
+    fn wants() -> crate::Interest {
+        T::with(|extension| extension.map_or_else(nothing, T::interest))
+    }
+
+    fn on_publish(
+        who: Client,
+        conn: &Connection,
+        what: crate::Message,
+    ) -> Result<crate::PublishAction, HookError> {
+        T::with(|extension| started(extension)?.on_publish(&who, conn, what))
+    }
+}
+
+#[cfg(feature = "delivery-interceptor")]
+impl<T: Instance + crate::DeliveryInterceptor> bindings::delivery_interceptor::hook::Guest
+    for Hooks<T>
+{
+    fn wants() -> crate::Interest {
+        T::with(|extension| extension.map_or_else(nothing, T::interest))
+    }
+
+    fn on_delivery(
+        who: Client,
+        conn: &Connection,
+        what: crate::Message,
+    ) -> Result<crate::DeliveryAction, HookError> {
+        T::with(|extension| started(extension)?.on_delivery(&who, conn, what))
+    }
+}
+
+#[cfg(feature = "observer")]
+impl<T: Instance + crate::Observer> bindings::observer::hook::Guest for Hooks<T> {
+    fn on_events(events: Vec<crate::Event>, missed: u64) -> Result<(), crate::HookError> {
+        T::with(|extension| started(extension)?.on_events(&events, missed))
+    }
+}
+
+#[cfg(feature = "reconfiguration")]
+impl<T: Instance + crate::Reconfigure> bindings::reconfiguration::hook::Guest for Hooks<T> {
+    fn reconfigure() -> Result<(), String> {
+        T::with_mut(|extension| match extension {
+            Some(extension) => extension.reconfigure(&Config::of_host()),
+            None => Err(BEFORE_INIT.to_owned()),
+        })
+    }
+}
+
+/// None is refused by the gateway, as is a hook before init.
+#[cfg(any(feature = "publish-interceptor", feature = "delivery-interceptor"))]
+fn nothing() -> crate::Interest {
+    crate::Interest { filters: Vec::new(), payload_bytes: 0 }
+}
+
+#[allow(dead_code, reason = "of use to most hooks")]
+const BEFORE_INIT: &str = "a hook was called before init";
+
+#[allow(dead_code, reason = "of use to most hooks")]
+fn started<T>(extension: Option<&T>) -> Result<&T, crate::HookError> {
+    extension.ok_or_else(|| crate::HookError::Internal(BEFORE_INIT.to_owned()))
 }

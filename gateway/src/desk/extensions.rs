@@ -73,14 +73,8 @@ fn refused(error: &OrderError) -> Answer {
 }
 
 fn status(extension: &Extension) -> Value {
-    let (versions, stats, hooks) = (extension.versions(), extension.stats(), extension.hooks());
-    let hooks = [
-        (hooks.authenticator, "authenticator"),
-        (hooks.enhanced_authenticator, "enhanced-authenticator"),
-        (hooks.authorizer, "authorizer"),
-    ];
-    let hooks: Vec<&str> =
-        hooks.into_iter().filter_map(|(has, name)| has.then_some(name)).collect();
+    let (versions, stats) = (extension.versions(), extension.stats());
+    let hooks: Vec<&str> = extension.hooks().names().collect();
     json!({
         "name": extension.name(),
         "hooks": hooks,

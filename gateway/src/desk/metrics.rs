@@ -5,8 +5,8 @@ use broker::Stats;
 use extension_host::MetricValue;
 use serde_json::{Map, Value, json};
 
-use super::Desk;
 use super::fields::bad;
+use super::{Desk, certificates};
 use crate::system::Totals;
 
 /// How a number behaves.
@@ -57,7 +57,8 @@ fn document(desk: &Desk) -> Value {
         json!({ "name": extension.name(), "version": &*extension.id(), "counters": counters, "own": own })
     });
     let extensions: Vec<Value> = extensions.collect();
-    json!({ "gateway": gateway, "extensions": extensions })
+    let certificates = certificates::document(&desk.certificates);
+    json!({ "gateway": gateway, "extensions": extensions, "certificates": certificates })
 }
 
 /// Each family with its type once, then its series, as the format demands.
@@ -83,6 +84,8 @@ fn prometheus(desk: &Desk) -> String {
     for extension in desk.extensions.all() {
         own(&mut text, extension);
     }
+    family(&mut text, certificates::SECONDS_LEFT, Gauge);
+    text.push_str(&certificates::series(&desk.certificates));
     text
 }
 
@@ -130,7 +133,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn escaped(value: &str) -> String {
+pub(super) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
@@ -140,6 +143,7 @@ fn all(desk: &Desk) -> Vec<Metric> {
     all.extend(limits(&totals));
     all.extend(amounts(&totals.broker));
     all.extend(of_store(&desk.disk.stats(), &totals));
+    all.extend(certificates::counters(&desk.certificates));
     all
 }
 
@@ -163,10 +167,16 @@ fn traffic(totals: &Totals) -> Vec<Metric> {
         ("dropped_outbox_full", Counter, broker.dropped_outbox_full),
         ("dropped_too_large", Counter, broker.dropped_too_large),
         ("dropped_expired", Counter, broker.dropped_expired),
+        ("dropped_not_reviewed", Counter, broker.dropped_not_reviewed),
+        ("publishes_discarded", Counter, broker.publishes_discarded),
+        ("publishes_replaced", Counter, broker.publishes_replaced),
+        ("deliveries_discarded", Counter, broker.deliveries_discarded),
+        ("deliveries_replaced", Counter, broker.deliveries_replaced),
         ("deliveries_stored", Counter, broker.deliveries_stored),
         ("deliveries_not_stored", Counter, broker.deliveries_not_stored),
         ("sessions_expired", Counter, broker.sessions_expired),
         ("decisions_dropped", Counter, totals.decisions_dropped),
+        ("events_missed", Counter, totals.events_missed),
     ]
 }
 

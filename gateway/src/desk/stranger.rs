@@ -1,9 +1,9 @@
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use admin::Answer;
 use base64ct::{Base64, Encoding};
-use extension_host::{CertificateInfo, Connecting, Transport};
+use extension_host::{CertificateInfo, Connecting, PeerAddress, Transport};
 use mqtt::Version;
 use tokio::time::Instant;
 
@@ -73,13 +73,18 @@ fn transport(word: Option<&str>) -> Result<Transport, Answer> {
     match word {
         None | Some("tls") => Ok(Transport::Tls),
         Some("tcp") => Ok(Transport::Tcp),
-        Some(other) => Err(bad(format!("connect.transport {other:?} is none of tls, tcp"))),
+        Some("websocket") => Ok(Transport::WebSocket),
+        Some("unix") => Ok(Transport::Unix),
+        Some(other) => {
+            Err(bad(format!("connect.transport {other:?} is none of tls, tcp, websocket, unix")))
+        }
     }
 }
 
-fn address(text: Option<&str>) -> Result<IpAddr, Answer> {
-    let Some(text) = text else { return Ok(Ipv4Addr::LOCALHOST.into()) };
-    text.parse().map_err(|_| bad(format!("connect.address {text:?} is not an IP address")))
+fn address(text: Option<&str>) -> Result<PeerAddress, Answer> {
+    let Some(text) = text else { return Ok(PeerAddress::Ip(Ipv4Addr::LOCALHOST.into())) };
+    text.parse()
+        .map_err(|_| bad(format!("connect.address {text:?} is not an IP address, and not unix")))
 }
 
 /// What was read from a certificate; the certificate itself need not exist.

@@ -68,6 +68,7 @@ impl Extensions {
             }
         };
         let outcome = outcome.map_err(OrderError::Failed)?;
+        self.tell();
         let candidate = extension.candidate().map(|candidate| candidate.id);
         let after = candidate.unwrap_or_else(|| extension.id());
         tracing::info!(
@@ -83,15 +84,18 @@ impl Extensions {
     /// What is being tried takes over for good.
     pub(crate) fn promote(&self, name: &str) -> Result<Report, OrderError> {
         let (extension, last) = self.loaded(name)?;
-        let mut last = lock(last);
         let before = extension.running();
-        let aside = last.aside.take();
-        if !extension.promote() {
-            return Err(OrderError::NoCandidate(name.to_owned()));
+        {
+            let mut last = lock(last);
+            let aside = last.aside.take();
+            if !extension.promote() {
+                return Err(OrderError::NoCandidate(name.to_owned()));
+            }
+            if let Some((spec, renewal)) = aside {
+                last.become_of(spec, renewal);
+            }
         }
-        if let Some((spec, renewal)) = aside {
-            last.become_of(spec, renewal);
-        }
+        self.tell();
         let after = extension.running();
         tracing::info!(extension = &*after, before = &*before, "extension version promoted");
         Ok(Report { outcome: Reloaded::Introduced, before, after })

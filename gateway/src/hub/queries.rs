@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use broker::{Closing, Rights, SessionPage, SessionView, SubscriptionView};
 
-use super::{Hub, Registration};
+use super::Hub;
 use crate::presence::Presence;
 
 /// Some sessions, each with how its client came in.
@@ -62,13 +62,5 @@ impl Hub {
 
     pub(crate) fn now(&self) -> broker::Timestamp {
         self.clock.now()
-    }
-}
-
-impl Registration {
-    /// The client of this link is in.
-    pub(crate) fn introduce(&self, presence: Presence) {
-        let presence = Arc::new(presence);
-        self.hub.lock().tenants.introduce(self.link, presence);
     }
 }

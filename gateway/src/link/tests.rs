@@ -83,6 +83,8 @@ impl Stage {
             valid_for_ms: None,
             limits: Limits::default(),
             will_verdict: None,
+            will_interception: None,
+            listener: None,
         };
         let Admitted::Accepted(conversation) = self.hub.connect(admission) else {
             panic!("nothing speaks against it")
@@ -109,6 +111,7 @@ async fn serve(mut link: Link<DuplexStream>) -> Vec<Question> {
             Question::Authenticate { .. } => {
                 Answer::Authenticate(Authentication::Challenge { data: None })
             }
+            Question::Intercept(_) => Answer::Intercept(broker::Interception::Pass),
         });
         asked.push(question);
     }
@@ -323,6 +326,7 @@ async fn a_question_holds_back_what_comes_after_it() {
             Question::Publish { topic, .. } => topic,
             Question::Subscribe(requested) => &*requested[0].filter,
             Question::Authenticate { .. } => "AUTH",
+            Question::Intercept(draft) => draft.topic.as_str(),
         })
         .collect();
     assert_eq!(topics, ["#", "a", "b"]);

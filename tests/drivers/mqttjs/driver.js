@@ -82,7 +82,7 @@ class Client {
     this.gone = false
     this.last = {}
     const options = {
-      protocol: command.tls ? 'mqtts' : 'mqtt',
+      protocol: command.web ? 'wss' : command.tls ? 'mqtts' : 'mqtt',
       host: 'localhost',
       port: command.port,
       protocolVersion: this.v5 ? 5 : 4,
@@ -95,6 +95,7 @@ class Client {
       autoAssignTopicAlias: command['auto-assign'] ?? false,
       autoUseTopicAlias: command['auto-use'] ?? false
     }
+    if (command.web) options.path = '/mqtt'
     if (command.tls) options.ca = fs.readFileSync(command.ca)
     if (this.v5) options.properties = properties(command)
     if (command.will) {

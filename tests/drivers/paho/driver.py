@@ -91,6 +91,7 @@ class Client:
             clean_session=None if self.v5 else clean,
             reconnect_on_failure=False,
             manual_ack=self.holds,
+            transport="websockets" if command.get("web") else "tcp",
         )
         self.client.max_inflight_messages_set(command.get("window", 20))
         self.client.username_pw_set(command["username"], command["password"])
@@ -218,7 +219,9 @@ class Client:
     def kill(self, _command):
         """The connection ends without a word."""
         self.gone = True
-        self.client.socket().shutdown(socket.SHUT_RDWR)
+        connection = self.client.socket()
+        # A WebSocket of paho's cannot be cut; what is below it can.
+        getattr(connection, "_socket", connection).shutdown(socket.SHUT_RDWR)
         self.leave()
         return {}
 

@@ -135,7 +135,7 @@ fn client() -> Arc<Connecting> {
         version: mqtt::Version::V5,
         transport: Transport::Tls,
         listener: "tls".into(),
-        peer_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        peer_address: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
         server_name: None,
         alpn: None,
         keep_alive: 60,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use broker::{Answer, Event, LinkId, Timestamp};
+use broker::{Answer, Delivery, Event, LinkId, Reviewed, Timestamp};
 
 /// What happened at the broker's border, in order.
 #[derive(Clone, Debug)]
@@ -46,6 +46,20 @@ pub enum What {
         link: LinkId,
         /// Whole packets.
         bytes: Vec<u8>,
+    },
+    /// Interceptors are to see these deliveries before they leave.
+    Shown {
+        /// For whom they are.
+        link: LinkId,
+        /// The deliveries.
+        deliveries: Vec<Delivery>,
+    },
+    /// Interceptors have seen them.
+    Reviewed {
+        /// For whom they are.
+        link: LinkId,
+        /// What was made of them.
+        made: Vec<Reviewed>,
     },
     /// The broker let go of a connection.
     Closed(LinkId),

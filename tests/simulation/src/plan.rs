@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) refuse: bool,
     /// Guests are asked about everything, and are slow.
     pub(crate) guests: bool,
+    /// Interceptors see some of what is published, and are slow. Without guests, whose rulings would be remembered meanwhile.
+    pub(crate) interceptors: bool,
     pub(crate) wills: bool,
     pub(crate) retained: bool,
     pub(crate) expiry: bool,
@@ -64,15 +66,7 @@ impl Plan {
         } else if random.chance(10) {
             settings.overflow = Overflow::LastValue;
         }
-        if random.chance(40) {
-            settings.max_waiting_messages = random.pick(&[1, 2, 4]);
-        }
-        if random.chance(20) {
-            settings.max_waiting_bytes = random.pick(&[1, 300]);
-        }
-        if random.chance(10) {
-            settings.max_waiting_bytes_total = random.pick(&[1, 600]);
-        }
+        waiting(random, &mut settings);
         if random.chance(30) {
             settings.topic_rules = rules(random);
             if !small_queues {
@@ -88,6 +82,7 @@ impl Plan {
         if random.chance(20) {
             settings.persist_delay = Duration::from_millis(random.pick(&[1, 200]));
         }
+        let guests = random.chance(30);
         Self {
             prompt,
             delay: !prompt && random.chance(40),
@@ -97,7 +92,8 @@ impl Plan {
             crash: random.chance(40),
             restart: random.chance(20),
             refuse: !prompt && random.chance(25),
-            guests: random.chance(30),
+            guests,
+            interceptors: !guests && random.chance(25),
             wills: random.chance(40),
             retained: random.chance(40),
             expiry: random.chance(40),
@@ -115,6 +111,19 @@ impl Plan {
             slow_reads: !prompt && random.chance(40),
             settings,
         }
+    }
+}
+
+/// How much of what waits may be in memory.
+fn waiting(random: &mut Random, settings: &mut Settings) {
+    if random.chance(40) {
+        settings.max_waiting_messages = random.pick(&[1, 2, 4]);
+    }
+    if random.chance(20) {
+        settings.max_waiting_bytes = random.pick(&[1, 300]);
+    }
+    if random.chance(10) {
+        settings.max_waiting_bytes_total = random.pick(&[1, 600]);
     }
 }
 

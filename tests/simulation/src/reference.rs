@@ -28,6 +28,9 @@ pub(crate) use overflow::rule_of;
 use share::Share;
 pub(crate) use state::{Connection, Due, Kept, Message, Session};
 
+/// The topics of which interceptors, where there are any, see what is published.
+pub(crate) const SHOWN: &str = "t/#";
+
 /// The reference model.
 pub(crate) struct Reference {
     settings: Settings,
@@ -37,6 +40,8 @@ pub(crate) struct Reference {
     prompt: bool,
     /// Whether guests are asked about everything.
     guests: bool,
+    /// Whether interceptors see what is published on [`SHOWN`].
+    interceptors: bool,
     pub(crate) sessions: BTreeMap<Arc<str>, Session>,
     /// Messages to groups.
     pub(crate) shares: Vec<Share>,
@@ -60,12 +65,19 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    pub(crate) fn new(settings: Settings, lossy: bool, prompt: bool, guests: bool) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        lossy: bool,
+        prompt: bool,
+        guests: bool,
+        interceptors: bool,
+    ) -> Self {
         Self {
             settings,
             lossy,
             prompt,
             guests,
+            interceptors,
             sessions: BTreeMap::new(),
             shares: Vec::new(),
             connections: BTreeMap::new(),
@@ -102,7 +114,7 @@ impl Reference {
                 }
             }
             What::Due => self.due(at),
-            What::Read => {}
+            What::Read | What::Shown { .. } | What::Reviewed { .. } => {}
             What::Told(event) => self.told(event, at),
             What::Emitted { link, bytes } => self.emitted(*link, bytes, disk, at),
             What::Closed(link) | What::Lost(link) => self.disconnected(*link, at),
@@ -113,11 +125,11 @@ impl Reference {
     fn told(&mut self, event: &Event, at: Timestamp) {
         let damaged = matches!(event, Event::Dropped { cause: DropCause::Damaged, .. });
         assert!(!damaged, "{event:?}, and the disk is whole");
-        if let Event::Dropped { client_id, cause: DropCause::Replaced } = event {
+        if let Event::Dropped { client_id, cause: DropCause::Replaced, .. } = event {
             assert_eq!(self.settings.overflow, Overflow::LastValue, "{event:?}");
             self.replaced(client_id);
         }
-        if let Event::Dropped { client_id, cause: DropCause::QueueFull } = event {
+        if let Event::Dropped { client_id, cause: DropCause::QueueFull, .. } = event {
             self.overflowed(client_id, at);
         }
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{Fallback, PermissionSet, Permissions};
-use broker::Question;
-use mqtt::{QoS, Version};
+use broker::{Interests, Question};
+use mqtt::{QoS, TopicFilter, Version};
 
 use crate::device::Device;
 use crate::history::What;
 use crate::plan::Plan;
 use crate::random::Random;
-use crate::reference::Reference;
+use crate::reference::{Reference, SHOWN};
 use crate::world::World;
 
 const DEVICES: u64 = 5;
@@ -72,6 +72,7 @@ impl Simulation {
                 plan.small_outboxes,
                 plan.prompt,
                 plan.guests,
+                plan.interceptors,
             ),
             devices: Vec::new(),
             asked: (0..DEVICES).map(|_| None).collect(),
@@ -83,6 +84,10 @@ impl Simulation {
             plan,
         };
         simulation.world.slow_reads = simulation.plan.slow_reads;
+        if simulation.plan.interceptors {
+            let publish = vec![TopicFilter::new(SHOWN).expect("a filter").to_owned()];
+            simulation.world.set_interests(Interests { publish, ..Interests::default() });
+        }
         (0..DEVICES).for_each(|n| simulation.add_device(n));
         simulation
     }

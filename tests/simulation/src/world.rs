@@ -5,8 +5,9 @@ use std::time::Duration;
 use auth::PermissionSet;
 use broker::durable::{Commit, Lsn, Read, Urgency};
 use broker::{
-    Admission, Admitted, Answer, Broker, Closing, Conversation, Effect, Flow, LinkId, Outbox,
-    Question, Reader, Settings, Timestamp, Verdict,
+    Admission, Admitted, Answer, Broker, Closing, Conversation, Delivery, Effect, Flow,
+    Interception, Interests, LinkId, Outbox, Question, Reader, Reviewed, Settings, Timestamp,
+    Verdict,
 };
 use mqtt::{Connect, Decoded, Decoder, Publish, ReasonCode, TopicName, Version};
 
@@ -38,7 +39,12 @@ pub struct World {
     committing: Option<Commit>,
     next_link: u64,
     links: BTreeMap<LinkId, Link>,
+    /// What interceptors want to see.
+    interests: Interests,
 }
+
+/// The number of the listener through which everybody comes.
+const LISTENER: u16 = 0;
 
 /// One connection as the shell sees it.
 struct Link {
@@ -52,6 +58,8 @@ struct Link {
     /// The socket takes nothing at the moment.
     stalled: bool,
     woken: bool,
+    /// Deliveries that interceptors are looking at.
+    shown: Vec<Delivery>,
 }
 
 /// Who connects, and what an extension said about it.
@@ -68,6 +76,8 @@ pub struct Login<'a> {
     pub authentication_data: Option<&'a [u8]>,
     /// What was said about its will.
     pub will_verdict: Option<Verdict>,
+    /// What interceptors made of it.
+    pub will_interception: Option<Interception>,
 }
 
 /// What became of a CONNECT.
@@ -100,7 +110,31 @@ impl World {
             committing: None,
             next_link: 1,
             links: BTreeMap::new(),
+            interests: Interests::default(),
         }
+    }
+
+    /// Interceptors want to see other messages from now on.
+    pub fn set_interests(&mut self, interests: Interests) {
+        self.interests = interests.clone();
+        self.broker.set_interests(LISTENER, interests);
+    }
+
+    /// The deliveries that interceptors are to see, until they are [`reviewed`](Self::reviewed) or the link is closed.
+    #[must_use]
+    pub fn shown(&self, link: LinkId) -> &[Delivery] {
+        let entry = self.links.get(&link).filter(|entry| entry.open);
+        entry.map(|entry| &*entry.shown).unwrap_or_default()
+    }
+
+    /// Interceptors have seen what is [`shown`](Self::shown).
+    pub fn reviewed(&mut self, link: LinkId, made: Vec<Reviewed>) {
+        let Some(entry) = self.links.get_mut(&link).filter(|entry| entry.open) else { return };
+        entry.shown.clear();
+        let conversation = entry.conversation;
+        self.record(What::Reviewed { link, made: made.clone() });
+        self.broker.reviewed(self.now, conversation, made);
+        self.settle();
     }
 
     /// A client that has been authenticated wants in.
@@ -121,6 +155,8 @@ impl World {
             valid_for_ms: login.valid_for_ms,
             limits: auth::Limits::default(),
             will_verdict: login.will_verdict.clone(),
+            will_interception: login.will_interception.clone(),
+            listener: Some(LISTENER),
             authentication_data: login.authentication_data,
             durability: broker::Durability::Strict,
         };
@@ -151,6 +187,7 @@ impl World {
             stalled: false,
             // A new link looks once, for its CONNACK.
             woken: true,
+            shown: Vec::new(),
         };
         self.links.insert(link, entry);
     }
@@ -348,6 +385,7 @@ impl World {
         self.links.clear();
         let snapshot = self.disk.snapshot();
         self.broker = Broker::new(self.settings.clone(), self.seed, self.now, snapshot);
+        self.broker.set_interests(LISTENER, self.interests.clone());
     }
 
     /// The gateway ends every conversation, as before a stop.
@@ -409,6 +447,11 @@ impl World {
         entry.woken = false;
         let mut outbox = Outbox::default();
         self.broker.take_output(self.now, entry.conversation, &mut outbox);
+        let shown = self.broker.take_deliveries(self.now, entry.conversation);
+        entry.shown.extend_from_slice(&shown);
+        if !shown.is_empty() {
+            self.record(What::Shown { link, deliveries: shown });
+        }
         self.emit(link, &outbox);
     }
 

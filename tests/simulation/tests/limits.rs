@@ -82,6 +82,7 @@ fn connect(world: &mut World, session_expiry: u32) -> LinkId {
         valid_for_ms: None,
         authentication_data: None,
         will_verdict: None,
+        will_interception: None,
     });
     let Door::Open(link) = door else { panic!("it is let in") };
     link

@@ -3,7 +3,7 @@
 use std::thread;
 
 use portcullis_tests::tools::Library;
-use portcullis_tests::{Gateway, Site};
+use portcullis_tests::{Gateway, Site, free_port};
 
 use crate::play::Stage;
 use crate::script::{Case, cases};
@@ -68,6 +68,17 @@ fn mqtt5_with_mqtt_5() {
     play(&Site::new(), &[Library::Mqtt5], 5, USUAL);
 }
 
+/// All cases again, each packet inside a WebSocket.
+#[test]
+fn paho_and_mqttjs_over_websocket() {
+    for version in [3, 5] {
+        let site = Site::new();
+        let port = free_port();
+        site.configure(&listener(port));
+        play_over(&site, Some(port), &[Library::Paho, Library::MqttJs], version, USUAL);
+    }
+}
+
 /// Clients of different libraries with each other, without TLS.
 #[test]
 fn all_together() {
@@ -89,8 +100,21 @@ fn limits_are_kept_by_all() {
 
 /// Plays the cases for a version with the clients of these libraries, over TLS if it is one library.
 fn play(site: &Site, libraries: &[Library], version: u8, files: &[&str]) {
+    play_over(site, None, libraries, version, files);
+}
+
+/// A listener for WebSocket over TLS.
+pub(crate) fn listener(port: u16) -> String {
+    format!(
+        "[listeners.web]\nbind = \"127.0.0.1:{port}\"\ntransport = \"wss\"\ntls.cert = \"pki/server.pem\"\n\
+         tls.key = \"pki/server.key\"\nchain = [\"password\", \"acl\"]\n"
+    )
+}
+
+/// As [`play`]; with a port over WebSocket, at the third listener.
+fn play_over(site: &Site, web: Option<u16>, libraries: &[Library], version: u8, files: &[&str]) {
     let names: Vec<_> = libraries.iter().map(|library| library.name()).collect();
-    let mut gateway = Gateway::start(site);
+    let mut gateway = Gateway::start_with(site, if web.is_some() { 3 } else { 2 });
     let all: Vec<Case> = files.iter().flat_map(|file| cases(file)).collect();
     let wanted: Vec<(usize, &Case)> =
         all.iter().enumerate().filter(|(_, case)| case.is_for(version, &names)).collect();
@@ -98,7 +122,8 @@ fn play(site: &Site, libraries: &[Library], version: u8, files: &[&str]) {
         name: format!("{}-{version}", names.join("-")),
         site,
         version,
-        tls: libraries.len() == 1,
+        tls: libraries.len() == 1 || web.is_some(),
+        web,
         drivers: libraries.iter().map(|library| library.start()).collect(),
     };
     let failures: Vec<String> = thread::scope(|scope| {
@@ -128,7 +153,7 @@ fn a_case_that_is_not_so_fails() {
     let _gateway = Gateway::start(&site);
     let drivers = vec![Library::Paho.start()];
     let name = "wrong".to_owned();
-    let mut stage = Stage { name, site: &site, version: 5, tls: true, drivers };
+    let mut stage = Stage { name, site: &site, version: 5, tls: true, web: None, drivers };
     let wrong = [
         ("payload is not", "a< message ~/x other user=a:1"),
         ("qos is not", "a< message ~/x one qos=1 user=a:1"),

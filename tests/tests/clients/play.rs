@@ -23,6 +23,8 @@ pub(crate) struct Stage<'a> {
     /// 31 for MQTT 3.1, 3 for 3.1.1, and 5.
     pub(crate) version: u8,
     pub(crate) tls: bool,
+    /// Port of a listener for WebSocket over TLS, if that is what is spoken.
+    pub(crate) web: Option<u16>,
     /// Clients take turns with these in the order of their names.
     pub(crate) drivers: Vec<Driver>,
 }
@@ -223,8 +225,8 @@ impl Scene<'_, '_> {
     }
 
     fn address(&self, client: &str, command: &mut Map<String, Value>) {
-        let Stage { site, version, tls, .. } = &*self.stage;
-        let port = if *tls { site.tls } else { site.plain };
+        let Stage { site, version, tls, web, .. } = &*self.stage;
+        let port = web.unwrap_or(if *tls { site.tls } else { site.plain });
         let ca = site.ca();
         for (name, value) in [
             ("version", Value::from(*version)),
@@ -232,6 +234,7 @@ impl Scene<'_, '_> {
             ("username", DEMO.into()),
             ("password", site.password.as_str().into()),
             ("tls", (*tls).into()),
+            ("web", web.is_some().into()),
             ("port", port.into()),
             ("ca", ca.to_string_lossy().into()),
         ] {

@@ -6,6 +6,7 @@
 //! publish t/x hello qos=1 id=7 dup retain alias=1 sub-id=5 expiry=5 format type=T response=topic ...
 //! puback 7 0x10   pubrec 7   pubrel 7   pubcomp 7   suback 1 0 1 0x80   unsuback 2 0 0x11
 //! pong   disconnect 0x82 reason=T   auth 0x18 method=m data=d   closed
+//! closed code=1003   refused 400        of a WebSocket: with a goodbye; with an answer of HTTP
 //! ```
 //!
 //! Words without `=` come first and must all be there, in order; a code of 0 at the end may be left out. Of
@@ -29,8 +30,12 @@ pub(crate) struct Heard {
 pub(crate) type Bindings = BTreeMap<String, String>;
 
 impl Heard {
-    pub(crate) fn closed() -> Self {
-        Self { plain: vec!["closed".to_owned()], options: Vec::new() }
+    pub(crate) fn closed(code: Option<u16>) -> Self {
+        Self::new(&["closed"]).option("code", code)
+    }
+
+    pub(crate) fn refused(status: &str) -> Self {
+        Self::new(&["refused", status])
     }
 
     fn new(words: &[&str]) -> Self {
@@ -233,5 +238,5 @@ fn what_is_heard_fits_what_is_expected_or_not() {
     assert!(!connack.fits("connack 0 !present", &mut bindings));
     assert!(Heard::new(&["puback", "7", "0"]).fits("puback 7", &mut bindings));
     assert!(!Heard::new(&["suback", "1", "0", "1"]).fits("suback 1 0", &mut bindings));
-    assert!(Heard::closed().fits("closed", &mut bindings));
+    assert!(Heard::closed(None).fits("closed", &mut bindings));
 }

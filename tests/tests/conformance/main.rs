@@ -56,7 +56,14 @@ fn every_script_holds_for_the_broker_alone() {
 #[test]
 fn every_script_holds_over_a_socket() {
     let scripts = chosen(Where::Socket);
-    let failures = socket::play_all(&scripts);
+    let failures = socket::play_all(&scripts, Where::Socket);
+    report(scripts.len(), failures);
+}
+
+#[test]
+fn every_script_holds_over_a_websocket() {
+    let scripts = chosen(Where::WebSocket);
+    let failures = socket::play_all(&scripts, Where::WebSocket);
     report(scripts.len(), failures);
 }
 

@@ -7,6 +7,7 @@ use mqtt::{Decoded, Decoder, Version};
 
 use crate::heard::{Bindings, Heard, heard};
 use crate::packet;
+use crate::raw;
 use crate::script::{Act, Script, Step};
 use crate::words::Scope;
 
@@ -17,6 +18,14 @@ const PING: &str = "ping";
 pub(crate) trait Stage {
     /// Sends bytes, on a new connection if the client has none.
     fn send(&mut self, who: &str, bytes: &[u8]);
+
+    /// Sends a frame of WebSocket, where that is spoken: its first byte, and its payload.
+    fn frame(&mut self, _who: &str, _first: u8, _payload: &[u8]) {}
+
+    /// Opens a WebSocket that offers these subprotocols; gives the status of the answer if it is refused.
+    fn offer(&mut self, _who: &str, _subprotocols: &str) -> Option<String> {
+        None
+    }
 
     /// What has come since; with nothing there, waits for it where that makes sense.
     fn receive(&mut self, who: &str) -> Received;
@@ -33,7 +42,8 @@ pub(crate) trait Stage {
 pub(crate) enum Received {
     Bytes(Vec<u8>),
     Nothing,
-    Closed,
+    /// The end; of a WebSocket with the status code, if it was said goodbye.
+    Closed(Option<u16>),
 }
 
 /// Plays `script`; its names begin with `prefix`. An error says where it is not as the script says.
@@ -105,17 +115,38 @@ impl<S: Stage> Play<S> {
     }
 
     fn send(&mut self, who: &str, what: &str) -> Result<(), String> {
+        if let Some(subprotocols) = what.strip_prefix("offers ") {
+            if let Some(status) = self.stage.offer(who, subprotocols) {
+                self.client(who, "").heard.push_back(Heard::refused(&status));
+            }
+            return Ok(());
+        }
+        if let Some(rest) = what.strip_prefix("frame ") {
+            if rest.contains(r#""MQTT""#) {
+                self.client(who, rest);
+            }
+            let words: Vec<&str> = rest.split(' ').collect();
+            let bytes = raw::bytes(&words, &self.scope)?;
+            let (first, payload) = bytes.split_first().ok_or("a frame has a first byte")?;
+            self.stage.frame(who, *first, payload);
+            return Ok(());
+        }
         let words = what.split(' ').map(|word| self.bound(word)).collect::<Result<Vec<_>, _>>()?;
         let line = words.join(" ");
-        let client = self.clients.entry(who.to_owned()).or_insert_with(|| {
-            let version = packet::version(&line);
+        let version = self.client(who, &line).version;
+        let bytes = packet::bytes(&line, version, &self.scope)?;
+        self.stage.send(who, &bytes);
+        Ok(())
+    }
+
+    /// The client of this name, as one that begins with this packet.
+    fn client(&mut self, who: &str, line: &str) -> &mut Client {
+        self.clients.entry(who.to_owned()).or_insert_with(|| {
+            let version = packet::version(line);
             let mut decoder = Decoder::new(u32::MAX);
             decoder.set_version(version);
             Client { version, decoder, unread: Vec::new(), heard: VecDeque::new(), is_in: false }
-        });
-        let bytes = packet::bytes(&line, client.version, &self.scope)?;
-        self.stage.send(who, &bytes);
-        Ok(())
+        })
     }
 
     /// A word in which names stand for what they were bound to.
@@ -130,7 +161,7 @@ impl<S: Stage> Play<S> {
         let words = got.as_ref().map_or("nothing".to_owned(), ToString::to_string);
         match got {
             Some(got) if got.fits(what, &mut self.bindings) => {
-                if got == Heard::closed() {
+                if got.is("closed") {
                     self.clients.remove(who);
                 } else if got.lets_in()
                     && let Some(client) = self.clients.get_mut(who)
@@ -184,9 +215,9 @@ impl<S: Stage> Play<S> {
         let Some(client) = self.clients.get_mut(who) else { return Ok(false) };
         match received {
             Received::Nothing => return Ok(false),
-            Received::Closed => {
+            Received::Closed(code) => {
                 client.is_in = false;
-                client.heard.push_back(Heard::closed());
+                client.heard.push_back(Heard::closed(code));
             }
             Received::Bytes(bytes) => client.unread.extend(bytes),
         }
@@ -216,7 +247,7 @@ impl<S: Stage> Play<S> {
             if got.is("pong") {
                 break;
             }
-            let over = got == Heard::closed();
+            let over = got.is("closed");
             before.push_back(got);
             if over {
                 break;

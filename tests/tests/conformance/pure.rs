@@ -96,6 +96,7 @@ impl Pure {
             valid_for_ms: None,
             authentication_data: None,
             will_verdict: None,
+            will_interception: None,
         };
         match self.world.connect(&login) {
             Door::Open(link) => Ok(link),
@@ -146,7 +147,7 @@ impl Stage for Pure {
             (true, false) => Received::Nothing,
             (true, true) => {
                 self.clients.remove(who);
-                Received::Closed
+                Received::Closed(None)
             }
         }
     }

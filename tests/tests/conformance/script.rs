@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! === [MQTT-3.12.4-1] PINGREQ is answered           a title names the statements that the script is about
-//! only broker | only socket | alone                 where it runs; both, beside others, unless told
+//! only broker | only socket | only websocket | alone  where it runs; everywhere, beside others, unless told
 //! with max-qos=1 may=nothing                        the broker alone, with other settings (`pure`)
 //! a> PACKET           client a sends it; without a connection it opens one (`words`, `raw`)
+//! a> offers chat,mqtt client a opens a WebSocket that offers these subprotocols
+//! a> frame 81 'text'  client a sends a frame of WebSocket: its first byte, and its payload as bytes (`raw`)
 //! a< PACKET           client a gets it next
 //! a|b< PACKET         one of them gets it next, and the other nothing
 //! a< closed           the server closes the connection
@@ -26,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) enum Where {
     Broker,
     Socket,
+    WebSocket,
 }
 
 #[derive(Debug)]
@@ -72,8 +75,11 @@ impl Script {
             Act::Wait(time) => time,
             _ => Duration::ZERO,
         });
-        self.only.is_none_or(|only| only == stage)
-            && (stage == Where::Broker || waits.sum::<Duration>() <= PATIENCE)
+        let only = self.only.is_none_or(|only| {
+            // What is for sockets is for those with WebSocket in them too.
+            only == stage || (only == Where::Socket && stage == Where::WebSocket)
+        });
+        only && (stage == Where::Broker || waits.sum::<Duration>() <= PATIENCE)
     }
 
     fn add(&mut self, number: usize, line: &str) -> Result<(), String> {
@@ -92,6 +98,10 @@ impl Script {
             }
             ("only", "socket") => {
                 self.only = Some(Where::Socket);
+                return Ok(());
+            }
+            ("only", "websocket") => {
+                self.only = Some(Where::WebSocket);
                 return Ok(());
             }
             ("with", _) => {

@@ -8,14 +8,15 @@ use crate::statements::Statement;
 
 /// `STATEMENTS.md`.
 pub(crate) fn table(statements: &[Statement], scripts: &[Script]) -> String {
-    let socket = scripts.iter().filter(|script| script.runs(Where::Socket)).count();
+    let over = |carrier| scripts.iter().filter(|script| script.runs(carrier)).count();
+    let (socket, web) = (over(Where::Socket), over(Where::WebSocket));
     let mut text = format!(
         "# What the specifications say of a server, and what tests it\n\n\
          Written by `CONFORMANCE_WRITE=1 cargo test -p portcullis-tests --test conformance table` from \
          `statements/*.tsv` and the\nscripts beside this file; do not edit it. The middle column is a paraphrase, \
          not the specification.\n\n\
-         {} scripts; {socket} of them are played over a socket to the gateway, all others and most of these to \
-         the broker alone.\n",
+         {} scripts; {socket} of them are played over a socket to the gateway and {web} in a WebSocket, in frames \
+         that end within\npackets; most of these, and all others, are played to the broker alone.\n",
         scripts.len(),
     );
     for (version, name) in [("v5", "MQTT 5.0"), ("v3_1_1", "MQTT 3.1.1")] {

@@ -87,6 +87,8 @@ impl Bench {
                 valid_for_ms: None,
                 limits: auth::Limits::default(),
                 will_verdict: None,
+                will_interception: None,
+                listener: None,
             },
         );
         let Admitted::Accepted(conversation) = admitted else { unreachable!("{admitted:?}") };

@@ -15,7 +15,7 @@ use crate::retained::Retained;
 use crate::routes::Routes;
 use crate::subscriptions::Subscriptions;
 use crate::timers::Timers;
-use crate::{Answer, Closing, Effect, Event, LinkId, Outbox, Question, Settings, Stats};
+use crate::{Answer, Closing, Effect, Event, Interests, LinkId, Outbox, Question, Settings, Stats};
 
 /// All MQTT sessions and everything that they share: subscriptions, retained messages,
 /// queues, wills, take-over. It does no IO and never asks for the time.
@@ -26,7 +26,7 @@ use crate::{Answer, Closing, Effect, Event, LinkId, Outbox, Question, Settings, 
 ///
 /// Outputs, to be drained after every input: [`poll_effect`](Self::poll_effect) until `None`,
 /// [`take_commit`](Self::take_commit) when the disk is idle,
-/// [`take_output`](Self::take_output) for a link that was woken, and
+/// [`take_output`](Self::take_output) and [`take_deliveries`](Self::take_deliveries) for a link that was woken, and
 /// [`next_deadline`](Self::next_deadline).
 ///
 /// Time never goes backwards from one call to the next.
@@ -55,6 +55,8 @@ pub struct Broker {
     pub(crate) disk_is_full: bool,
     /// Sessions whose Keep Alive is not watched until the disk has done something.
     pub(crate) excused: Vec<(u32, u64)>,
+    /// What interceptors want to see, by the number of the listener.
+    pub(crate) interests: Vec<Interests>,
     /// Ended sessions whose part in shared subscriptions is to be given to others.
     pub(crate) estates: BTreeMap<u64, Estate>,
     pub(crate) next_uid: u64,
@@ -115,6 +117,7 @@ impl Broker {
             waiting_bytes: 0,
             disk_is_full: false,
             excused: Vec::new(),
+            interests: Vec::new(),
             estates: BTreeMap::new(),
             next_uid: 1,
             random: seed,
@@ -216,7 +219,7 @@ impl Broker {
         let online = self.clients.get(to.session as usize).and_then(|c| c.online.as_ref());
         online.is_some_and(|o| {
             let held = o.held.is_some_and(|lsn| !self.journal.is_durable(lsn));
-            o.link == to.link && !o.outbox.is_empty() && !held
+            o.link == to.link && (o.has_deliveries() || !o.outbox.is_empty() && !held)
         })
     }
 
@@ -303,7 +306,7 @@ impl Broker {
     #[must_use]
     pub fn is_overdrawn(&self, who: Conversation) -> bool {
         self.clients.get(who.session as usize).is_some_and(|client| {
-            let unread = client.online.as_ref().map_or(0, |online| online.outbox.len());
+            let unread = client.online.as_ref().map_or(0, |online| online.unsent_bytes());
             self.is_owed_too_much(client) || unread >= self.settings.max_outbox_bytes
         })
     }
@@ -344,7 +347,7 @@ impl Broker {
     pub(crate) fn wake(&mut self, session: u32) {
         let client = self.clients.get_mut(session as usize);
         let Some(online) = client.and_then(|c| c.online.as_mut()) else { return };
-        if !online.woken && !online.outbox.is_empty() {
+        if !online.woken && (!online.outbox.is_empty() || online.has_deliveries()) {
             online.woken = true;
             self.effects.push_back(Effect::Wake(online.link));
         }

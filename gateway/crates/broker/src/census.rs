@@ -169,7 +169,7 @@ fn view(client: &Client) -> SessionView {
         queued: client.outbound.len(),
         queued_bytes: client.outbound.weight(),
         in_flight: client.outbound.in_flight(),
-        unwritten_bytes: online.map_or(0, |online| online.outbox.len()),
+        unwritten_bytes: online.map_or(0, |online| online.unsent_bytes()),
     }
 }
 
@@ -222,6 +222,8 @@ mod tests {
             valid_for_ms: None,
             limits: auth::Limits::default(),
             will_verdict: None,
+            will_interception: None,
+            listener: None,
         };
         assert!(matches!(broker.connect(NOW, admission), Admitted::Accepted(_)), "{client_id}");
     }

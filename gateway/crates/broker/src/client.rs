@@ -12,6 +12,7 @@ use crate::queue::Values;
 use crate::quota::Excesses;
 use crate::read_ahead::{Reading, Sweep};
 use crate::reauthenticate::Method;
+use crate::review::Review;
 use crate::routes::{Origin, Route};
 use crate::{Durability, LinkId, Outbox};
 
@@ -77,6 +78,10 @@ pub(crate) struct Online {
     /// When its authorization runs out.
     pub(crate) authorized_until: Option<Timestamp>,
     pub(crate) last_publish: Option<LastPublish>,
+    /// The number of the listener whose interceptors see its messages, if any do.
+    pub(crate) listener: Option<u16>,
+    /// Where deliveries wait to be shown to interceptors, if the listener has any.
+    pub(crate) review: Option<Box<Review>>,
     /// Topics for which the client has set an alias.
     pub(crate) aliases_in: InboundAliases,
     /// Topics for which the client was told one.
@@ -101,6 +106,8 @@ pub(crate) struct LastPublish {
     pub(crate) retain: bool,
     pub(crate) route: Arc<Route>,
     pub(crate) right: Standing,
+    /// Whether an interceptor wants to see those like it.
+    pub(crate) intercepted: bool,
 }
 
 /// How long a right to publish lasts.
@@ -219,6 +226,11 @@ impl Client {
     /// Whether the session outlives its connection.
     pub(crate) fn is_durable(&self) -> bool {
         self.key.is_some()
+    }
+
+    /// Whose session it is, for an event: client identifier and principal.
+    pub(crate) fn whose(&self) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.identity.client_id), Arc::clone(&self.identity.principal))
     }
 
     /// When something about the session falls due.

@@ -1,20 +1,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use auth::{Decision, Identity, PermissionSet};
-use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, PacketKind, ReasonCode, Version};
-use session::{Inbound, KeepAlive, Message, Outbound, Timestamp};
+use auth::{Identity, PermissionSet};
+use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version};
+use session::{Inbound, KeepAlive, Outbound, Timestamp};
 
 use crate::aliases::{InboundAliases, OutboundAliases};
 use crate::broker::Waiter;
 use crate::client::{Client, Online, Will};
 use crate::durable::{Lsn, Op};
+use crate::interception::interests;
 use crate::queue::Values;
 use crate::quota::Excesses;
 use crate::read_ahead::Sweep;
 use crate::reauthenticate::Method;
 use crate::{
-    Action, Broker, Closing, Conversation, Durability, Event, LinkId, Outbox, Question, Verdict,
+    Broker, Closing, Conversation, Durability, Event, Interception, LinkId, Outbox, Question,
+    Verdict,
 };
 
 /// A client whose identity is established and who wants a session.
@@ -41,8 +43,13 @@ pub struct Admission<'a> {
     pub limits: auth::Limits,
     /// What the acknowledgements of its publishes wait for, where topics say nothing else.
     pub durability: Durability,
-    /// The answer to [`Admitted::Ask`].
+    /// The answer to [`Admitted::Ask`], where that was [`Question::Publish`].
     pub will_verdict: Option<Verdict>,
+    /// The answer where it was [`Question::Intercept`].
+    pub will_interception: Option<Interception>,
+    /// The number of the listener, by which [`Broker::set_interests`] knows what its interceptors want to see; `None`
+    /// for a client whose messages go past none.
+    pub listener: Option<u16>,
 }
 
 /// What became of an [`Admission`].
@@ -59,7 +66,7 @@ pub enum Admitted {
 impl Broker {
     /// Gives a session to an authenticated client: a new one, or the one that it left
     /// (MQTT 5, 3.1.2.4 and 4.1). A connection that holds the session is closed.
-    pub fn connect(&mut self, now: Timestamp, admission: Admission<'_>) -> Admitted {
+    pub fn connect(&mut self, now: Timestamp, mut admission: Admission<'_>) -> Admitted {
         let connect = admission.connect;
         let identity = Identity {
             client_id: Arc::clone(&admission.client_id),
@@ -72,10 +79,12 @@ impl Broker {
             self.count_refusal(&closing);
             return Admitted::Refused(closing);
         }
-        match self.check_will(&admission, &identity) {
-            Ok(()) => {}
+        let made = admission.will_interception.take();
+        let checked = self.check_will(&admission, &identity);
+        let will = match checked.and_then(|()| self.intercept_will(now, &admission, made)) {
+            Ok(will) => will,
             Err(admitted) => return admitted,
-        }
+        };
         if let Some(rule) = connect.client_id_fault() {
             let why = format!("the client identifier {:?} is refused: {rule}", connect.client_id);
             return Admitted::Refused(Closing::new(ReasonCode::ClientIdentifierNotValid, why));
@@ -108,7 +117,7 @@ impl Broker {
             Some(session) => session,
             None => self.new_session(identity.clone(), connect.version),
         };
-        let written = self.attach(now, session, &admission, identity, expiry_seconds);
+        let written = self.attach(now, session, &admission, identity, expiry_seconds, will);
         self.greet(session, &admission, resumed.is_some(), written);
         self.set_alarm(session);
         self.pump(now, session);
@@ -135,34 +144,6 @@ impl Broker {
             self.stats.sessions_expired += 1;
             self.remove_session(now, session);
         }
-    }
-
-    fn check_will(&self, admission: &Admission<'_>, identity: &Identity) -> Result<(), Admitted> {
-        let Some(will) = &admission.connect.will else { return Ok(()) };
-        let topic = will.topic.as_str();
-        if crate::system::is_reserved(topic) {
-            return Err(will_refused(ReasonCode::NotAuthorized, topic, crate::system::RESERVED));
-        }
-        let (code, why) =
-            match admission.permissions.check_publish(identity, topic, will.qos, will.retain) {
-                Decision::Allow { .. } => return Ok(()),
-                Decision::Deny(reason) => {
-                    (ReasonCode::NotAuthorized, admission.permissions.explain(reason))
-                }
-                Decision::Ask => match &admission.will_verdict {
-                    Some(Verdict::Allow) => return Ok(()),
-                    Some(Verdict::Deny { code, why }) => (*code, why.why.clone()),
-                    None => {
-                        return Err(Admitted::Ask(Question::Publish {
-                            topic: topic.into(),
-                            qos: will.qos,
-                            retain: will.retain,
-                            payload_len: will.payload.len(),
-                        }));
-                    }
-                },
-            };
-        Err(will_refused(code, topic, &why))
     }
 
     /// Seconds that the session is to outlive the connection. In 3.1.1 a session without
@@ -223,10 +204,10 @@ impl Broker {
         admission: &Admission<'_>,
         identity: Identity,
         expiry_seconds: u32,
+        will: Option<Will>,
     ) -> Option<Lsn> {
         let connect = admission.connect;
         let properties = &connect.properties;
-        let keep_alive = KeepAlive::new(self.keep_alive(connect), now);
         let inflight =
             properties.receive_maximum.unwrap_or(u16::MAX).min(self.settings.max_inflight);
         let window = admission.limits.max_inflight.map_or(inflight, |max| inflight.min(max));
@@ -234,6 +215,7 @@ impl Broker {
             None if expiry_seconds > 0 => Some(self.journal.new_session_key()),
             key => key,
         };
+        let online = self.let_online(now, admission);
         let client = self.clients.get_mut(session as usize)?;
         let promised = client.key.map(|_| (client.expiry_seconds, client.version));
         let permissions_changed = !client.permissions.as_ref().is_some_and(|old| {
@@ -245,31 +227,9 @@ impl Broker {
         client.expiry_seconds = expiry_seconds;
         client.key = key;
         client.offline = None;
-        client.will = connect.will.as_ref().map(will);
+        client.will = will;
         client.outbound.connect(window.max(1));
-        let max_subscriptions =
-            admission.limits.max_subscriptions.map_or(usize::MAX, |max| max as usize);
-        client.online = Some(Online {
-            link: admission.link,
-            outbox: Outbox::default(),
-            woken: true,
-            held: None,
-            greeted: false,
-            keep_alive,
-            durability: admission.durability,
-            max_packet_size: properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize),
-            max_subscriptions: max_subscriptions.min(self.settings.max_subscriptions),
-            method: properties.authentication_method.map(|name| Box::new(Method::new(name))),
-            authorized_until: admission
-                .valid_for_ms
-                .map(|ms| now.after(std::time::Duration::from_millis(ms))),
-            last_publish: None,
-            aliases_in: InboundAliases::default(),
-            aliases_out: OutboundAliases::new(
-                properties.topic_alias_maximum.unwrap_or(0).min(self.settings.max_topic_aliases),
-            ),
-            wants_reasons: properties.request_problem_information,
-        });
+        client.online = Some(online);
         if permissions_changed && !client.subscriptions.is_empty() {
             self.subscriptions.invalidate();
         }
@@ -287,6 +247,40 @@ impl Broker {
         }
         client.behind = lsn;
         Some(lsn)
+    }
+
+    /// What there is of a session while its client is connected.
+    fn let_online(&self, now: Timestamp, admission: &Admission<'_>) -> Online {
+        let connect = admission.connect;
+        let properties = &connect.properties;
+        let max_subscriptions =
+            admission.limits.max_subscriptions.map_or(usize::MAX, |max| max as usize);
+        let keep_alive = KeepAlive::new(self.keep_alive(connect), now);
+        Online {
+            link: admission.link,
+            outbox: Outbox::default(),
+            woken: true,
+            held: None,
+            greeted: false,
+            keep_alive,
+            durability: admission.durability,
+            max_packet_size: properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize),
+            max_subscriptions: max_subscriptions.min(self.settings.max_subscriptions),
+            method: properties.authentication_method.map(|name| Box::new(Method::new(name))),
+            authorized_until: admission
+                .valid_for_ms
+                .map(|ms| now.after(std::time::Duration::from_millis(ms))),
+            last_publish: None,
+            listener: admission.listener,
+            review: interests(&self.interests, admission.listener)
+                .is_some_and(|interests| !interests.delivery.is_empty())
+                .then(Box::default),
+            aliases_in: InboundAliases::default(),
+            aliases_out: OutboundAliases::new(
+                properties.topic_alias_maximum.unwrap_or(0).min(self.settings.max_topic_aliases),
+            ),
+            wants_reasons: properties.request_problem_information,
+        }
     }
 
     fn keep_alive(&self, connect: &Connect<'_>) -> u16 {
@@ -362,36 +356,6 @@ impl Broker {
             self.journal.wait(lsn, Waiter::Connection { session, uid });
         }
         self.event(event);
-    }
-
-    /// Whether a client is to be told of a will that its extension should be asked about.
-    pub(crate) fn will_denied(&mut self, session: u32, topic: &str, decision: String) {
-        self.denied(session, Action::Will, topic, None, decision);
-    }
-}
-
-/// `code` is one for the answer to a PUBLISH, which CONNACK may not know.
-fn will_refused(code: ReasonCode, topic: &str, why: &str) -> Admitted {
-    let why = format!("the will may not be published to {topic:?}: {why}");
-    let code = Some(code).filter(|code| PacketKind::ConnAck.allows(*code));
-    Admitted::Refused(Closing::new(code.unwrap_or(ReasonCode::NotAuthorized), why))
-}
-
-/// What a client leaves behind for the case that it vanishes.
-fn will(will: &mqtt::Will<'_>) -> Will {
-    let mut properties = Vec::with_capacity(will.properties.wire_len());
-    will.properties.write_to(&mut properties);
-    Will {
-        message: Message {
-            topic: will.topic.to_owned(),
-            payload: will.payload.into(),
-            qos: will.qos,
-            retain: will.retain,
-            properties: properties.into_boxed_slice(),
-            expires: None,
-        },
-        delay: will.delay,
-        expiry: will.message_expiry,
     }
 }
 

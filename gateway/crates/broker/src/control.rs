@@ -35,7 +35,7 @@ impl Broker {
             (Some((Decision::Allow { .. }, _)), _) => None,
             (
                 Some((Decision::Ask, _)),
-                None | Some(Answer::Subscribe(_) | Answer::Authenticate(_)),
+                None | Some(Answer::Subscribe(_) | Answer::Authenticate(_) | Answer::Intercept(_)),
             ) => {
                 return Flow::Ask(Question::Publish {
                     topic: topic.as_str().into(),

@@ -7,6 +7,7 @@ use crate::client::{Promise, Tag};
 use crate::durable::{MessageKey, Op};
 use crate::queue::Way;
 use crate::quota::Quota;
+use crate::review::Held;
 use crate::routes::{Grant, Route, Target};
 use crate::timers::Write;
 use crate::{Action, Broker, DropCause, Durability, Event, Overflow};
@@ -31,6 +32,8 @@ pub(crate) struct Publication<'p> {
     pub(crate) overflow: Overflow,
     /// What its topic may take in each queue.
     pub(crate) quota: Option<Quota>,
+    /// It is a QoS 2 message, or came of one.
+    pub(crate) exactly_once: bool,
     /// Somebody else was to get it, and it is on disk: so it must be for whoever gets it now.
     pub(crate) stored_before: bool,
     body: Option<Arc<Message>>,
@@ -54,6 +57,7 @@ impl<'p> Publication<'p> {
             durability: Durability::Strict,
             overflow: Overflow::Reject,
             quota: None,
+            exactly_once: publish.qos == QoS::ExactlyOnce,
             stored_before: false,
             body: None,
             key: None,
@@ -86,7 +90,7 @@ impl<'p> Publication<'p> {
     /// Whether it must be on disk for each durable session at once. A repeat of a QoS 2 publish is
     /// acknowledged without being routed again, so what it was routed to must not depend on memory.
     pub(crate) fn must_be_stored(&self) -> bool {
-        self.publish.qos == QoS::ExactlyOnce || self.stored_before
+        self.exactly_once || self.stored_before
     }
 
     /// The packet for one session.
@@ -180,8 +184,13 @@ impl Broker {
     ) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(online) = client.online.as_mut() else { return };
-        if online.outbox.len() >= self.settings.max_outbox_bytes {
+        if online.unsent_bytes() >= self.settings.max_outbox_bytes {
             self.stats.dropped_outbox_full += 1;
+            return;
+        }
+        if online.reviews(&self.interests, publication.topic) {
+            online.hold(Held::unconfirmed(publication.body(), retain, grant));
+            self.wake(session);
             return;
         }
         let version = client.version;
@@ -242,7 +251,10 @@ impl Broker {
         let (durable, version) = (client.is_durable(), client.version);
         let Some(online) = client.online.as_mut() else { return };
         let packet_id = client.outbound.next_packet_id();
-        let fits = if grant.origin.is_none() && online.aliases_out.is_off() {
+        let reviewed = online.reviews(&self.interests, publication.topic);
+        let fits = if reviewed {
+            true
+        } else if grant.origin.is_none() && online.aliases_out.is_off() {
             let frame = self.frames.get(publication, version, qos, retain);
             let fits = frame.total_len() <= online.max_packet_size;
             if fits {
@@ -273,7 +285,14 @@ impl Broker {
             self.waiting_bytes += weight;
         }
         let (sequence, _) = client.outbound.push_sent(body, qos, retain, publication.class(), tag);
-        self.stats.count_sent(publication.publish.payload);
+        if let Some(online) = client.online.as_mut().filter(|_| reviewed) {
+            let message = publication.body();
+            let origin = grant.origin.clone();
+            let sent = Some((sequence, packet_id));
+            online.hold(Held { message, sent, dup: false, qos, retain, origin });
+        } else {
+            self.stats.count_sent(publication.publish.payload);
+        }
         if durable && publication.must_be_stored() {
             self.store_delivery(session, sequence);
         } else if durable && publication.durability != Durability::Off {
@@ -287,7 +306,7 @@ impl Broker {
     pub(crate) fn pump(&mut self, now: Timestamp, session: u32) {
         while let Some(client) = self.clients.get_mut(session as usize) {
             let Some(online) = client.online.as_mut() else { break };
-            if online.outbox.len() >= self.settings.max_outbox_bytes {
+            if online.unsent_bytes() >= self.settings.max_outbox_bytes {
                 break;
             }
             let durable = client.key.is_some();
@@ -326,6 +345,11 @@ impl Broker {
                 message.topic.as_str(),
             ) {
                 DropCause::Denied
+            } else if online.reviews(&self.interests, message.topic.as_topic()) {
+                let sent = Some((sequence, packet_id));
+                let (retain, origin) = (delivery.retain, delivery.tag.origin.clone());
+                online.hold(Held { message, sent, dup, qos, retain, origin });
+                continue;
             } else if online
                 .send(message.topic.as_topic(), publish, client.version, || Arc::clone(&message))
             {
@@ -335,21 +359,25 @@ impl Broker {
                 DropCause::TooLarge
             };
             self.report_drop(session, cause, &message);
-            if dup && qos == QoS::ExactlyOnce {
-                // The client may hold the identifier. Were it just forgotten here, the next
-                // message that gets it would count as a repeat.
-                self.release(session, packet_id);
-            } else {
-                // Its place is free at once, so that the loop goes on.
-                self.give_up(session, sequence);
-            }
+            // Its place is free at once, so that the loop goes on.
+            self.forgo(session, sequence, packet_id, dup && qos == QoS::ExactlyOnce);
         }
         self.wake(session);
         self.read_ahead(session);
     }
 
+    /// Ends a delivery that is not sent after all. The client may `hold` its identifier: were it just forgotten here, the
+    /// next message that gets it would count as a repeat.
+    pub(crate) fn forgo(&mut self, session: u32, sequence: u64, packet_id: PacketId, hold: bool) {
+        if hold {
+            self.release(session, packet_id);
+        } else {
+            self.give_up(session, sequence);
+        }
+    }
+
     /// Counts and tells that a queued delivery is not sent.
-    fn report_drop(&mut self, session: u32, cause: DropCause, message: &Message) {
+    pub(crate) fn report_drop(&mut self, session: u32, cause: DropCause, message: &Message) {
         match cause {
             DropCause::Expired => self.stats.dropped_expired += 1,
             DropCause::TooLarge => self.stats.dropped_too_large += 1,
@@ -357,11 +385,12 @@ impl Broker {
                 let why = "the client may not receive this topic any more";
                 self.denied(session, Action::Receive, message.topic.as_str(), None, why);
             }
+            DropCause::NotReviewed => self.stats.dropped_not_reviewed += 1,
             DropCause::QueueFull | DropCause::Damaged | DropCause::Replaced => {}
         }
         let Some(client) = self.clients.get(session as usize) else { return };
-        let client_id = Arc::clone(&client.identity.client_id);
-        self.event(Event::Dropped { client_id, cause });
+        let (client_id, principal) = client.whose();
+        self.event(Event::Dropped { client_id, principal, cause });
     }
 
     /// A delivery is over: the disk forgets it, and what was promised on it is kept.

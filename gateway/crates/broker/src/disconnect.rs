@@ -101,8 +101,8 @@ impl Broker {
             self.stats.count_limit(limit);
         }
         self.effects.push_back(Effect::Close { link: online.link, last: online.outbox });
-        let client_id = Arc::clone(&client.identity.client_id);
-        self.event(Event::Disconnected { client_id, closing });
+        let (client_id, principal) = client.whose();
+        self.event(Event::Disconnected { client_id, principal, closing });
         self.go_offline(now, session);
     }
 
@@ -162,9 +162,9 @@ impl Broker {
         let deliveries = client.outbound.drain();
         if let Some(key) = client.key {
             let lsn = self.end_on_disk(&client, key, &deliveries);
-            let client_id = Arc::clone(&client.identity.client_id);
+            let (client_id, principal) = client.whose();
             self.ended.insert(Arc::clone(&client_id), lsn);
-            self.event(Event::SessionExpired { client_id, messages });
+            self.event(Event::SessionExpired { client_id, principal, messages });
         }
         for delivery in &deliveries {
             self.bequeath(now, delivery);

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use mqtt::ReasonCode;
+use mqtt::{QoS, ReasonCode, TopicFilterBuf};
 
 use crate::durable::Read;
 use crate::{Grounds, Limit, Outbox};
@@ -92,6 +92,8 @@ pub enum DropCause {
     Denied,
     /// It was on disk and cannot be read any more.
     Damaged,
+    /// An interceptor was to see it, and failed.
+    NotReviewed,
 }
 
 /// An operator's view of what happened.
@@ -112,16 +114,46 @@ pub enum Event {
     Reauthenticated {
         /// The client identifier.
         client_id: Arc<str>,
+        /// Who it is.
+        principal: Arc<str>,
     },
     /// A client has another permission set than the one that it came with.
     PermissionsReplaced {
         /// The client identifier.
         client_id: Arc<str>,
+        /// Who it is.
+        principal: Arc<str>,
+    },
+    /// A client has a subscription, or has it anew. Only with [`Settings::reports_subscriptions`].
+    ///
+    /// [`Settings::reports_subscriptions`]: crate::Settings::reports_subscriptions
+    Subscribed {
+        /// The client identifier.
+        client_id: Arc<str>,
+        /// Who it is.
+        principal: Arc<str>,
+        /// The filter, with its group if it is shared.
+        filter: TopicFilterBuf,
+        /// What was granted.
+        qos: QoS,
+    },
+    /// A client has ended a subscription. Only with [`Settings::reports_subscriptions`].
+    ///
+    /// [`Settings::reports_subscriptions`]: crate::Settings::reports_subscriptions
+    Unsubscribed {
+        /// The client identifier.
+        client_id: Arc<str>,
+        /// Who it is.
+        principal: Arc<str>,
+        /// The filter, with its group if it was shared.
+        filter: TopicFilterBuf,
     },
     /// A connection ended.
     Disconnected {
         /// The client identifier.
         client_id: Arc<str>,
+        /// Who it was.
+        principal: Arc<str>,
         /// Why.
         closing: Closing,
     },
@@ -144,6 +176,8 @@ pub enum Event {
     Dropped {
         /// The client identifier of the session.
         client_id: Arc<str>,
+        /// Whose session it is.
+        principal: Arc<str>,
         /// Why.
         cause: DropCause,
     },
@@ -151,6 +185,8 @@ pub enum Event {
     SessionExpired {
         /// The client identifier.
         client_id: Arc<str>,
+        /// Whose session it was.
+        principal: Arc<str>,
         /// Messages that nobody will get.
         messages: usize,
     },

@@ -10,6 +10,7 @@
 //! The crate knows no socket, clock, disk, thread or extension; a run can be replayed from
 //! its inputs.
 
+mod accept;
 mod acknowledge;
 mod aliases;
 mod availability;
@@ -25,6 +26,7 @@ mod effect;
 mod estate;
 mod frames;
 mod groups;
+mod interception;
 mod journal;
 mod limit;
 mod outbox;
@@ -38,6 +40,7 @@ mod reauthenticate;
 mod refusal;
 mod restore;
 mod retained;
+mod review;
 mod room;
 mod routes;
 mod settings;
@@ -48,17 +51,20 @@ mod subscriptions;
 mod system;
 mod timers;
 mod treatment;
+mod will;
 
 pub use broker::{Broker, Conversation, Flow};
 pub use census::{Ground, Rights, SessionPage, SessionView, SubscriptionView, ground};
 pub use connect::{Admission, Admitted};
 pub use effect::{Action, Closing, DropCause, Effect, Event, LinkId, Reader};
+pub use interception::{Draft, Interception, Interests};
 pub use limit::Limit;
 pub use outbox::{Outbox, SHARED_PAYLOAD_MIN};
 pub use question::{
     Answer, Asked, Authentication, Grounds, Question, Renewal, Requested, Ruling, Verdict,
 };
 pub use refusal::{answer_to_broken_connect, refusal};
+pub use review::{DELIVERIES_MAX, Delivery, Reviewed};
 pub use session::{Message, Timestamp};
 pub use settings::Settings;
 pub use stats::Stats;

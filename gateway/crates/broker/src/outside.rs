@@ -73,11 +73,11 @@ impl Broker {
             // It was allowed under the permissions from before.
             online.last_publish = None;
         }
-        let client_id = Arc::clone(&client.identity.client_id);
+        let (client_id, principal) = client.whose();
         if !client.subscriptions.is_empty() {
             self.subscriptions.invalidate();
         }
-        self.event(Event::PermissionsReplaced { client_id });
+        self.event(Event::PermissionsReplaced { client_id, principal });
         true
     }
 }

@@ -3,17 +3,14 @@ use std::time::Duration;
 
 use auth::Decision;
 use mqtt::{Publish, QoS, ReasonCode, TopicName, TopicNameBuf};
-use session::{AckKind, Acknowledgement, Message, Timestamp};
+use session::{AckKind, Acknowledgement, Timestamp};
 
 use crate::broker::Waiter;
-use crate::client::{LastPublish, Promise, Standing};
-use crate::deliver::Publication;
-use crate::durable::{Op, Subscription};
-use crate::routes::{Route, Share, Target};
-use crate::subscriptions::Match;
+use crate::client::{Client, LastPublish, Promise, Standing};
+use crate::routes::Route;
 use crate::{
-    Action, Answer, Broker, Closing, Conversation, Durability, Event, Flow, Grounds, Limit,
-    Overflow, Question, Ruling, Verdict,
+    Action, Answer, Broker, Closing, Conversation, Event, Flow, Grounds, Limit, Question, Ruling,
+    Verdict,
 };
 
 impl Broker {
@@ -38,33 +35,38 @@ impl Broker {
                 self.acknowledge_again(session, packet_id);
                 return Ok(Flow::Continue);
             }
-            let outstanding = client.inbound.outstanding();
-            if client.version.is_v5() && outstanding >= usize::from(self.settings.receive_maximum) {
-                let why = format!(
-                    "a PUBLISH came while {outstanding} were unacknowledged, the Receive Maximum (MQTT-3.3.4-9)"
-                );
-                return Err(Closing::new(ReasonCode::ReceiveMaximumExceeded, why)
-                    .because_of(Limit::ReceiveMaximum));
-            }
+            self.check_outstanding(client)?;
         }
         if crate::control::is_order(topic) {
             return Ok(self.control(now, session, publish, topic, answer));
         }
+        let (answer, made) = match answer {
+            Some(Answer::Intercept(made)) => (None, Some(made)),
+            answer => (answer, None),
+        };
         let remembered = client
             .online
             .as_ref()
             .and_then(|online| online.last_publish.as_ref())
             .filter(|last| last.covers(publish, topic.as_str(), now))
-            .map(|last| (Arc::clone(&last.route), last.right));
-        let route = match remembered {
-            Some((route, _)) if route.generation == self.subscriptions.generation() => route,
-            Some((_, right)) => self.remember(session, publish, topic.as_str(), right),
+            .map(|last| (Arc::clone(&last.route), last.right, last.intercepted));
+        let (route, intercepted) = match remembered {
+            Some((route, _, intercepted))
+                if route.generation == self.subscriptions.generation() =>
+            {
+                (route, intercepted)
+            }
+            Some((_, right, _)) => self.remember(session, publish, topic, right),
             None => match self.may_publish(session, publish, topic.as_str(), answer) {
-                Right::Granted => self.remember(session, publish, topic.as_str(), Standing::Given),
-                Right::GrantedFor(0) => self.route(topic.as_str()),
+                // Interceptors were shown it because an extension had allowed it.
+                Right::Unknown(_) if made.is_some() => (self.route(topic.as_str()), true),
+                Right::Granted => self.remember(session, publish, topic, Standing::Given),
+                Right::GrantedFor(0) => {
+                    (self.route(topic.as_str()), self.is_intercepted(session, topic))
+                }
                 Right::GrantedFor(ms) => {
                     let right = Standing::Until(now.after(Duration::from_millis(ms.into())));
-                    self.remember(session, publish, topic.as_str(), right)
+                    self.remember(session, publish, topic, right)
                 }
                 Right::Unknown(question) => return Ok(Flow::Ask(question)),
                 Right::Denied(code) => {
@@ -77,12 +79,23 @@ impl Broker {
             self.answer(session, publish, ReasonCode::PayloadFormatInvalid);
             return Ok(Flow::Continue);
         }
-        if self.disk_is_full && self.takes_disk(session, publish, &route) {
-            return self.refuse_for_disk(session, publish);
+        if intercepted || made.is_some() {
+            return self.intercept(now, session, publish, topic, &route, made);
         }
-        self.stats.count_publish(publish);
-        self.accept(now, session, publish, topic, &route);
-        Ok(Flow::Continue)
+        self.go_on(now, session, publish, topic, &route)
+    }
+
+    /// Whether a client has room for another unacknowledged publish.
+    fn check_outstanding(&self, client: &Client) -> Result<(), Closing> {
+        let outstanding = client.inbound.outstanding();
+        if !client.version.is_v5() || outstanding < usize::from(self.settings.receive_maximum) {
+            return Ok(());
+        }
+        let why = format!(
+            "a PUBLISH came while {outstanding} were unacknowledged, the Receive Maximum (MQTT-3.3.4-9)"
+        );
+        let closing = Closing::new(ReasonCode::ReceiveMaximumExceeded, why);
+        Err(closing.because_of(Limit::ReceiveMaximum))
     }
 
     /// Has a client asked about again what extensions allowed it for a while.
@@ -92,39 +105,6 @@ impl Broker {
         if let Some(online) = online.filter(|online| online.link == of.link) {
             online.last_publish.take_if(|last| matches!(last.right, Standing::Until(_)));
         }
-    }
-
-    /// Whether a publish would be written for certain: it is to be retained, is QoS 2 and for a
-    /// durable session, or one that it is for is away or slow.
-    pub(crate) fn takes_disk(&self, session: u32, publish: &Publish<'_>, route: &Route) -> bool {
-        let qos_1 = publish.qos == QoS::AtLeastOnce;
-        let written = |target: &Target| {
-            let own = target.session == session;
-            let grant = if own { target.own.as_ref() } else { Some(&target.grant) };
-            let confirmed = grant.is_some_and(|grant| grant.qos.min(publish.qos) > QoS::AtMostOnce);
-            let client = self.clients.get(target.session as usize).filter(|c| c.is_durable());
-            confirmed
-                && client.is_some_and(|client| {
-                    !qos_1 || client.online.is_none() || !client.outbound.has_room()
-                })
-        };
-        let retained = publish.retain && !publish.payload.is_empty();
-        retained
-            || route.targets.iter().any(written)
-            || route.shares.iter().any(|share| share.members.iter().all(written))
-    }
-
-    /// The disk is full. Nothing may be acknowledged that is not kept, and 3.1.1 cannot refuse.
-    fn refuse_for_disk(&mut self, session: u32, publish: &Publish<'_>) -> Result<Flow, Closing> {
-        self.stats.count_limit(Limit::DiskFull);
-        let v5 = self.clients.get(session as usize).is_some_and(|client| client.version.is_v5());
-        if !v5 && publish.qos != QoS::AtMostOnce {
-            let why =
-                "the disk is full; free some space, or let absent clients fetch their messages";
-            return Err(Closing::new(ReasonCode::QuotaExceeded, why));
-        }
-        self.answer(session, publish, ReasonCode::QuotaExceeded);
-        Ok(Flow::Continue)
     }
 
     /// The topic of a PUBLISH: the one that it names, or the one that its alias stands for.
@@ -161,135 +141,6 @@ impl Broker {
             Closing::new(ReasonCode::ProtocolError, why)
         };
         online.aliases_in.get(alias).cloned().map(Some).ok_or_else(unknown)
-    }
-
-    /// Passes on a publish that is allowed, and begins its acknowledgement.
-    fn accept(
-        &mut self,
-        now: Timestamp,
-        session: u32,
-        publish: &Publish<'_>,
-        topic: TopicName<'_>,
-        route: &Route,
-    ) {
-        let mut publication = Publication::new(publish, topic, now);
-        publication.from = Some(session);
-        self.treat(session, &mut publication, route);
-        if publish.retain && !self.retain(&mut publication) {
-            self.answer(session, publish, ReasonCode::QuotaExceeded);
-            return;
-        }
-        if !self.refuse_whole(session, &mut publication, route) {
-            self.fan_out(now, &mut publication, route);
-        }
-        let Some(packet_id) = publish.packet_id else { return };
-        let kind = match publish.qos {
-            QoS::ExactlyOnce => AckKind::PubRec,
-            QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::PubAck,
-        };
-        let code = match (publication.refused, route.is_empty()) {
-            (true, _) => ReasonCode::QuotaExceeded,
-            (false, true) => ReasonCode::NoMatchingSubscribers,
-            (false, false) => ReasonCode::Success,
-        };
-        let Some(client) = self.clients.get_mut(session as usize) else { return };
-        // 3.1.1 has no way to hear of an error, so there the exchange goes on as if it were none.
-        let goes_on = !code.is_error() || !client.version.is_v5();
-        if kind == AckKind::PubRec && goes_on {
-            client.inbound.receive(packet_id);
-            if let (Some(key), Some(promise)) = (client.key, publication.promise) {
-                let lsn = self.journal.append(Op::PutReceived { session: key, packet_id });
-                self.journal.wait(lsn, Waiter::Promise(promise));
-                publication.waits += 1;
-            }
-        }
-        client.inbound.begin(Acknowledgement { kind, packet_id, code }, publication.waits);
-        if publication.waits == 0 {
-            self.send_acknowledgements(session);
-        }
-    }
-
-    /// Decides what the acknowledgement of a publication waits for, and what is dropped for it.
-    fn treat(&self, session: u32, publication: &mut Publication<'_>, route: &Route) {
-        let Some(client) = self.clients.get(session as usize) else { return };
-        publication.overflow = route.treatment.overflow;
-        publication.quota = route.treatment.quota;
-        let stated = route.treatment.durability;
-        let qos = publication.publish.qos;
-        if qos != QoS::ExactlyOnce {
-            let of_listener = || client.online.as_ref().map(|online| online.durability);
-            publication.durability = stated.or_else(of_listener).unwrap_or_default();
-        }
-        if qos != QoS::AtMostOnce && publication.durability == Durability::Strict {
-            let ticket = client.inbound.next_ticket();
-            publication.promise = Some(Promise { session, uid: client.uid, ticket });
-        }
-    }
-
-    /// Whether a QoS 2 publication goes to nobody because one session has no room for it: its
-    /// publisher will send it again, and nobody may get it twice. 3.1.1 cannot hear of it, so that
-    /// there those who have room get it.
-    fn refuse_whole(
-        &mut self,
-        session: u32,
-        publication: &mut Publication<'_>,
-        route: &Route,
-    ) -> bool {
-        let publisher = self.clients.get(session as usize);
-        let hears = publisher.is_some_and(|client| client.version.is_v5());
-        let exact = publication.publish.qos == QoS::ExactlyOnce;
-        if !exact || !hears || publication.overflow != Overflow::Reject {
-            return false;
-        }
-        let refusals = self.refusals(publication, route);
-        for (session, limit) in &refusals {
-            self.may_overflow(*session, publication, *limit);
-        }
-        !refusals.is_empty()
-    }
-
-    /// Keeps or clears the retained message; false when there is no room for it.
-    pub(crate) fn retain(&mut self, publication: &mut Publication<'_>) -> bool {
-        let lsn = if publication.publish.payload.is_empty() {
-            match self.retained.get(publication.topic.as_str()).map(|old| old.topic.clone()) {
-                Some(topic) => {
-                    self.retained.remove(topic.as_str());
-                    self.journal.append(Op::RemoveRetained { topic })
-                }
-                // It may have been cleared a moment ago, and be on disk still.
-                None if self.journal.is_durable(self.journal.last()) => return true,
-                None => self.journal.last(),
-            }
-        } else {
-            let body = publication.body();
-            if self.no_room_to_retain(&body).is_some() {
-                for topic in self.retained.take_expired(publication.received_at) {
-                    self.journal.append(Op::RemoveRetained { topic });
-                }
-                if let Some(limit) = self.no_room_to_retain(&body) {
-                    self.stats.count_limit(limit);
-                    return false;
-                }
-            }
-            self.retained.insert(Arc::clone(&body));
-            self.journal.append(Op::PutRetained { body })
-        };
-        if let Some(promise) = publication.promise {
-            self.journal.wait(lsn, Waiter::Promise(promise));
-            publication.waits += 1;
-        }
-        true
-    }
-
-    /// The limit that forbids to retain `body`, if one does.
-    fn no_room_to_retain(&self, body: &Message) -> Option<Limit> {
-        let old = self.retained.get(body.topic.as_str()).map(|old| old.weight());
-        let weight = self.retained.weight() - old.unwrap_or(0) + body.weight();
-        let count = self.retained.len() + usize::from(old.is_none());
-        if count > self.settings.max_retained_messages {
-            return Some(Limit::RetainedMessages);
-        }
-        (weight > self.settings.max_retained_bytes).then_some(Limit::RetainedBytes)
     }
 
     /// Answers a publish that is not passed on. 3.1.1 has no way to say why: there the
@@ -357,7 +208,10 @@ impl Broker {
                             verdict: Verdict::Deny { code, why },
                             ..
                         })) => (code, why),
-                        Some(Answer::Subscribe(_) | Answer::Authenticate(_)) | None => {
+                        Some(
+                            Answer::Subscribe(_) | Answer::Authenticate(_) | Answer::Intercept(_),
+                        )
+                        | None => {
                             return Right::Unknown(Question::Publish {
                                 topic: topic.into(),
                                 qos: publish.qos,
@@ -385,65 +239,28 @@ impl Broker {
     ) {
         self.stats.denied += 1;
         let Some(client) = self.clients.get(session as usize) else { return };
-        let client_id = Arc::clone(&client.identity.client_id);
-        let principal = Arc::clone(&client.identity.principal);
+        let (client_id, principal) = client.whose();
         let (topic, decision) = (topic.into(), decision.into());
         self.event(Event::Denied { client_id, principal, action, topic, code, decision });
     }
 
+    /// Remembers a right to publish for what follows. Answers who gets the message, and whether an interceptor wants to see it.
     fn remember(
         &mut self,
         session: u32,
         publish: &Publish<'_>,
-        topic: &str,
+        topic: TopicName<'_>,
         right: Standing,
-    ) -> Arc<Route> {
-        let route = self.route(topic);
+    ) -> (Arc<Route>, bool) {
+        let route = self.route(topic.as_str());
+        let intercepted = self.is_intercepted(session, topic);
         let client = self.clients.get_mut(session as usize);
         if let Some(online) = client.and_then(|c| c.online.as_mut()) {
             let (qos, retain) = (publish.qos, publish.retain);
-            let last = LastPublish { qos, retain, route: Arc::clone(&route), right };
-            online.last_publish = Some(last);
+            let route = Arc::clone(&route);
+            online.last_publish = Some(LastPublish { qos, retain, route, right, intercepted });
         }
-        route
-    }
-
-    /// Who gets the messages of `topic`.
-    pub(crate) fn route(&mut self, topic: &str) -> Arc<Route> {
-        let generation = self.subscriptions.generation();
-        if let Some(route) = self.routes.get(topic, generation) {
-            return Arc::clone(route);
-        }
-        let mut matches: Vec<(u32, Subscription)> = Vec::new();
-        let mut groups = Vec::new();
-        self.subscriptions.for_each_match(topic, |found| match found {
-            Match::Session(entry) => matches.push((entry.session, entry.subscription)),
-            Match::Group(group) => groups.push(group),
-        });
-        let may_receive = |session: u32| {
-            self.clients.get(session as usize).is_some_and(|client| client.may_receive(topic))
-        };
-        matches.sort_by_key(|(session, _)| *session);
-        let targets = matches
-            .chunk_by(|one, other| one.0 == other.0)
-            .filter_map(|same| {
-                let (session, _) = *same.first()?;
-                let subscriptions: Vec<Subscription> = same.iter().map(|(_, s)| *s).collect();
-                may_receive(session).then(|| Target::of(session, &subscriptions))
-            })
-            .collect();
-        let shares = groups.into_iter().filter_map(|group| {
-            let known = self.subscriptions.groups.get(group)?;
-            let members = known.members.iter().filter(|member| may_receive(member.session));
-            let members: Vec<Target> = members
-                .map(|m| Target::member(m.session, &m.subscription, known.filter.clone()))
-                .collect();
-            (!members.is_empty()).then_some(Share { group, members })
-        });
-        let shares = shares.collect();
-        let treatment = TopicName::new(topic).map(|topic| self.settings.treatment(topic));
-        let treatment = treatment.unwrap_or_default();
-        self.routes.insert(Route { topic: topic.into(), generation, targets, shares, treatment })
+        (route, intercepted)
     }
 }
 

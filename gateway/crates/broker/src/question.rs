@@ -4,6 +4,8 @@ use std::time::Duration;
 use auth::PermissionSet;
 use mqtt::{QoS, ReasonCode};
 
+use crate::{Draft, Interception};
+
 /// What the broker wants an extension to decide: the client's permission set says "ask".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -27,6 +29,8 @@ pub enum Question {
         /// Its Authentication Data.
         data: Option<Box<[u8]>>,
     },
+    /// What do interceptors make of this publish? It is allowed.
+    Intercept(Box<Draft>),
 }
 
 /// One filter that a client wants to subscribe to.
@@ -49,6 +53,8 @@ pub enum Answer {
     Subscribe(Vec<Verdict>),
     /// To [`Question::Authenticate`].
     Authenticate(Authentication),
+    /// To [`Question::Intercept`].
+    Intercept(Interception),
 }
 
 /// What came of a step of a re-authentication.

@@ -101,7 +101,7 @@ impl Broker {
         // What may have to be sent again is in memory as much as what waits.
         let keeps = durable || grant.is_shared();
         let room =
-            client.online.as_ref().is_some_and(|o| o.outbox.len() < settings.max_outbox_bytes);
+            client.online.as_ref().is_some_and(|o| o.unsent_bytes() < settings.max_outbox_bytes);
         let sends = room && sends_now && client.outbound.has_room();
         if sends && (!keeps || self.byte_limit(client, weight).is_none()) {
             return Way::Send;

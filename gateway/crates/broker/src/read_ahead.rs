@@ -251,11 +251,14 @@ impl Broker {
             DropCause::Expired => self.stats.dropped_expired += 1,
             DropCause::Damaged => self.stats.dropped_damaged += 1,
             DropCause::Replaced => self.stats.dropped_replaced += 1,
-            DropCause::TooLarge | DropCause::Denied | DropCause::QueueFull => {}
+            DropCause::TooLarge
+            | DropCause::Denied
+            | DropCause::NotReviewed
+            | DropCause::QueueFull => {}
         }
         let Some(client) = self.clients.get(session as usize) else { return };
-        let client_id = Arc::clone(&client.identity.client_id);
-        self.event(Event::Dropped { client_id, cause });
+        let (client_id, principal) = client.whose();
+        self.event(Event::Dropped { client_id, principal, cause });
     }
 
     /// Has a session whose client has gone put away what is in memory, when it is on disk.

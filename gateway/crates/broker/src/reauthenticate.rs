@@ -93,12 +93,12 @@ impl Broker {
             // It was allowed under the permissions from before.
             online.last_publish = None;
         }
-        let client_id = Arc::clone(&client.identity.client_id);
+        let (client_id, principal) = client.whose();
         if !client.subscriptions.is_empty() {
             self.subscriptions.invalidate();
         }
         self.set_alarm(session);
-        self.event(Event::Reauthenticated { client_id });
+        self.event(Event::Reauthenticated { client_id, principal });
         self.reply(session, ReasonCode::Success, renewal.data.as_deref())
     }
 

@@ -2,9 +2,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use mqtt::{QoS, SubscriptionIds, SubscriptionIdsBuf, TopicFilterBuf};
+use mqtt::{QoS, SubscriptionIds, SubscriptionIdsBuf, TopicFilterBuf, TopicName};
 
+use crate::Broker;
 use crate::durable::Subscription;
+use crate::subscriptions::Match;
 use crate::treatment::Treatment;
 
 /// Who gets the messages of one topic, worked out once and kept until a subscription
@@ -169,6 +171,46 @@ impl Grant {
     /// The subscription identifiers that go with the message.
     pub(crate) fn ids(&self) -> SubscriptionIds<'_> {
         ids(self.origin.as_ref())
+    }
+}
+
+impl Broker {
+    /// Who gets the messages of `topic`.
+    pub(crate) fn route(&mut self, topic: &str) -> Arc<Route> {
+        let generation = self.subscriptions.generation();
+        if let Some(route) = self.routes.get(topic, generation) {
+            return Arc::clone(route);
+        }
+        let mut matches: Vec<(u32, Subscription)> = Vec::new();
+        let mut groups = Vec::new();
+        self.subscriptions.for_each_match(topic, |found| match found {
+            Match::Session(entry) => matches.push((entry.session, entry.subscription)),
+            Match::Group(group) => groups.push(group),
+        });
+        let may_receive = |session: u32| {
+            self.clients.get(session as usize).is_some_and(|client| client.may_receive(topic))
+        };
+        matches.sort_by_key(|(session, _)| *session);
+        let targets = matches
+            .chunk_by(|one, other| one.0 == other.0)
+            .filter_map(|same| {
+                let (session, _) = *same.first()?;
+                let subscriptions: Vec<Subscription> = same.iter().map(|(_, s)| *s).collect();
+                may_receive(session).then(|| Target::of(session, &subscriptions))
+            })
+            .collect();
+        let shares = groups.into_iter().filter_map(|group| {
+            let known = self.subscriptions.groups.get(group)?;
+            let members = known.members.iter().filter(|member| may_receive(member.session));
+            let members: Vec<Target> = members
+                .map(|m| Target::member(m.session, &m.subscription, known.filter.clone()))
+                .collect();
+            (!members.is_empty()).then_some(Share { group, members })
+        });
+        let shares = shares.collect();
+        let treatment = TopicName::new(topic).map(|topic| self.settings.treatment(topic));
+        let treatment = treatment.unwrap_or_default();
+        self.routes.insert(Route { topic: topic.into(), generation, targets, shares, treatment })
     }
 }
 

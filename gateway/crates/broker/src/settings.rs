@@ -65,6 +65,8 @@ pub struct Settings {
     pub shared_available: bool,
     /// Whether a payload that says that it is UTF-8 (3.3.2.3.2) is looked at. If it is not: 0x99.
     pub validate_payload_format: bool,
+    /// Whether each subscription and its end is told as an [`Event`](crate::Event): of use where somebody observes it.
+    pub reports_subscriptions: bool,
     /// Retained messages. More: 0x97, nothing retained.
     pub max_retained_messages: usize,
     /// Bytes of retained messages; as above.
@@ -105,6 +107,7 @@ impl Default for Settings {
             subscription_ids_available: true,
             shared_available: true,
             validate_payload_format: false,
+            reports_subscriptions: false,
             max_retained_messages: 100_000,
             max_retained_bytes: 64 * 1024 * 1024,
             max_journal_bytes: 8 * 1024 * 1024,

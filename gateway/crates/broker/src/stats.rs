@@ -36,6 +36,16 @@ pub struct Stats {
     pub dropped_replaced: u64,
     /// Dropped because they could not be read from disk any more.
     pub dropped_damaged: u64,
+    /// Dropped because an interceptor that was to see them failed.
+    pub dropped_not_reviewed: u64,
+    /// Publishes that interceptors discarded.
+    pub publishes_discarded: u64,
+    /// Publishes that interceptors replaced with others.
+    pub publishes_replaced: u64,
+    /// Deliveries that interceptors discarded.
+    pub deliveries_discarded: u64,
+    /// Deliveries that interceptors changed.
+    pub deliveries_replaced: u64,
     /// Deliveries written to disk.
     pub deliveries_stored: u64,
     /// Deliveries to durable sessions confirmed before they had to be written.
@@ -108,6 +118,7 @@ impl Stats {
             + self.dropped_expired
             + self.dropped_damaged
             + self.dropped_replaced
+            + self.dropped_not_reviewed
     }
 
     pub(crate) fn count_publish(&mut self, publish: &Publish<'_>) {

@@ -14,7 +14,9 @@ use crate::durable::{Op, Subscription};
 use crate::frames::explanation;
 use crate::journal::OP_WEIGHT;
 use crate::routes::{Route, Target};
-use crate::{Action, Answer, Broker, Closing, Flow, Limit, Question, Requested, Settings, Verdict};
+use crate::{
+    Action, Answer, Broker, Closing, Event, Flow, Limit, Question, Requested, Settings, Verdict,
+};
 
 /// SUBSCRIBE and UNSUBSCRIBE (MQTT 5, 3.8 to 3.11).
 impl Broker {
@@ -32,7 +34,9 @@ impl Broker {
         let filters: Vec<(TopicFilter<'_>, SubscribeOptions)> = subscribe.filters.iter().collect();
         let mut verdicts = match answer {
             Some(Answer::Subscribe(verdicts)) => Some(verdicts.into_iter()),
-            Some(Answer::Publish(_) | Answer::Authenticate(_)) | None => None,
+            Some(Answer::Publish(_) | Answer::Authenticate(_) | Answer::Intercept(_)) | None => {
+                None
+            }
         };
         let decisions: Vec<Decision> = filters
             .iter()
@@ -69,6 +73,7 @@ impl Broker {
                     match self.add(session, *filter, subscription) {
                         Err(code) => code,
                         Ok(wants_retained) => {
+                            self.tell_subscribed(session, *filter, Some(qos));
                             if wants_retained {
                                 let found = self.retained_for(*filter, now);
                                 retained.extend(found.into_iter().map(|m| (m, subscription)));
@@ -166,6 +171,20 @@ impl Broker {
         })
     }
 
+    /// Tells that a client has a subscription with this QoS, or that it has none any more, where that is of use.
+    fn tell_subscribed(&mut self, session: u32, filter: TopicFilter<'_>, qos: Option<QoS>) {
+        if !self.settings.reports_subscriptions {
+            return;
+        }
+        let Some(client) = self.clients.get(session as usize) else { return };
+        let (client_id, principal) = client.whose();
+        let filter = filter.to_owned();
+        self.event(match qos {
+            Some(qos) => Event::Subscribed { client_id, principal, filter, qos },
+            None => Event::Unsubscribed { client_id, principal, filter },
+        });
+    }
+
     fn retained_for(&self, filter: TopicFilter<'_>, now: Timestamp) -> Vec<Arc<Message>> {
         let retained = match crate::system::can_match(filter) {
             true => &self.system,
@@ -218,6 +237,7 @@ impl Broker {
                 self.journal.append(op);
             }
             self.subscriptions.remove(filter, session);
+            self.tell_subscribed(session, filter, None);
         }
         let packet = UnsubAck::new(unsubscribe.packet_id, codes);
         let write = |version, _: Option<&str>, out: &mut Vec<u8>| packet.encode(version, out);

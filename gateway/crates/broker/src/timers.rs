@@ -119,6 +119,8 @@ mod tests {
                     valid_for_ms: None,
                     limits: auth::Limits::default(),
                     will_verdict: None,
+                    will_interception: None,
+                    listener: None,
                 },
             );
             let Admitted::Accepted(who) = admitted else { panic!("{admitted:?}") };

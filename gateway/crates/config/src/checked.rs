@@ -10,7 +10,7 @@ use crate::section::Section;
 use crate::{
     Admin, Broker, Compiler, Decisions, Extension, FileProbe, Listener, Log, Mqtt, Report,
     Sessions, Store, TopicRule, Trust, admin, broker, compiler, decisions, extension, listener,
-    log, mqtt, relations, sessions, store, topics, trust,
+    log, mqtt, relations, roster, sessions, store, topics, trust,
 };
 
 /// A configuration without faults. Relative paths are resolved against the file's directory.
@@ -24,6 +24,8 @@ pub struct Checked {
     pub listeners: Vec<Listener>,
     /// The components that decide, sorted by name.
     pub extensions: Vec<Extension>,
+    /// The names of those that are told what happens.
+    pub observers: Vec<String>,
     /// Who may vouch for them.
     pub trust: Trust,
     /// How they become code.
@@ -79,6 +81,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
     let checked = Checked {
         file: file.to_owned(),
         listeners: listener::read(&root, &names),
+        observers: roster::read(&root, "observers", &names).unwrap_or_default(),
         extensions,
         trust,
         compiler: compiler::read(&root),
@@ -110,7 +113,10 @@ mod tests {
         let mut table = String::new();
         for line in text.lines() {
             let line = line.strip_prefix('#').unwrap_or(line);
-            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            let entry = line.strip_prefix("[[").and_then(|line| line.strip_suffix("]]"));
+            let entry = entry.map(|name| format!("{name}.*"));
+            let named = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+            if let Some(name) = entry.as_deref().or(named) {
                 let mut parts: Vec<&str> = name.split('.').collect();
                 if let ["listeners" | "extensions" | "topics", name, ..] = parts.as_mut_slice() {
                     *name = "*";

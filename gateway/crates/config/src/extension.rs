@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::component;
 use crate::connection::{self, HttpConnection};
 use crate::key_set::{self, KeySet};
-use crate::reach::{self, BrokerGrant, KeyValueGrant};
+use crate::reach::{self, BrokerGrant, KeyValueGrant, MessageGrant};
 use crate::section::{Located, Section};
 use crate::trust::{self, SignatureRule, Trust};
 
@@ -47,6 +47,8 @@ pub struct Extension {
     pub connections: Vec<HttpConnection>,
     /// What it may do to clients and messages.
     pub broker: BrokerGrant,
+    /// Which messages it may look at on their way.
+    pub messages: MessageGrant,
 }
 
 /// Leaves out the values of `config`.
@@ -68,6 +70,7 @@ impl fmt::Debug for Extension {
             .field("key_value", &self.key_value)
             .field("connections", &self.connections)
             .field("broker", &self.broker)
+            .field("messages", &self.messages)
             .finish_non_exhaustive()
     }
 }
@@ -81,6 +84,10 @@ pub struct Deadlines {
     pub authenticate: Duration,
     /// To decide about one publish or subscribe.
     pub authorize: Duration,
+    /// To decide what becomes of one message.
+    pub intercept: Duration,
+    /// To hear about what happened.
+    pub observe: Duration,
 }
 
 /// A part of the gateway that an extension may use.
@@ -167,6 +174,12 @@ const DEFAULT_AUTHENTICATE: Duration = Duration::from_secs(2);
 /// The client's later messages wait for this one.
 const DEFAULT_AUTHORIZE: Duration = Duration::from_millis(50);
 
+/// As above, and whoever is to get the message waits too.
+const DEFAULT_INTERCEPT: Duration = Duration::from_millis(50);
+
+/// Nobody waits for it; more happens meanwhile.
+const DEFAULT_OBSERVE: Duration = Duration::from_secs(2);
+
 /// Reads all extensions: the names that the file has, faulty ones too, and those without faults.
 pub(crate) fn read(root: &Section<'_>, trust: &Trust) -> (Vec<String>, Vec<Extension>) {
     let sections = root.named("extensions", "extension");
@@ -197,7 +210,7 @@ pub(crate) fn read_beside(name: String, section: &Section<'_>, trust: &Trust) ->
     let key_sets = key_set::read(section);
     let secrets = secrets(section);
     let (key_value, connections) = (reach::key_value(section), connection::read(section));
-    let broker = reach::broker(section);
+    let (broker, messages) = (reach::broker(section), reach::messages(section));
     for (grant, tables) in TABLES {
         if !grants.contains(&grant) {
             let name = grant.name();
@@ -223,6 +236,7 @@ pub(crate) fn read_beside(name: String, section: &Section<'_>, trust: &Trust) ->
         key_value,
         connections,
         broker,
+        messages,
     }
 }
 
@@ -255,7 +269,9 @@ fn deadlines(section: &Section<'_>) -> Deadlines {
     let deadlines = Deadlines {
         init: deadline.duration("init", DEFAULT_INIT, range.clone()),
         authenticate: deadline.duration("authenticate", DEFAULT_AUTHENTICATE, range.clone()),
-        authorize: deadline.duration("authorize", DEFAULT_AUTHORIZE, range),
+        authorize: deadline.duration("authorize", DEFAULT_AUTHORIZE, range.clone()),
+        intercept: deadline.duration("intercept", DEFAULT_INTERCEPT, range.clone()),
+        observe: deadline.duration("observe", DEFAULT_OBSERVE, range),
     };
     deadline.finish();
     deadlines

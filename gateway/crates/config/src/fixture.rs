@@ -110,7 +110,7 @@ password = "secret"
 name = "let in"
 now = 2026-03-01T00:00:00Z
 config = { site = "b" }
-connect = { client-id = "m1", version = "3.1.1", password = { hex = "00ff" } }
+connect = { client-id = "m1", version = "3.1.1", password = { hex = "00ff" }, transport = "unix", peer-address = "unix" }
 expect = { outcome = "accept", principal = "m1", rules = ["allow publish a/#"], log = ["info *"] }
 asks = [
   { publish = "a/b", qos = 1, expect = "allow", by = "rules" },
@@ -131,6 +131,8 @@ expect = { outcome = "reject", code = 0x86, reason = "*wrong*" }
         assert_eq!(first.connect.username.as_deref(), Some("meter"));
         assert_eq!(first.connect.password.as_deref(), Some(&[0, 0xff][..]));
         assert_eq!(first.connect.version, mqtt::Version::V3_1_1);
+        assert_eq!((first.connect.transport, first.connect.peer_address), (Carrier::Unix, None));
+        assert!(second.connect.peer_address.is_some());
         assert_eq!(first.expect.outcome, Outcome::Accept);
         assert_eq!(first.asks[0].by, Some(By::Rules));
         assert_eq!(first.asks[1].expect, [Opinion::Allow, Opinion::Deny]);

@@ -9,6 +9,7 @@
 mod address;
 mod admin;
 mod algorithm;
+mod bind;
 mod broker;
 mod checked;
 mod compiler;
@@ -23,24 +24,29 @@ mod listener;
 mod log;
 mod mqtt;
 mod nearest;
+mod network;
 mod probe;
 mod project;
 mod reach;
 mod reader;
 mod relations;
 mod report;
+mod roster;
 mod section;
 mod sessions;
 mod size;
 mod store;
+mod tls;
 mod topics;
 mod trust;
 mod url;
 mod value;
+mod web;
 
 use std::path::Path;
 
 pub use admin::Admin;
+pub use bind::Bind;
 pub use broker::Broker;
 pub use checked::Checked;
 pub use compiler::{Compiler, CompilerProcess};
@@ -50,18 +56,21 @@ pub use decisions::Decisions;
 pub use duration::parse as parse_duration;
 pub use extension::{Deadlines, Extension, Grant};
 pub use key_set::{Expected, KeySet, KeySource, KeyUrl};
-pub use listener::{ACCEPT_PLAINTEXT, ClientAuth, Listener, Tls, TlsVersion, Transport};
+pub use listener::{ACCEPT_PLAINTEXT, Listener, Transport};
 pub use log::{Format, Level, Log};
 pub use mqtt::Mqtt;
 pub use nearest::nearest;
+pub use network::Network;
 pub use probe::{Disk, FileProbe, Found};
 pub use project::{Language, PROJECT_FILE, Project};
-pub use reach::{BrokerGrant, KeyValueGrant};
+pub use reach::{BrokerGrant, KeyValueGrant, MessageGrant, OnFailure};
 pub use report::{Fault, Report};
 pub use sessions::Sessions;
 pub use store::{Engine, Store};
+pub use tls::{CertificateFiles, ClientAuth, Judgement, Revocation, Tls, TlsVersion};
 pub use topics::{Durability, Overflow, TopicRule};
 pub use trust::{SignatureRule, Trust, TrustedKey};
+pub use web::WebSocket;
 
 /// Reads and checks a configuration file.
 ///

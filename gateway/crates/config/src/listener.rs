@@ -1,23 +1,28 @@
 //! `[listeners.NAME]`: where clients connect.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::address::is_loopback;
-use crate::nearest::suggestion;
+use crate::bind::{self, Bind};
+use crate::network::{self, Network};
+use crate::roster;
 use crate::section::Section;
+use crate::tls::{self, Tls};
 use crate::topics::{DURABILITIES, Durability};
+use crate::web::{self, WebSocket};
 
 /// One listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its name in the file.
     pub name: String,
-    /// Address and port; port 0 lets the system choose.
-    pub bind: SocketAddr,
+    /// Where it listens.
+    pub bind: Bind,
     /// What is spoken below MQTT.
     pub transport: Transport,
+    /// The WebSocket in which it is spoken, if it is.
+    pub web: Option<WebSocket>,
+    /// Addresses of proxies in front, which say first whose connection they pass on (PROXY protocol 2).
+    pub proxies: Vec<Network>,
     /// The extensions that decide who may connect, in the order in which they are asked: at least
     /// one, each of them configured.
     pub chain: Vec<String>,
@@ -34,43 +39,10 @@ pub struct Listener {
 /// What is spoken below MQTT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// Plain TCP: on a loopback address, or accepted in so many words ([`ACCEPT_PLAINTEXT`]).
+    /// TCP in the clear: on a loopback address, or accepted in so many words ([`ACCEPT_PLAINTEXT`]).
     Tcp,
     /// TLS over TCP.
     Tls(Tls),
-}
-
-/// The TLS side of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// PEM file with the server's certificate chain.
-    pub cert: PathBuf,
-    /// PEM file with its private key.
-    pub key: PathBuf,
-    /// Whether clients present certificates.
-    pub client_auth: ClientAuth,
-    /// The oldest version that is spoken.
-    pub min_version: TlsVersion,
-}
-
-/// Whether clients present certificates, and the PEM file with the authorities that issue them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// They are not asked for one.
-    None,
-    /// They may; a bad one is refused.
-    Optional(PathBuf),
-    /// They must.
-    Required(PathBuf),
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246).
-    V1_2,
-    /// TLS 1.3 (RFC 8446).
-    V1_3,
 }
 
 /// What `insecure-plaintext` must say for plain TCP on an address that others can reach.
@@ -99,8 +71,11 @@ pub(crate) fn read(root: &Section<'_>, extensions: &[String]) -> Vec<Listener> {
 }
 
 fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Option<Listener> {
-    let bind = bind(section);
-    let transport = transport(section, bind);
+    let bind = bind::read(section);
+    let kind = kind(section, bind.as_ref());
+    let transport = kind.and_then(|kind| transport(section, kind, bind.as_ref()));
+    let web = web::read(section, kind.map(|kind| (kind.is_web, kind.word)));
+    let proxies = proxies(section, bind.as_ref());
     let chain = chain(section, extensions);
     let max_connections = section.number("max-connections", DEFAULT_MAX_CONNECTIONS, 1..=1_000_000);
     let connect_timeout = section.duration(
@@ -115,6 +90,8 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         name,
         bind: bind?,
         transport: transport?,
+        web,
+        proxies,
         chain,
         max_connections,
         connect_timeout,
@@ -123,105 +100,78 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     })
 }
 
-fn bind(section: &Section<'_>) -> Option<SocketAddr> {
-    let text = section.required("bind", "say where to listen, such as bind = \"0.0.0.0:8883\"")?;
-    let address = text.value.parse().ok();
-    if address.is_none() {
-        let message = format!(
-            "\"{}\" is not an address and a port; write \"0.0.0.0:8883\", or \"[::]:8883\" for IPv6",
-            text.value
-        );
-        section.fault(text.line, "bind", &message);
+fn proxies(section: &Section<'_>, bind: Option<&Bind>) -> Vec<Network> {
+    const KEY: &str = "proxy-protocol";
+    if bind.is_some_and(Bind::is_unix) {
+        section.meaningless(&[KEY], "with a Unix socket, whose clients have no address; remove it");
+        return Vec::new();
     }
-    address
+    network::read(section, KEY)
 }
 
-fn transport(section: &Section<'_>, bind: Option<SocketAddr>) -> Option<Transport> {
-    let kind = match section.text("transport") {
-        Some(word) => section.chosen("transport", &word, &[("tls", Kind::Tls), ("tcp", Kind::Tcp)]),
-        None => Some(Kind::Tls),
-    };
-    match kind {
-        Some(Kind::Tls) => tls(section).map(Transport::Tls),
-        Some(Kind::Tcp) => {
-            plaintext(section, bind);
-            Some(Transport::Tcp)
-        }
-        None => {
-            // Whichever was meant, its keys are no further faults.
-            section.ignore(&["tls", "insecure-plaintext"]);
-            None
-        }
+/// What `transport` says.
+#[derive(Clone, Copy)]
+struct Kind {
+    word: &'static str,
+    encrypts: bool,
+    is_web: bool,
+}
+
+const KINDS: [(&str, Kind); 4] = [
+    ("tls", Kind { word: "tls", encrypts: true, is_web: false }),
+    ("tcp", Kind { word: "tcp", encrypts: false, is_web: false }),
+    ("wss", Kind { word: "wss", encrypts: true, is_web: true }),
+    ("ws", Kind { word: "ws", encrypts: false, is_web: true }),
+];
+
+/// What is spoken in a Unix socket, where the kernel says who is at the other end and nobody is in between.
+const LOCAL_KINDS: [(&str, Kind); 2] = [
+    ("unix", Kind { word: "unix", encrypts: false, is_web: false }),
+    ("ws", Kind { word: "ws", encrypts: false, is_web: true }),
+];
+
+fn kind(section: &Section<'_>, bind: Option<&Bind>) -> Option<Kind> {
+    let kinds: &[_] = if bind.is_some_and(Bind::is_unix) { &LOCAL_KINDS } else { &KINDS };
+    let usual = kinds.first().map(|(_, usual)| *usual);
+    let Some(word) = section.text("transport") else { return usual };
+    let kind = section.chosen("transport", &word, kinds);
+    if kind.is_none() {
+        // Whichever was meant, its keys are no further faults.
+        section.ignore(&["tls", "insecure-plaintext"]);
     }
+    kind
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Tls,
-    Tcp,
+fn transport(section: &Section<'_>, kind: Kind, bind: Option<&Bind>) -> Option<Transport> {
+    if kind.encrypts {
+        return tls::read(section, kind.word).map(Transport::Tls);
+    }
+    plaintext(section, kind, bind);
+    Some(Transport::Tcp)
 }
 
-fn tls(section: &Section<'_>) -> Option<Tls> {
-    section.meaningless(&["insecure-plaintext"], "with transport = \"tls\"; remove it");
-    let tls = section.part("tls");
-    let cert = tls.required_file("cert", "name the PEM file with the server's certificate chain");
-    let key = tls.required_file("key", "name the PEM file with the private key of tls.cert");
-    let asked = tls.choice(
-        "client-auth",
-        Asked::None,
-        &[("none", Asked::None), ("optional", Asked::Optional), ("required", Asked::Required)],
-    );
-    let client_auth = match (asked, tls.file("client-ca")) {
-        (Asked::None, None) => Some(ClientAuth::None),
-        (Asked::None, Some(_)) => {
-            tls.meaningless(
-                &["client-ca"],
-                "with tls.client-auth = \"none\"; remove it, or ask for certificates with \
-                 \"optional\" or \"required\"",
-            );
-            None
-        }
-        (_, None) => {
-            if !tls.has("client-ca") {
-                tls.missing(
-                    "client-ca",
-                    "name the PEM file with the authorities that issue client certificates, or \
-                     set tls.client-auth = \"none\"",
-                );
-            }
-            None
-        }
-        (Asked::Optional, Some(ca)) => Some(ClientAuth::Optional(ca)),
-        (Asked::Required, Some(ca)) => Some(ClientAuth::Required(ca)),
-    };
-    let versions = [("1.3", TlsVersion::V1_3), ("1.2", TlsVersion::V1_2)];
-    let min_version = tls.choice("min-version", TlsVersion::V1_3, &versions);
-    tls.finish();
-    Some(Tls { cert: cert?, key: key?, client_auth: client_auth?, min_version })
-}
-
-#[derive(Clone, Copy)]
-enum Asked {
-    None,
-    Optional,
-    Required,
-}
-
-fn plaintext(section: &Section<'_>, bind: Option<SocketAddr>) {
-    section.meaningless(&["tls"], "with transport = \"tcp\"; remove it");
+fn plaintext(section: &Section<'_>, kind: Kind, bind: Option<&Bind>) {
+    let word = kind.word;
+    section.meaningless(&["tls"], &format!("with transport = \"{word}\"; remove it"));
+    if bind.is_some_and(Bind::is_unix) {
+        let why = "with a Unix socket, which nobody can listen to; remove it";
+        section.meaningless(&["insecure-plaintext"], why);
+        return;
+    }
     let accepted = section.text("insecure-plaintext");
     if let Some(words) = accepted.as_ref().filter(|words| words.value != ACCEPT_PLAINTEXT) {
         let message = format!("must be exactly \"{ACCEPT_PLAINTEXT}\", or be removed");
         section.fault(words.line, "insecure-plaintext", &message);
     } else if accepted.is_none()
         && !section.has("insecure-plaintext")
-        && let Some(address) = bind.filter(|address| !is_loopback(*address))
+        && let Some(address) = bind.filter(|bind| bind.is_exposed())
         && let Some(bind) = section.text("bind")
     {
         let message = format!(
-            "\"{address}\" can be reached by others, and transport = \"tcp\" does not encrypt; use \
-             transport = \"tls\", a loopback address, or insecure-plaintext = \
-             \"{ACCEPT_PLAINTEXT}\""
+            "\"{address}\" can be reached by others, and transport = \"{word}\" does not encrypt; use \
+             transport = \"{}\", a loopback address, or insecure-plaintext = \
+             \"{ACCEPT_PLAINTEXT}\"",
+            if kind.is_web { "wss" } else { "tls" }
         );
         section.fault(bind.line, "bind", &message);
     }
@@ -230,33 +180,16 @@ fn plaintext(section: &Section<'_>, bind: Option<SocketAddr>) {
 fn chain(section: &Section<'_>, extensions: &[String]) -> Vec<String> {
     const HINT: &str = "name the extensions that decide who may connect, such as chain = \
                         [\"password\", \"acl\"]; without one every connection would be refused";
-    let Some(names) = section.texts("chain") else {
+    let Some(chain) = roster::read(section, "chain", extensions) else {
         if !section.has("chain") {
             section.missing("chain", HINT);
         }
         return Vec::new();
     };
-    if names.is_empty()
+    if chain.is_empty()
         && let Some(line) = section.line_of("chain")
     {
         section.fault(line, "chain", &format!("is empty; {HINT}"));
-    }
-    let mut chain = Vec::new();
-    for name in names {
-        if chain.iter().any(|earlier| earlier == name.value) {
-            let message = format!("names \"{}\" twice; each extension is asked once", name.value);
-            section.fault(name.line, "chain", &message);
-            continue;
-        }
-        if !extensions.iter().any(|extension| extension == name.value) {
-            let hint = match extensions {
-                [] => format!("add [extensions.{}]", name.value),
-                _ => suggestion(name.value, "", extensions.iter().map(String::as_str)),
-            };
-            let message = format!("names \"{}\", which is no extension; {hint}", name.value);
-            section.fault(name.line, "chain", &message);
-        }
-        chain.push(name.value.to_owned());
     }
     chain
 }

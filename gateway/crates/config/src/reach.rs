@@ -1,5 +1,5 @@
-//! `[extensions.NAME.key-value]` and `[extensions.NAME.broker]`: how much an extension may keep, and what it may do to
-//! clients and messages.
+//! `[extensions.NAME.key-value]`, `[extensions.NAME.broker]` and `[extensions.NAME.messages]`: how much an extension may
+//! keep, what it may do to clients and messages, and which messages it may look at.
 
 use mqtt::{TopicFilter, TopicFilterBuf};
 
@@ -27,6 +27,33 @@ pub struct BrokerGrant {
     pub rate: u32,
 }
 
+/// Which messages an extension may look at and change on their way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageGrant {
+    /// Filters of the topics of which it may see what clients publish.
+    pub publish: Vec<TopicFilterBuf>,
+    /// Filters of the topics of which it may see what clients are sent.
+    pub deliver: Vec<TopicFilterBuf>,
+    /// Filters of the topics to which it may move messages.
+    pub to: Vec<TopicFilterBuf>,
+    /// What becomes of a message when it fails.
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of a message when the extension that is to see it fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// A publish is refused, a delivery dropped.
+    #[default]
+    Refuse,
+    /// It goes on as it is.
+    Pass,
+}
+
+impl OnFailure {
+    const NAMES: [(&'static str, Self); 2] = [("refuse", Self::Refuse), ("pass", Self::Pass)];
+}
+
 const DEFAULT_KEYS: u32 = 10_000;
 const KEYS_MAX: u32 = 1_000_000;
 /// All of it is in memory too.
@@ -52,7 +79,7 @@ pub(crate) fn key_value(extension: &Section<'_>) -> KeyValueGrant {
 pub(crate) fn broker(extension: &Section<'_>) -> BrokerGrant {
     let section = extension.part("broker");
     let grant = BrokerGrant {
-        publish: publish(&section),
+        publish: filters(&section, "publish"),
         disconnect: section.flag("disconnect", false),
         permissions: section.flag("permissions", false),
         rate: section.number("rate", DEFAULT_RATE, 1..=RATE_MAX),
@@ -61,11 +88,25 @@ pub(crate) fn broker(extension: &Section<'_>) -> BrokerGrant {
     grant
 }
 
-fn publish(section: &Section<'_>) -> Vec<TopicFilterBuf> {
+pub(crate) fn messages(extension: &Section<'_>) -> MessageGrant {
+    let section = extension.part("messages");
+    let on_failure = section.text("on-failure");
+    let grant = MessageGrant {
+        publish: filters(&section, "publish"),
+        deliver: filters(&section, "deliver"),
+        to: filters(&section, "to"),
+        on_failure: on_failure
+            .and_then(|word| section.chosen("on-failure", &word, &OnFailure::NAMES))
+            .unwrap_or_default(),
+    };
+    section.finish();
+    grant
+}
+
+fn filters(section: &Section<'_>, key: &'static str) -> Vec<TopicFilterBuf> {
     let mut filters = Vec::new();
-    for text in section.texts("publish").unwrap_or_default() {
-        let fault =
-            |why: &str| section.fault(text.line, "publish", &format!("\"{}\" {why}", text.value));
+    for text in section.texts(key).unwrap_or_default() {
+        let fault = |why: &str| section.fault(text.line, key, &format!("\"{}\" {why}", text.value));
         match TopicFilter::new(text.value) {
             Err(error) => fault(&format!("is not a topic filter: {error}")),
             Ok(filter) if filter.share_group().is_some() => {

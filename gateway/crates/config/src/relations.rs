@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::address::collide;
 use crate::duration::Span;
 use crate::reader::Reader;
 use crate::size::Size;
@@ -43,7 +42,7 @@ fn timeouts(reader: &Reader<'_>, checked: &Checked) {
 fn addresses(reader: &Reader<'_>, checked: &Checked) {
     for (at, listener) in checked.listeners.iter().enumerate() {
         let earlier = checked.listeners.iter().take(at);
-        for other in earlier.filter(|other| collide(other.bind, listener.bind)) {
+        for other in earlier.filter(|other| other.bind.collides(&listener.bind)) {
             let message = format!(
                 "listener \"{}\": bind \"{}\" is taken by listener \"{}\" (\"{}\"); give each its \
                  own address or port",

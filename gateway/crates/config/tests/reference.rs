@@ -5,8 +5,8 @@ use std::path::Path;
 
 use auth::jwt;
 use portcullis_config::{
-    Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, KeySource, TlsVersion,
-    Transport, parse,
+    Bind, Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, Judgement, KeySource,
+    OnFailure, TlsVersion, Transport, parse,
 };
 
 const REFERENCE: &str = include_str!("../../../../examples/gateway.toml");
@@ -33,18 +33,31 @@ fn checked(text: &str) -> Result<Checked, String> {
 fn the_reference_is_valid() {
     let checked = checked(REFERENCE).unwrap();
     let names: Vec<_> = checked.listeners.iter().map(|listener| &*listener.name).collect();
-    assert_eq!(names, ["local", "machines", "plant"]);
+    assert_eq!(names, ["local", "machines", "panel", "plant", "programs"]);
     assert_eq!(checked.listeners[0].transport, Transport::Tcp);
     let Transport::Tls(tls) = &checked.listeners[1].transport else { panic!() };
     assert_eq!(tls.client_auth, ClientAuth::Required("/etc/portcullis/pki/ca.pem".into()));
     assert_eq!(tls.min_version, TlsVersion::V1_3);
-    assert_eq!(checked.listeners[2].chain, ["password", "acl"]);
+    assert_eq!(tls.revocation.lists, [Path::new("/etc/portcullis/pki/crl.pem")]);
+    assert_eq!(tls.revocation.unknown, Judgement::Allow);
+    assert_eq!(tls.certificates[0].cert, Path::new("/etc/portcullis/pki/partner.pem"));
+    assert_eq!(tls.certificates[0].key, Path::new("/etc/portcullis/pki/partner.key"));
+    let web = checked.listeners[2].web.as_ref().map(|web| (&*web.path, &*web.origins));
+    assert_eq!(web, Some(("/mqtt", &[][..])));
+    assert!(matches!(checked.listeners[2].transport, Transport::Tls(_)));
+    assert_eq!(checked.listeners[3].chain, ["password", "acl"]);
+    assert_eq!(checked.listeners[3].web, None);
+    let programs = Bind::Unix { path: "/run/portcullis/mqtt.sock".into(), mode: 0o660 };
+    assert_eq!(checked.listeners[4].bind, programs);
     let names: Vec<_> = checked.extensions.iter().map(|extension| &*extension.name).collect();
     assert_eq!(names, ["acl", "fleet", "jwt", "password", "x509"]);
     let fleet = &checked.extensions[1];
     assert_eq!((fleet.key_value.max_keys, fleet.key_value.max_bytes), (10_000, 1 << 20));
     assert_eq!(fleet.connections[0].url, "https://inventory.example.com/api/v1/");
     assert_eq!((fleet.broker.publish[0].as_str(), fleet.broker.rate), ("fleet/#", 100));
+    let messages = &fleet.messages;
+    assert_eq!((messages.publish[0].as_str(), messages.to[0].as_str()), ("fleet/+/raw", "fleet/#"));
+    assert_eq!((messages.deliver.len(), messages.on_failure), (1, OnFailure::Refuse));
     let key_sets: Vec<_> = checked.extensions[2].key_sets.iter().map(|set| &*set.name).collect();
     assert_eq!(key_sets, ["devices", "maintenance", "partner", "plant"]);
     let plant = &checked.extensions[2].key_sets[3];

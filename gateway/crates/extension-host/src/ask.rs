@@ -12,6 +12,7 @@ use crate::extension::lock;
 use crate::generation::{Generation, load_error};
 use crate::guest::{Guest, Subject};
 use crate::instance::BoundHooks;
+use crate::pace::Pace;
 use crate::pool::NoSeat;
 
 /// Which breaker and which deadline a call has.
@@ -23,6 +24,9 @@ pub(crate) enum Hook {
     /// A step of a client that is in.
     StepAgain,
     Authorize,
+    InterceptPublish,
+    InterceptDelivery,
+    Observe,
 }
 
 /// What a call of the guest gave: nothing for an absent hook, an error of the engine, or an answer, which may
@@ -39,6 +43,16 @@ impl Generation {
         call: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
     ) -> Result<R, Failure> {
         connection.check_size(secret_bytes)?;
+        self.put(hook, subject, call)
+    }
+
+    /// Asks what is about no connection, or about one that has been checked.
+    pub(crate) fn put<R>(
+        &self,
+        hook: Hook,
+        subject: Subject,
+        call: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
+    ) -> Result<R, Failure> {
         self.admit(hook)?;
         let result = self.call(hook, subject, call);
         self.settle(hook, &result);
@@ -67,10 +81,10 @@ impl Generation {
         self.counters.calls.count();
         let result =
             instance.call(plan, hook.name(), budget, subject, call).and_then(|answer| answer);
-        if hook == Hook::Authorize {
+        if let Some(pace) = self.pace(hook) {
             match &result {
-                Err(failure) if failure.is_fault() => self.pace.spoil(),
-                _ => self.pace.note(instance.elapsed()),
+                Err(failure) if failure.is_fault() => pace.spoil(),
+                _ => pace.note(instance.elapsed()),
             }
         }
         if instance.was_refused_memory() {
@@ -125,6 +139,18 @@ impl Generation {
             Hook::Step => &self.breakers.step,
             Hook::StepAgain => &self.breakers.step_again,
             Hook::Authorize => &self.breakers.authorize,
+            Hook::InterceptPublish => &self.breakers.intercept_publish,
+            Hook::InterceptDelivery => &self.breakers.intercept_delivery,
+            Hook::Observe => &self.breakers.observe,
+        }
+    }
+
+    /// How quickly a hook answers that others may have to wait for.
+    pub(crate) fn pace(&self, hook: Hook) -> Option<&Pace> {
+        match hook {
+            Hook::Authorize => Some(&self.pace),
+            Hook::InterceptPublish | Hook::InterceptDelivery => Some(&self.intercepting_pace),
+            Hook::Authenticate | Hook::Step | Hook::StepAgain | Hook::Observe => None,
         }
     }
 
@@ -132,13 +158,22 @@ impl Generation {
         match hook {
             Hook::Authenticate | Hook::Step | Hook::StepAgain => self.limits.deadline_authenticate,
             Hook::Authorize => self.limits.deadline_authorize,
+            Hook::InterceptPublish | Hook::InterceptDelivery => self.limits.deadline_intercept,
+            Hook::Observe => self.limits.deadline_observe,
         }
     }
 }
 
 impl Hook {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Authenticate, Self::Step, Self::StepAgain, Self::Authorize];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Authenticate,
+        Self::Step,
+        Self::StepAgain,
+        Self::Authorize,
+        Self::InterceptPublish,
+        Self::InterceptDelivery,
+        Self::Observe,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -146,6 +181,9 @@ impl Hook {
             Self::Step => "step",
             Self::StepAgain => "step (re-authentication)",
             Self::Authorize => "authorize",
+            Self::InterceptPublish => "intercept-publish",
+            Self::InterceptDelivery => "intercept-delivery",
+            Self::Observe => "observe",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A question to an extension that can be kept and asked again.
 
+mod shown;
+
 use std::sync::Arc;
 
 use mqtt::QoS;
@@ -9,6 +11,8 @@ use crate::connecting::Connecting;
 use crate::generation::Generation;
 use crate::said::Said;
 use crate::tape::Tape;
+
+pub(crate) use shown::Shown;
 
 /// One question, with all that belongs to it. Steps of an exchange are not among them: what they say depends on
 /// challenges that only one generation knows.
@@ -42,6 +46,10 @@ pub(crate) enum Question {
     },
     /// May it subscribe to these?
     Subscribe(Vec<Entry>),
+    /// What becomes of this that it publishes?
+    InterceptPublish(Box<Shown>),
+    /// What becomes of this that it is about to be sent?
+    InterceptDelivery(Box<Shown>),
 }
 
 /// One entry of a SUBSCRIBE packet.
@@ -71,6 +79,12 @@ impl std::fmt::Debug for Question {
                 .field("payload_len", payload_len)
                 .finish(),
             Self::Subscribe(entries) => f.debug_tuple("Subscribe").field(entries).finish(),
+            Self::InterceptPublish(shown) => {
+                f.debug_tuple("InterceptPublish").field(shown).finish()
+            }
+            Self::InterceptDelivery(shown) => {
+                f.debug_tuple("InterceptDelivery").field(shown).finish()
+            }
         }
     }
 }
@@ -87,6 +101,8 @@ impl Asked {
             Question::Permissions => "permissions",
             Question::Publish { .. } => "authorize-publish",
             Question::Subscribe(_) => "authorize-subscribe",
+            Question::InterceptPublish(_) => "intercept-publish",
+            Question::InterceptDelivery(_) => "intercept-delivery",
         }
     }
 
@@ -96,6 +112,7 @@ impl Asked {
             Question::Authenticate(_) | Question::Permissions => "",
             Question::Publish { topic, .. } => topic,
             Question::Subscribe(entries) => entries.first().map_or("", |entry| &entry.filter),
+            Question::InterceptPublish(shown) | Question::InterceptDelivery(shown) => &shown.topic,
         }
     }
 
@@ -132,6 +149,12 @@ impl Asked {
                     .collect();
                 Said::verdicts(&generation.authorize_subscribe(who, connection, &requests, tape))
             }
+            (Question::InterceptPublish(shown), Some(who)) => Said::publish(
+                &shown.show(|what| generation.intercept_publish(who, connection, what, tape)),
+            ),
+            (Question::InterceptDelivery(shown), Some(who)) => Said::delivery(
+                &shown.show(|what| generation.intercept_delivery(who, connection, what, tape)),
+            ),
             (_, None) => Said::Failed { why: "nobody knows who the client is".into() },
         }
     }

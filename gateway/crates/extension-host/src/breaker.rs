@@ -38,6 +38,11 @@ impl Breaker {
         }
     }
 
+    /// Whether calls are made without a thought.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.open.is_none()
+    }
+
     /// How long calls are turned away from `now` on; none if the next is let through.
     pub(crate) fn rests_for(&self, now: Instant) -> Option<Duration> {
         let left = self.open?.until.checked_duration_since(now)?;
@@ -84,6 +89,7 @@ mod tests {
             b.succeeded();
         }
         assert_eq!(b.admit(|| now), Ok(()));
+        assert!(b.is_closed());
     }
 
     #[test]
@@ -101,6 +107,7 @@ mod tests {
             assert!(b.admit(|| now + backoff - S / 10).is_err());
             now += backoff;
             assert_eq!(b.admit(|| now), Ok(()), "the probe");
+            assert!(!b.is_closed());
             assert!(b.admit(|| now).is_err(), "only one probe");
             assert!(!b.failed(now), "open already");
         }

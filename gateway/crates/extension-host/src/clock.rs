@@ -36,6 +36,11 @@ impl CallClock {
         left - left / 8
     }
 
+    /// When the call began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }

@@ -1,7 +1,8 @@
 //! What a guest can learn about the connection of a client.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{AddrParseError, IpAddr};
+use std::str::FromStr;
 
 use crate::answer::Failure;
 
@@ -29,7 +30,7 @@ pub struct Connecting {
     /// Name of the listener in `gateway.toml`.
     pub listener: String,
     /// Address of the peer.
-    pub peer_address: IpAddr,
+    pub peer_address: PeerAddress,
     /// SNI of TLS.
     pub server_name: Option<String>,
     /// ALPN agreed in TLS.
@@ -79,6 +80,10 @@ pub enum Transport {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// WebSocket, with or without TLS beneath it.
+    WebSocket,
+    /// A Unix socket.
+    Unix,
 }
 
 impl fmt::Display for Transport {
@@ -86,7 +91,41 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::WebSocket => "websocket",
+            Self::Unix => "unix",
         })
+    }
+}
+
+/// Where a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerAddress {
+    /// In a network.
+    Ip(IpAddr),
+    /// On this machine, by a Unix socket; guests read `unix`.
+    Unix,
+}
+
+impl From<IpAddr> for PeerAddress {
+    fn from(address: IpAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl FromStr for PeerAddress {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        if text == "unix" { Ok(Self::Unix) } else { text.parse().map(Self::Ip) }
+    }
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
     }
 }
 
@@ -113,4 +152,18 @@ pub struct CertificateInfo {
     pub san_email: Vec<String>,
     /// Alternative names: IP address.
     pub san_ip: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_read_as_it_is_shown() {
+        for text in ["192.0.2.1", "2001:db8::1", "unix"] {
+            let address: PeerAddress = text.parse().expect("an address");
+            assert_eq!(address.to_string(), text);
+        }
+        assert!("Unix".parse::<PeerAddress>().is_err());
+    }
 }

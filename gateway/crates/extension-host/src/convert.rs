@@ -1,5 +1,7 @@
 //! Turns a guest's answers into the gateway's own values, and refuses those that the contract does not allow.
 
+mod messages;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use crate::bindings::exports::portcullis::gateway::{
 use crate::bindings::portcullis::gateway::types;
 use crate::generation::Generation;
 use crate::log::printable;
+
+pub(crate) use messages::{delivery_action, publish_action};
 
 /// Bytes of a principal at most.
 pub const MAX_PRINCIPAL_BYTES: usize = 1 << 10;
@@ -199,6 +203,7 @@ fn validity(given: authorizer::Validity, ttl: Duration) -> Result<Validity, Stri
     })
 }
 
+/// Those of one SUBSCRIBE.
 pub(crate) fn verdicts(
     verdicts: Vec<authorizer::Verdict>,
     asked: usize,
@@ -207,6 +212,18 @@ pub(crate) fn verdicts(
         return Err(format!("{} verdicts for {asked} subscriptions", verdicts.len()));
     }
     verdicts.into_iter().map(|v| verdict(v, PacketKind::SubAck, Duration::ZERO)).collect()
+}
+
+/// Those of several publishes; `ttl` is the longest that one may be remembered.
+pub(crate) fn publish_verdicts(
+    verdicts: Vec<authorizer::Verdict>,
+    asked: usize,
+    ttl: Duration,
+) -> Result<Vec<Verdict>, String> {
+    if verdicts.len() != asked {
+        return Err(format!("{} verdicts for {asked} publishes", verdicts.len()));
+    }
+    verdicts.into_iter().map(|v| verdict(v, PacketKind::PubAck, ttl)).collect()
 }
 
 pub(crate) fn from_qos(qos: types::Qos) -> QoS {

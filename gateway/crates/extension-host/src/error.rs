@@ -143,7 +143,16 @@ pub enum LoadError {
         /// Which and why.
         why: String,
     },
-    /// `lifecycle.init` answered with an error.
+    /// What an interceptor wants to see is outside of the contract.
+    BadInterest {
+        /// Name of the extension.
+        extension: String,
+        /// The hook.
+        hook: &'static str,
+        /// What is wrong with it, and the rule.
+        why: String,
+    },
+    /// `lifecycle.init` answered with an error, or `reconfiguration.reconfigure` did.
     InitFailed {
         /// Name of the extension.
         extension: String,
@@ -152,6 +161,13 @@ pub enum LoadError {
     },
     /// The guest failed before `lifecycle.init` answered.
     InitTrapped {
+        /// Name of the extension.
+        extension: String,
+        /// How it failed.
+        failure: Failure,
+    },
+    /// The guest failed before `reconfiguration.reconfigure` answered.
+    ReconfigureTrapped {
         /// Name of the extension.
         extension: String,
         /// How it failed.
@@ -209,8 +225,8 @@ impl fmt::Display for LoadError {
                  build the extension without it"
             ),
             Self::NoHook { .. } => f.write_str(
-                "exports no hook; export portcullis:gateway/authenticator, \
-                 portcullis:gateway/enhanced-authenticator or portcullis:gateway/authorizer",
+                "exports no hook; export portcullis:gateway/authenticator, enhanced-authenticator, authorizer, \
+                 publish-interceptor, delivery-interceptor or observer",
             ),
             Self::LostHook { hook, .. } => write!(
                 f,
@@ -224,8 +240,10 @@ impl fmt::Display for LoadError {
             Self::BadMethods { why, .. } => {
                 write!(f, "enhanced-authenticator.methods is of no use: {why}")
             }
+            Self::BadInterest { hook, why, .. } => write!(f, "{hook}.wants is of no use: {why}"),
             Self::InitFailed { reason, .. } => write!(f, "refuses its configuration: {reason}"),
             Self::InitTrapped { failure, .. } => write!(f, "init: {failure}"),
+            Self::ReconfigureTrapped { failure, .. } => write!(f, "reconfigure: {failure}"),
             Self::NoRoom { why, .. } => write!(
                 f,
                 "no room for an instance: {why}; lower `memory` or `instances`, or free memory"
@@ -274,8 +292,10 @@ impl LoadError {
             | Self::LostHook { extension, .. }
             | Self::WrongWorld { extension, .. }
             | Self::BadMethods { extension, .. }
+            | Self::BadInterest { extension, .. }
             | Self::InitFailed { extension, .. }
             | Self::InitTrapped { extension, .. }
+            | Self::ReconfigureTrapped { extension, .. }
             | Self::NoRoom { extension, .. } => extension,
         }
     }

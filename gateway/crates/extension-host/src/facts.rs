@@ -7,7 +7,7 @@ use wasmtime::component::Component;
 
 use crate::error::LoadError;
 use crate::host::Host;
-use crate::inspect::{self, Need};
+use crate::inspect::{self, Hooks, Need};
 
 /// What can be said of a component without running it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +53,13 @@ fn code_bytes(component: &Component) -> usize {
 }
 
 impl Facts {
-    /// Names of the hooks of the contract among the exports.
+    /// Names of the hooks of the contract among the exports, in the order of the contract: that of the exports is up to
+    /// the linker.
     pub fn hooks(&self) -> impl Iterator<Item = &str> {
-        self.exports.iter().filter_map(|export| inspect::hook_of(export))
+        let exports = self.exports.iter();
+        let mut hooks: Vec<_> = exports.filter_map(|export| inspect::hook_of(export)).collect();
+        hooks.sort_by_key(|name| Hooks::place(name));
+        hooks.into_iter()
     }
 
     /// Names of the capabilities among the imports.

@@ -36,6 +36,8 @@ pub(crate) struct Generation {
     pub(crate) counters: Arc<Counters>,
     /// Of the authorizer.
     pub(crate) pace: Pace,
+    /// Of the interceptors.
+    pub(crate) intercepting_pace: Pace,
     /// The permission set that was compiled last: most clients of an extension share a few.
     pub(crate) compiles: Mutex<Option<auth::Permissions>>,
 }
@@ -55,6 +57,9 @@ pub(crate) struct Breakers {
     pub(crate) step: Mutex<Breaker>,
     pub(crate) step_again: Mutex<Breaker>,
     pub(crate) authorize: Mutex<Breaker>,
+    pub(crate) intercept_publish: Mutex<Breaker>,
+    pub(crate) intercept_delivery: Mutex<Breaker>,
+    pub(crate) observe: Mutex<Breaker>,
 }
 
 impl Breakers {
@@ -65,6 +70,9 @@ impl Breakers {
             step: breaker(),
             step_again: breaker(),
             authorize: breaker(),
+            intercept_publish: breaker(),
+            intercept_delivery: breaker(),
+            observe: breaker(),
         }
     }
 }
@@ -94,7 +102,8 @@ impl Generation {
         Prepared::new(host, spec)?.generation(shared, number, rehearsal)
     }
 
-    /// The same component with another configuration, other keys and other facilities.
+    /// The same component with another configuration, other keys and other facilities: in the instances that are idle,
+    /// where it can take that, and else in a fresh one.
     pub(crate) fn reconfigured(
         &self,
         config: BTreeMap<String, String>,
@@ -116,7 +125,11 @@ impl Generation {
             ..Services::clone(&running.services)
         };
         let plan = Plan { services: Arc::new(services), ..running.clone() };
-        Self::start(plan, shared, id, Arc::clone(&self.hash), self.hooks)
+        let pool = match self.hooks.reconfiguration {
+            true => Pool::taking_over(plan, &self.pool),
+            false => Pool::new(plan),
+        };
+        Self::of(pool, shared, id, Arc::clone(&self.hash), self.hooks)
     }
 
     /// Makes the first instance, which shows that more can be made.
@@ -127,8 +140,18 @@ impl Generation {
         hash: Arc<str>,
         hooks: Hooks,
     ) -> Result<Self, LoadError> {
-        let limits = plan.limits.clone();
-        let pool = Pool::new(plan).map_err(|e| load_error(&shared.name, e))?;
+        Self::of(Pool::new(plan), shared, id, hash, hooks)
+    }
+
+    fn of(
+        pool: Result<Pool, BuildError>,
+        shared: &Shared,
+        id: Arc<str>,
+        hash: Arc<str>,
+        hooks: Hooks,
+    ) -> Result<Self, LoadError> {
+        let pool = pool.map_err(|e| load_error(&shared.name, e))?;
+        let limits = pool.plan().limits.clone();
         Ok(Self {
             id,
             hash,
@@ -139,6 +162,7 @@ impl Generation {
             pool,
             counters: Arc::clone(&shared.counters),
             pace: Pace::unknown(),
+            intercepting_pace: Pace::unknown(),
             compiles: Mutex::new(None),
         })
     }
@@ -148,11 +172,9 @@ impl Generation {
         self.pool.plan().services.rehearsal.store(rehearsal, Ordering::Relaxed);
     }
 
-    /// Whether the authorizer answers so soon that nobody has to step aside for it: it has been quick, and none of
-    /// its capabilities can make it wait.
-    pub(crate) fn is_quick(&self) -> bool {
-        let waits = self.pool.plan().services.grants.iter().any(|grant| grant.may_wait());
-        !waits && self.pace.is_quick()
+    /// Whether none of its capabilities can make it wait.
+    pub(crate) fn never_waits(&self) -> bool {
+        !self.pool.plan().services.grants.iter().any(|grant| grant.may_wait())
     }
 
     /// Whether rules compile, so that whoever gets them can rely on it.
@@ -184,6 +206,8 @@ pub(crate) fn load_error(extension: &str, error: BuildError) -> LoadError {
         },
         BuildError::WrongShape(why) => LoadError::WrongWorld { extension, why },
         BuildError::BadMethods(why) => LoadError::BadMethods { extension, why },
+        BuildError::BadInterest(hook, why) => LoadError::BadInterest { extension, hook, why },
+        BuildError::Stuck(failure) => LoadError::ReconfigureTrapped { extension, failure },
         BuildError::Failed(failure) => LoadError::InitTrapped { extension, failure },
         BuildError::Refused(reason) => {
             LoadError::InitFailed { extension, reason: crate::convert::reason(&reason) }

@@ -126,6 +126,16 @@ impl Guest {
         self.checks = 0;
     }
 
+    /// Another hook in a row of calls.
+    pub(crate) fn goes_on_in(&mut self, hook: &'static str) {
+        self.hook = hook;
+    }
+
+    /// Gives the instance other settings, between two calls.
+    pub(crate) fn resettle(&mut self, services: Arc<Services>) {
+        self.services = services;
+    }
+
     pub(crate) fn end(&mut self) {
         self.subject = Subject::default();
         self.flush_output();

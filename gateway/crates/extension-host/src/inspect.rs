@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::bindings::exports::portcullis::gateway::{
-    authenticator, authorizer, enhanced_authenticator, lifecycle,
+    authenticator, authorizer, batch_authorizer, delivery_interceptor, enhanced_authenticator,
+    lifecycle, observer, publish_interceptor, reconfiguration,
 };
 use crate::error::LoadError;
 use crate::guest::Guest;
@@ -20,7 +21,8 @@ const HOST: &str = "portcullis:host/";
 /// The capability that is not in `portcullis:host`.
 const BROKER: &str = "portcullis:gateway/broker";
 /// Interfaces that are types and nothing else: they need no grant.
-const TYPES: [&str; 2] = ["portcullis:gateway/types", "portcullis:host/connections"];
+const TYPES: [&str; 3] =
+    ["portcullis:gateway/types", "portcullis:gateway/interception", "portcullis:host/connections"];
 /// Kinds of servers elsewhere that the contract has and this gateway has nothing for.
 const NOT_BUILT_IN: [&str; 3] =
     ["portcullis:host/sql", "portcullis:host/redis", "portcullis:host/ldap"];
@@ -34,23 +36,60 @@ pub struct Hooks {
     pub enhanced_authenticator: bool,
     /// `portcullis:gateway/authorizer`
     pub authorizer: bool,
+    /// `portcullis:gateway/batch-authorizer`; with `authorizer` only.
+    pub batch_authorizer: bool,
+    /// `portcullis:gateway/publish-interceptor`
+    pub publish_interceptor: bool,
+    /// `portcullis:gateway/delivery-interceptor`
+    pub delivery_interceptor: bool,
+    /// `portcullis:gateway/observer`
+    pub observer: bool,
+    /// `portcullis:gateway/reconfiguration`; beside others only.
+    pub reconfiguration: bool,
 }
 
 impl Hooks {
+    /// All of them.
+    const ALL: Self = Self {
+        authenticator: true,
+        enhanced_authenticator: true,
+        authorizer: true,
+        batch_authorizer: true,
+        publish_interceptor: true,
+        delivery_interceptor: true,
+        observer: true,
+        reconfiguration: true,
+    };
+
+    /// Where a hook stands in the contract's order; one that is not in it comes last.
+    pub(crate) fn place(name: &str) -> usize {
+        Self::ALL.names().position(|known| known == name).unwrap_or(usize::MAX)
+    }
+
     /// Their names in the contract.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         [
             (self.authenticator, "authenticator"),
             (self.enhanced_authenticator, "enhanced-authenticator"),
             (self.authorizer, "authorizer"),
+            (self.batch_authorizer, "batch-authorizer"),
+            (self.publish_interceptor, "publish-interceptor"),
+            (self.delivery_interceptor, "delivery-interceptor"),
+            (self.observer, "observer"),
+            (self.reconfiguration, "reconfiguration"),
         ]
         .into_iter()
         .filter_map(|(there, name)| there.then_some(name))
     }
 
-    /// The first of these hooks that `other` has not.
+    /// The first of these hooks that `other` has not, and that somebody depends on.
     pub(crate) fn lacks(self, other: Self) -> Option<&'static str> {
-        self.names().find(|name| other.names().all(|there| there != *name))
+        self.alone().names().find(|name| other.names().all(|there| there != *name))
+    }
+
+    /// Those that are of use without others.
+    fn alone(self) -> Self {
+        Self { batch_authorizer: false, reconfiguration: false, ..self }
     }
 }
 
@@ -174,6 +213,11 @@ pub(crate) fn find_hooks(extension: &str, component: &Component) -> Result<Hooks
             "authenticator" => hooks.authenticator = true,
             "enhanced-authenticator" => hooks.enhanced_authenticator = true,
             "authorizer" => hooks.authorizer = true,
+            "batch-authorizer" => hooks.batch_authorizer = true,
+            "publish-interceptor" => hooks.publish_interceptor = true,
+            "delivery-interceptor" => hooks.delivery_interceptor = true,
+            "observer" => hooks.observer = true,
+            "reconfiguration" => hooks.reconfiguration = true,
             _ => {
                 return Err(LoadError::UnknownHook {
                     extension: extension.into(),
@@ -185,7 +229,7 @@ pub(crate) fn find_hooks(extension: &str, component: &Component) -> Result<Hooks
     if !lifecycle {
         return Err(LoadError::MissingLifecycle { extension: extension.into() });
     }
-    if hooks == Hooks::default() {
+    if hooks.alone() == Hooks::default() {
         return Err(LoadError::NoHook { extension: extension.into() });
     }
     Ok(hooks)
@@ -199,15 +243,21 @@ pub(crate) fn find_functions(
 ) -> Result<Exports, LoadError> {
     let wrong =
         |e: wasmtime::Error| LoadError::WrongWorld { extension: extension.into(), why: chain(&e) };
-    let authenticator = hooks.authenticator.then(|| authenticator::GuestIndices::new(pre));
-    let enhanced_authenticator =
-        hooks.enhanced_authenticator.then(|| enhanced_authenticator::GuestIndices::new(pre));
-    let authorizer = hooks.authorizer.then(|| authorizer::GuestIndices::new(pre));
+    macro_rules! find {
+        ($hook:ident) => {
+            hooks.$hook.then(|| $hook::GuestIndices::new(pre)).transpose().map_err(wrong)?
+        };
+    }
     Ok(Exports {
         lifecycle: lifecycle::GuestIndices::new(pre).map_err(wrong)?,
-        authenticator: authenticator.transpose().map_err(wrong)?,
-        enhanced_authenticator: enhanced_authenticator.transpose().map_err(wrong)?,
-        authorizer: authorizer.transpose().map_err(wrong)?,
+        authenticator: find!(authenticator),
+        enhanced_authenticator: find!(enhanced_authenticator),
+        authorizer: find!(authorizer),
+        batch_authorizer: find!(batch_authorizer),
+        publish_interceptor: find!(publish_interceptor),
+        delivery_interceptor: find!(delivery_interceptor),
+        observer: find!(observer),
+        reconfiguration: find!(reconfiguration),
     })
 }
 

@@ -1,7 +1,7 @@
 //! One instance of a component: its own memory, one call at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{Instance as ComponentInstance, InstancePre};
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -9,7 +9,8 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use crate::answer::Failure;
 use crate::ask::Called;
 use crate::bindings::exports::portcullis::gateway::{
-    authenticator, authorizer, enhanced_authenticator, lifecycle,
+    authenticator, authorizer, batch_authorizer, delivery_interceptor, enhanced_authenticator,
+    lifecycle, observer, publish_interceptor, reconfiguration,
 };
 use crate::clock::ticks;
 use crate::guest::{Ended, Guest, Services, Subject};
@@ -39,18 +40,29 @@ pub(crate) struct Exports {
     pub(crate) authenticator: Option<authenticator::GuestIndices>,
     pub(crate) enhanced_authenticator: Option<enhanced_authenticator::GuestIndices>,
     pub(crate) authorizer: Option<authorizer::GuestIndices>,
+    pub(crate) batch_authorizer: Option<batch_authorizer::GuestIndices>,
+    pub(crate) publish_interceptor: Option<publish_interceptor::GuestIndices>,
+    pub(crate) delivery_interceptor: Option<delivery_interceptor::GuestIndices>,
+    pub(crate) observer: Option<observer::GuestIndices>,
+    pub(crate) reconfiguration: Option<reconfiguration::GuestIndices>,
 }
 
 pub(crate) struct Instance {
     store: Store<Guest>,
     hooks: BoundHooks,
     calls: u32,
+    made: Instant,
 }
 
 pub(crate) struct BoundHooks {
     pub(crate) authenticator: Option<authenticator::Guest>,
     pub(crate) enhanced_authenticator: Option<enhanced_authenticator::Guest>,
     pub(crate) authorizer: Option<authorizer::Guest>,
+    pub(crate) batch_authorizer: Option<batch_authorizer::Guest>,
+    pub(crate) publish_interceptor: Option<publish_interceptor::Guest>,
+    pub(crate) delivery_interceptor: Option<delivery_interceptor::Guest>,
+    pub(crate) observer: Option<observer::Guest>,
+    pub(crate) reconfiguration: Option<reconfiguration::Guest>,
 }
 
 /// Why an instance could not be made.
@@ -64,8 +76,12 @@ pub(crate) enum BuildError {
     Failed(Failure),
     /// The names of its methods of enhanced authentication are no good.
     BadMethods(String),
-    /// `init` answered with an error.
+    /// What this hook wants to see is no good.
+    BadInterest(&'static str, String),
+    /// `init` or `reconfigure` answered with an error.
     Refused(String),
+    /// It failed before `reconfigure` could answer.
+    Stuck(Failure),
     /// The operating system or the engine had no room.
     NoRoom(String),
 }
@@ -93,7 +109,23 @@ impl Instance {
             Err(e) => return Err(BuildError::Failed(failure(&e, store.data()))),
         }
         plan.counters.built.count();
-        Ok(Self { store, hooks, calls: 0 })
+        store.data_mut().ledger.begin();
+        Ok(Self { store, hooks, calls: 0, made: Instant::now() })
+    }
+
+    /// Has it take the settings of another plan for the same component. After an error it must not be called again.
+    pub(crate) fn reconfigure(&mut self, plan: &Plan) -> Result<(), BuildError> {
+        self.store.data_mut().resettle(Arc::clone(&plan.services));
+        let (budget, subject) = (plan.limits.deadline_init, Subject::default());
+        let answer = self.call(plan, "reconfigure", budget, subject, |hooks, store| {
+            Some(hooks.reconfiguration.as_ref()?.call_reconfigure(store))
+        });
+        match answer {
+            Ok(Ok(())) if self.was_refused_memory() => Err(BuildError::Stuck(Failure::Memory)),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(BuildError::Refused(reason)),
+            Err(failure) => Err(BuildError::Stuck(failure)),
+        }
     }
 
     /// Calls a hook. After an error the instance must not be called again.
@@ -126,8 +158,10 @@ impl Instance {
     /// could be stopped.)
     pub(crate) fn call_now<R>(
         &mut self,
+        name: &'static str,
         hook: impl FnOnce(&BoundHooks, &mut Store<Guest>) -> Called<R>,
     ) -> Result<R, Failure> {
+        self.store.data_mut().goes_on_in(name);
         self.store.set_epoch_deadline(2);
         match hook(&self.hooks, &mut self.store) {
             Some(Ok(answer)) => answer,
@@ -147,9 +181,13 @@ impl Instance {
         self.store.data().clock.elapsed()
     }
 
-    /// Whether it has served its time, or was refused memory and may be in disorder.
+    /// Whether it has served its time, has hardly any memory left, or was refused some and may be in disorder.
     pub(crate) fn is_spent(&self, plan: &Plan) -> bool {
-        self.calls >= plan.limits.recycle_after_calls || self.was_refused_memory()
+        let guest = self.store.data();
+        self.calls >= plan.limits.recycle_after_calls
+            || guest.clock.started().duration_since(self.made) >= plan.limits.recycle_after
+            || guest.ledger.is_nearly_full()
+            || self.was_refused_memory()
     }
 
     pub(crate) fn was_refused_memory(&self) -> bool {
@@ -185,16 +223,22 @@ fn bind(
 ) -> wasmtime::Result<(lifecycle::Guest, BoundHooks)> {
     let exports = &plan.exports;
     let lifecycle = exports.lifecycle.load(&mut *store, instance)?;
-    let authenticator =
-        exports.authenticator.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?;
-    let enhanced_authenticator = exports
-        .enhanced_authenticator
-        .as_ref()
-        .map(|e| e.load(&mut *store, instance))
-        .transpose()?;
-    let authorizer =
-        exports.authorizer.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?;
-    Ok((lifecycle, BoundHooks { authenticator, enhanced_authenticator, authorizer }))
+    macro_rules! load {
+        ($hook:ident) => {
+            exports.$hook.as_ref().map(|e| e.load(&mut *store, instance)).transpose()?
+        };
+    }
+    let hooks = BoundHooks {
+        authenticator: load!(authenticator),
+        enhanced_authenticator: load!(enhanced_authenticator),
+        authorizer: load!(authorizer),
+        batch_authorizer: load!(batch_authorizer),
+        publish_interceptor: load!(publish_interceptor),
+        delivery_interceptor: load!(delivery_interceptor),
+        observer: load!(observer),
+        reconfiguration: load!(reconfiguration),
+    };
+    Ok((lifecycle, hooks))
 }
 
 fn instantiation_failed(error: &wasmtime::Error, guest: &Guest) -> BuildError {

@@ -19,6 +19,8 @@ const MAX_TABLES: usize = 32;
 pub(crate) struct Ledger {
     memory_limit: usize,
     memory: usize,
+    /// What it had when it was ready.
+    memory_at_first: usize,
     table_limit: usize,
     table: usize,
     refused: Option<Refusal>,
@@ -39,11 +41,25 @@ impl Ledger {
         Self {
             memory_limit: limits.memory_bytes,
             memory: 0,
+            memory_at_first: 0,
             table_limit: limits.table_elements,
             table: 0,
             refused: None,
             counters,
         }
+    }
+
+    /// The instance is ready: what it takes from here on, calls take.
+    pub(crate) fn begin(&mut self) {
+        self.memory_at_first = self.memory;
+    }
+
+    /// Whether calls have taken most of the memory that was left for them. Runtimes that collect garbage late, or
+    /// never, come to that; one that is replaced in time refuses nobody.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        let (left, taken) =
+            (self.memory_limit.saturating_sub(self.memory), self.memory - self.memory_at_first);
+        taken > 0 && left < taken / 3
     }
 
     pub(crate) fn refused(&self) -> Option<Refusal> {
@@ -125,5 +141,22 @@ mod tests {
         assert_eq!(counters.snapshot().memory_bytes, 3 << 16);
         drop(ledger);
         assert_eq!(counters.snapshot(), crate::Stats::default());
+    }
+
+    #[test]
+    fn what_calls_have_taken_of_what_was_left_for_them_decides() {
+        let limits = ExtensionLimits { memory_bytes: 16 << 16, ..ExtensionLimits::default() };
+        let mut ledger = Ledger::new(&limits, Arc::default());
+        let grow = |ledger: &mut Ledger, pages: usize| {
+            assert!(ledger.memory_growing(0, pages << 16, None).unwrap());
+        };
+        grow(&mut ledger, 8);
+        assert!(!ledger.is_nearly_full(), "it is not ready yet");
+        ledger.begin();
+        assert!(!ledger.is_nearly_full(), "no call has taken anything");
+        grow(&mut ledger, 6);
+        assert!(!ledger.is_nearly_full(), "a quarter of its room is left");
+        grow(&mut ledger, 1);
+        assert!(ledger.is_nearly_full());
     }
 }

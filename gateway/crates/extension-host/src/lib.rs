@@ -29,6 +29,9 @@ mod guest;
 mod host;
 mod inspect;
 mod instance;
+mod interception;
+mod interceptors;
+mod interests;
 mod job;
 mod keyring;
 mod ledger;
@@ -36,6 +39,7 @@ mod log;
 mod methods;
 mod metrics;
 mod nature;
+mod observation;
 mod pace;
 mod pool;
 mod prepared;
@@ -63,7 +67,8 @@ pub use answer::{
 pub use artefact::SealKey;
 pub use attestation::Attestation;
 pub use connecting::{
-    CertificateInfo, Connecting, MAX_CERTIFICATE_BYTES, MAX_CLIENT_TEXT_BYTES, Transport,
+    CertificateInfo, Connecting, MAX_CERTIFICATE_BYTES, MAX_CLIENT_TEXT_BYTES, PeerAddress,
+    Transport,
 };
 pub use convert::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_PRINCIPAL_BYTES, MAX_REASON_BYTES};
 pub use convert::{MAX_AUTHENTICATION_DATA_BYTES, MAX_STATE_BYTES};
@@ -77,10 +82,15 @@ pub use facilities::{
 pub use facts::Facts;
 pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};
 pub use inspect::{Hooks, Need};
+pub use interception::{
+    DeliveryAction, Intercepted, Interest, MAX_INTEREST_FILTERS, MAX_REPLACEMENTS, MessageChange,
+    PublishAction,
+};
 pub use job::{MAX_JOB_BYTES, compile};
 pub use keyring::{KeySource, Keyring, Look, Miss, Secret, TokenKeys};
 pub use metrics::{Metric, Value as MetricValue};
 pub use nature::Nature;
+pub use observation::{MAX_EVENTS, Observed};
 pub use prepared::Prepared;
 pub use recorder::RecordingPart;
 pub use recording::{RecordedCall, RecordingHeader, Replayed};

@@ -3,7 +3,9 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::generation::load_error;
 use crate::instance::{BuildError, Instance, Plan};
+use crate::interests::Interests;
 use crate::methods::Methods;
 
 /// Instances are made when no other is free, up to the limit, and kept: the one used last is used next, so that
@@ -11,6 +13,7 @@ use crate::methods::Methods;
 pub(crate) struct Pool {
     plan: Plan,
     methods: Methods,
+    interests: Interests,
     seats: Mutex<Seats>,
     freed: Condvar,
 }
@@ -33,10 +36,43 @@ pub(crate) enum NoSeat {
 impl Pool {
     /// A pool with one instance, which shows that more can be made.
     pub(crate) fn new(plan: Plan) -> Result<Self, BuildError> {
-        let mut first = Instance::build(&plan)?;
+        let first = Instance::build(&plan)?;
+        Self::begin(plan, first)
+    }
+
+    /// A pool for the same component with other settings: the idle instances of another take them as they are. The first
+    /// one decides; it must not be called again if it refuses. Where none is idle a fresh one shows that more can be made.
+    pub(crate) fn taking_over(plan: Plan, from: &Self) -> Result<Self, BuildError> {
+        let Some(mut first) = from.release() else { return Self::new(plan) };
+        first.reconfigure(&plan)?;
+        let pool = Self::begin(plan, first)?;
+        let mut taken = Vec::new();
+        while taken.len() + 1 < pool.plan.limits.instances
+            && let Some(mut next) = from.release()
+        {
+            match next.reconfigure(&pool.plan) {
+                Ok(()) => taken.push(next),
+                Err(error) => {
+                    let extension = &**pool.plan.services.log.extension();
+                    let error = load_error(extension, error);
+                    tracing::warn!(extension, %error, "instance did not take new settings; it is gone");
+                }
+            }
+        }
+        // The one that was used last is used next.
+        let mut seats = pool.lock();
+        taken.reverse();
+        seats.idle.splice(0..0, taken);
+        drop(seats);
+        Ok(pool)
+    }
+
+    /// A pool whose only instance is this one, which says what depends on its settings.
+    fn begin(plan: Plan, mut first: Instance) -> Result<Self, BuildError> {
         let methods = Methods::of(&mut first, &plan)?;
+        let interests = Interests::of(&mut first, &plan)?;
         let seats = Mutex::new(Seats { idle: vec![first], busy: 0, waiting: 0 });
-        Ok(Self { plan, methods, seats, freed: Condvar::new() })
+        Ok(Self { plan, methods, interests, seats, freed: Condvar::new() })
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -45,6 +81,10 @@ impl Pool {
 
     pub(crate) fn methods(&self) -> &Methods {
         &self.methods
+    }
+
+    pub(crate) fn interests(&self) -> &Interests {
+        &self.interests
     }
 
     /// An instance for one call, after at most `wait`.
@@ -78,6 +118,13 @@ impl Pool {
         let mut seats = self.lock();
         let instance = seats.idle.pop()?;
         seats.busy += 1;
+        Some(instance)
+    }
+
+    /// An instance that is free now and does not belong to this pool any more.
+    fn release(&self) -> Option<Instance> {
+        let instance = self.take_idle()?;
+        self.give_back(None);
         Some(instance)
     }
 

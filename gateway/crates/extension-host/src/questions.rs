@@ -145,17 +145,30 @@ impl Generation {
         what: &Publication<'_>,
     ) -> Called<Verdict> {
         let client = client(connection, Some(who));
-        let what = authorizer::Publication {
-            topic: what.topic,
-            qos: convert::qos(what.qos),
-            retain: what.retain,
-            payload_size: what.payload_len,
-        };
         let guest = hooks.authorizer.as_ref()?;
-        let result = guest.call_authorize_publish(store, client, handle(), what);
+        let result = guest.call_authorize_publish(store, client, handle(), publication(what));
         Some(result.map(|answer| {
             let given = answer.map_err(hook_error)?;
             convert::verdict(given, PacketKind::PubAck, self.limits.verdict_ttl)
+                .map_err(Failure::InvalidAnswer)
+        }))
+    }
+
+    pub(crate) fn call_authorize_publishes(
+        &self,
+        hooks: &BoundHooks,
+        store: &mut Store<Guest>,
+        who: &Arc<auth::Identity>,
+        connection: &Connecting,
+        what: &[Publication<'_>],
+    ) -> Called<Vec<Verdict>> {
+        let client = client(connection, Some(who));
+        let what: Vec<_> = what.iter().map(publication).collect();
+        let guest = hooks.batch_authorizer.as_ref()?;
+        let result = guest.call_authorize_publishes(store, client, handle(), &what);
+        Some(result.map(|answer| {
+            let given = answer.map_err(hook_error)?;
+            convert::publish_verdicts(given, what.len(), self.limits.verdict_ttl)
                 .map_err(Failure::InvalidAnswer)
         }))
     }
@@ -189,7 +202,16 @@ impl Generation {
     }
 }
 
-fn client<'a>(
+fn publication<'a>(what: &Publication<'a>) -> authorizer::Publication<'a> {
+    authorizer::Publication {
+        topic: what.topic,
+        qos: convert::qos(what.qos),
+        retain: what.retain,
+        payload_size: what.payload_len,
+    }
+}
+
+pub(crate) fn client<'a>(
     connection: &'a Connecting,
     who: Option<&'a Arc<auth::Identity>>,
 ) -> types::Client<'a> {
@@ -213,11 +235,11 @@ pub(crate) fn subject(
     }
 }
 
-fn handle() -> Resource<ConnectionHandle> {
+pub(crate) fn handle() -> Resource<ConnectionHandle> {
     Resource::new_borrow(0)
 }
 
-fn hook_error(error: types::HookError) -> Failure {
+pub(crate) fn hook_error(error: types::HookError) -> Failure {
     match error {
         types::HookError::Unavailable(why) => Failure::Unavailable(convert::reason(&why)),
         types::HookError::Internal(why) => Failure::Internal(convert::reason(&why)),

@@ -3,6 +3,7 @@
 mod forms;
 mod read;
 mod stand_in;
+mod veil;
 mod write;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub struct RecordingHeader {
     pub version: String,
     /// Milliseconds since 1970 at its beginning.
     pub began_ms: u64,
-    /// Whether passwords and tokens are in it as they were, and not their stand-ins.
+    /// Whether passwords, tokens and what is in messages are in it as they were, and not their stand-ins.
     pub secrets: bool,
 }
 
@@ -43,6 +44,8 @@ pub struct RecordedCall {
     pub(crate) asked: Asked,
     pub(crate) said: Said,
     pub(crate) calls: Vec<HostCall>,
+    /// What is in messages has stand-ins.
+    pub(crate) is_veiled: bool,
 }
 
 /// What came of a call that was made again.
@@ -58,7 +61,8 @@ pub struct Replayed {
     pub before: String,
     /// What is said now.
     pub now: String,
-    /// Whether both have the same effect, and nothing is in `outside`.
+    /// Whether both have the same effect, as far as the recording says, and nothing is in `outside`. A recording without secrets
+    /// has no such calls of a hook that is shown messages: there those in `outside` do not count.
     pub same: bool,
     /// Calls of `key-value`, `http` and `broker` that are not in the recording, and were not made; and changes and orders
     /// that are in it and were not asked for. Each is a sentence.
@@ -124,6 +128,9 @@ impl RecordedCall {
     /// The line, without its end; secrets of the call have their stand-ins' places, if there are to be any.
     pub(crate) fn line(&self, stand_in: Option<&StandIn>) -> String {
         let Some(stand_in) = stand_in else { return write::call(self).to_string() };
+        if self.is_about_message() {
+            return write::call(&self.veiled(stand_in)).to_string();
+        }
         let connection = &self.asked.connection;
         let users = connection.username.as_deref().into_iter().chain([&*connection.client_id]);
         let client_secret = self.asked.secret().map(|secret| stand_in.forms(secret, users));
@@ -150,13 +157,20 @@ impl Extension {
         let tape = Tape::playing(&call.calls);
         let said = call.asked.ask(&self.generation(), Some(&tape));
         let outside = tape.differences();
+        let agrees = match call.is_veiled {
+            true => said.agrees_with_veiled(&call.said),
+            false => said.agrees(&call.said),
+        };
         Replayed {
             client_id: call.asked.client_id().to_owned(),
             hook: call.asked.hook(),
             what: call.asked.what().to_owned(),
             before: call.said.to_string(),
-            now: said.to_string(),
-            same: said.agrees(&call.said) && outside.is_empty(),
+            now: match agrees {
+                true => said.to_string(),
+                false => said.told_apart_from(&call.said),
+            },
+            same: agrees && (call.is_veiled || outside.is_empty()),
             outside,
             improvised: tape.improvised(),
         }

@@ -160,6 +160,15 @@ impl Rollout {
         Turn { first: running, fallback: None, candidate }
     }
 
+    /// Who answers a question about all clients together: a candidate that decides for all of them, or the running generation.
+    pub(crate) fn turn_of_all(&mut self) -> Turn {
+        // A trial that is over ends here as for a client.
+        match &self.candidate {
+            Some(candidate) if matches!(candidate.mode, Mode::Trial(_)) => self.turn(""),
+            _ => Turn { first: Arc::clone(&self.running), fallback: None, candidate: None },
+        }
+    }
+
     /// Puts a generation in the place of any candidate that there is.
     pub(crate) fn begin(&mut self, generation: Arc<Generation>, mode: Mode) -> Arc<Candidate> {
         let tally = Arc::new(Tally::default());

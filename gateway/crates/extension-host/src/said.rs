@@ -1,8 +1,13 @@
 //! What an extension said, in a form that can be compared and shown.
 
+mod change;
+
 use std::fmt;
 
 use crate::answer::{AuthenticationOutcome, Failure, Verdict};
+use crate::interception::{DeliveryAction, PublishAction};
+
+use change::{Contents, Line, same_change};
 
 /// A decision. Two are the same if they have the same effect: reasons and labels are for people.
 #[derive(Clone, Debug)]
@@ -31,6 +36,10 @@ pub(crate) enum Said {
     Permissions(auth::Permissions),
     /// About each thing that was asked for.
     Verdicts(Vec<Verdict>),
+    /// What becomes of a publish.
+    Publish(PublishAction),
+    /// What becomes of a message for a client.
+    Delivery(DeliveryAction),
     /// It failed.
     Failed {
         /// How.
@@ -77,12 +86,41 @@ impl Said {
         }
     }
 
+    pub(crate) fn publish(result: &Result<PublishAction, Failure>) -> Self {
+        match result {
+            Ok(action) => Self::Publish(action.clone()),
+            Err(failure) => Self::failed(failure),
+        }
+    }
+
+    pub(crate) fn delivery(result: &Result<DeliveryAction, Failure>) -> Self {
+        match result {
+            Ok(action) => Self::Delivery(action.clone()),
+            Err(failure) => Self::failed(failure),
+        }
+    }
+
     fn failed(failure: &Failure) -> Self {
         Self::Failed { why: failure.to_string() }
     }
 
     /// Whether both have the same effect.
     pub(crate) fn agrees(&self, other: &Self) -> bool {
+        self.agrees_in(other, Contents::Compared)
+    }
+
+    /// Whether both have the same effect as far as that can be told where `other` has stand-ins for what is in messages.
+    pub(crate) fn agrees_with_veiled(&self, other: &Self) -> bool {
+        self.agrees_in(other, Contents::Veiled)
+    }
+
+    /// What it is, for whoever sees it beside another that has not the same effect: what is in messages is shown by neither.
+    pub(crate) fn told_apart_from(&self, other: &Self) -> String {
+        let (text, others) = (self.to_string(), other.to_string());
+        if text == others { format!("{text}, with other contents") } else { text }
+    }
+
+    fn agrees_in(&self, other: &Self, contents: Contents) -> bool {
         match (self, other) {
             (
                 Self::Accept { principal, attributes, permissions, valid_for_ms },
@@ -108,6 +146,22 @@ impl Said {
             (Self::Verdicts(a), Self::Verdicts(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_verdict(a, b))
             }
+            (Self::Publish(a), Self::Publish(b)) => match (a, b) {
+                (PublishAction::Refuse { code: a, .. }, PublishAction::Refuse { code: b, .. }) => {
+                    a == b
+                }
+                (PublishAction::Replace(a), PublishAction::Replace(b)) => {
+                    let same = |(a, b)| same_change(a, b, contents);
+                    a.len() == b.len() && a.iter().zip(b).all(same)
+                }
+                (a, b) => a == b,
+            },
+            (Self::Delivery(a), Self::Delivery(b)) => match (a, b) {
+                (DeliveryAction::Replace(a), DeliveryAction::Replace(b)) => {
+                    same_change(a, b, contents)
+                }
+                (a, b) => a == b,
+            },
             _ => false,
         }
     }
@@ -164,6 +218,26 @@ impl fmt::Display for Said {
                     }
                 }
                 Ok(())
+            }
+            Self::Publish(PublishAction::Pass) | Self::Delivery(DeliveryAction::Pass) => {
+                f.write_str("pass")
+            }
+            Self::Publish(PublishAction::Discard) | Self::Delivery(DeliveryAction::Discard) => {
+                f.write_str("discard")
+            }
+            Self::Publish(PublishAction::Refuse { code, reason }) => {
+                let reason = reason.as_deref().unwrap_or("no reason");
+                write!(f, "refuse 0x{:02x}: {reason}", code.as_u8())
+            }
+            Self::Publish(PublishAction::Replace(changes)) => {
+                f.write_str("replace by ")?;
+                for (at, change) in changes.iter().enumerate() {
+                    write!(f, "{}{}", if at > 0 { "; " } else { "" }, Line(change))?;
+                }
+                Ok(())
+            }
+            Self::Delivery(DeliveryAction::Replace(change)) => {
+                write!(f, "replace by {}", Line(change))
             }
             Self::Failed { why } => write!(f, "failure: {why}"),
         }

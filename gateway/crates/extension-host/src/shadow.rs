@@ -53,7 +53,7 @@ fn watch(candidate: &Arc<Generation>, tally: &Tally, decisions: &Receiver<(Asked
             hook: asked.hook(),
             what: asked.what().to_owned(),
             running: running.to_string(),
-            candidate: said.to_string(),
+            candidate: said.told_apart_from(&running),
         };
         tracing::info!(
             extension = &*candidate.id,

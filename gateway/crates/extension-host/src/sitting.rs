@@ -4,11 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use wasmtime::Store;
+
 use crate::answer::{Failure, Publication, Verdict};
-use crate::ask::Hook;
+use crate::ask::{Called, Hook};
 use crate::connecting::Connecting;
+use crate::extension::lock;
 use crate::generation::Generation;
-use crate::instance::Instance;
+use crate::guest::Guest;
+use crate::instance::{BoundHooks, Instance};
+use crate::interception::{DeliveryAction, Intercepted, PublishAction};
+use crate::interceptors::Exhibit;
+use crate::pace::Pace;
 use crate::questions::subject;
 use crate::ticker::{Presence, TICK};
 
@@ -16,101 +23,214 @@ use crate::ticker::{Presence, TICK};
 const LATE: Duration = TICK;
 
 /// An instance that is at its caller's disposal. Keep it short: it is missing elsewhere.
+///
+/// Each question is answered `None` if the answer did not come with the next tick of the deadlines' clock, and so is every question
+/// after that or after a fault: ask as [`crate::Extension`] does then.
 pub struct Sitting {
-    generation: Arc<Generation>,
-    who: Arc<auth::Identity>,
-    connection: Arc<Connecting>,
+    about: About,
+    purpose: Purpose,
     /// None after a fault.
     instance: Option<Instance>,
     began: Instant,
-    answers: u32,
+    calls: u32,
+    /// What was asked in them.
+    questions: u32,
+    /// Which of the purpose's hooks have answered in order.
+    answered: [bool; 2],
     _presence: Presence,
+}
+
+/// Who is asked, about whom.
+struct About {
+    generation: Arc<Generation>,
+    who: Arc<auth::Identity>,
+    connection: Arc<Connecting>,
+}
+
+/// What an instance sits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Authorize,
+    Intercept,
+}
+
+impl Purpose {
+    fn hooks(self) -> &'static [Hook] {
+        match self {
+            Self::Authorize => &[Hook::Authorize],
+            Self::Intercept => &[Hook::InterceptPublish, Hook::InterceptDelivery],
+        }
+    }
+
+    fn pace(self, generation: &Generation) -> &Pace {
+        match self {
+            Self::Authorize => &generation.pace,
+            Self::Intercept => &generation.intercepting_pace,
+        }
+    }
+
+    /// Whether nobody has to step aside for it: it has been quick, fails seldom, and none of its capabilities can make it
+    /// wait.
+    fn is_quick(self, generation: &Generation) -> bool {
+        let trusted = |hook: &Hook| lock(generation.breaker(*hook)).is_closed();
+        self.pace(generation).is_quick()
+            && generation.never_waits()
+            && self.hooks().iter().all(trusted)
+    }
+
+    fn name(self) -> &'static str {
+        self.hooks().first().map_or("", |hook| hook.name())
+    }
 }
 
 impl Sitting {
     pub(crate) fn begin(
         generation: Arc<Generation>,
+        purpose: Purpose,
         who: &Arc<auth::Identity>,
         connection: &Arc<Connecting>,
     ) -> Option<Self> {
-        if !generation.is_quick()
-            || connection.check_size(0).is_err()
-            || generation.admit(Hook::Authorize).is_err()
-        {
+        if !purpose.is_quick(&generation) || connection.check_size(0).is_err() {
             return None;
         }
         let mut instance = generation.pool.take_idle()?;
-        instance.open(Hook::Authorize.name(), subject(who, connection, None));
+        instance.open(purpose.name(), subject(who, connection, None));
         Some(Self {
             _presence: generation.pool.plan().ticker.stay(),
-            generation,
-            who: Arc::clone(who),
-            connection: Arc::clone(connection),
+            about: About { generation, who: Arc::clone(who), connection: Arc::clone(connection) },
+            purpose,
             instance: Some(instance),
             began: Instant::now(),
-            answers: 0,
+            calls: 0,
+            questions: 0,
+            answered: [false; 2],
         })
     }
 
     /// Name and hash of the generation that answers.
     #[must_use]
     pub fn by(&self) -> &Arc<str> {
-        &self.generation.id
+        &self.about.generation.id
     }
 
     /// How many questions it can answer before others should have their turn on the thread, at the pace that it had
     /// until now: those of two milliseconds.
     #[must_use]
     pub fn questions(&self) -> usize {
-        self.generation.pace.in_two_ms()
+        self.purpose.pace(&self.about.generation).in_two_ms()
     }
 
-    /// Asks about a publish. None if the answer did not come with the next tick of the deadlines' clock, and for
-    /// every question after that or after a fault: ask as [`crate::Extension::authorize_publish`] does then.
+    /// Whether it can be asked about several publishes in one call.
+    #[must_use]
+    pub fn takes_batches(&self) -> bool {
+        self.about.generation.hooks.batch_authorizer
+    }
+
+    /// Asks about a publish.
     pub fn authorize_publish(
         &mut self,
         what: &Publication<'_>,
     ) -> Option<Result<Verdict, Failure>> {
-        let (generation, who, connection) = (&self.generation, &self.who, &self.connection);
-        let instance = self.instance.as_mut()?;
-        let result = instance.call_now(|hooks, store| {
+        self.ask(Hook::Authorize, 1, |about, hooks, store| {
+            let About { generation, who, connection } = about;
             generation.call_authorize_publish(hooks, store, who, connection, what)
-        });
-        self.answers += 1;
-        match result {
+        })
+    }
+
+    /// Asks about several publishes, at least one, in one call; also `None` if the guest takes none so. One verdict for each, in
+    /// their order.
+    pub fn authorize_publishes(
+        &mut self,
+        what: &[Publication<'_>],
+    ) -> Option<Result<Vec<Verdict>, Failure>> {
+        if !self.takes_batches() {
+            return None;
+        }
+        let questions = u32::try_from(what.len()).unwrap_or(u32::MAX);
+        self.ask(Hook::Authorize, questions, |about, hooks, store| {
+            let About { generation, who, connection } = about;
+            generation.call_authorize_publishes(hooks, store, who, connection, what)
+        })
+    }
+
+    /// Asks what becomes of a publish. It passes where the guest has no interest in it.
+    pub fn intercept_publish(
+        &mut self,
+        what: &Intercepted<'_>,
+    ) -> Option<Result<PublishAction, Failure>> {
+        if !self.about.generation.wants_publish(what.topic) {
+            return Some(Ok(PublishAction::Pass));
+        }
+        self.ask(Hook::InterceptPublish, 1, |about, hooks, store| {
+            let About { generation, who, connection } = about;
+            generation.call_on_publish(hooks, store, who, connection, Exhibit::of(what))
+        })
+    }
+
+    /// Asks what becomes of a message for the client. It passes where the guest has no interest in it.
+    pub fn intercept_delivery(
+        &mut self,
+        what: &Intercepted<'_>,
+    ) -> Option<Result<DeliveryAction, Failure>> {
+        if !self.about.generation.wants_delivery(what.topic) {
+            return Some(Ok(DeliveryAction::Pass));
+        }
+        self.ask(Hook::InterceptDelivery, 1, |about, hooks, store| {
+            let About { generation, who, connection } = about;
+            generation.call_on_delivery(hooks, store, who, connection, Exhibit::of(what))
+        })
+    }
+
+    fn ask<R>(
+        &mut self,
+        hook: Hook,
+        questions: u32,
+        call: impl FnOnce(&About, &BoundHooks, &mut Store<Guest>) -> Called<R>,
+    ) -> Option<Result<R, Failure>> {
+        let about = &self.about;
+        let instance = self.instance.as_mut()?;
+        let result = instance.call_now(hook.name(), |hooks, store| call(about, hooks, store));
+        self.calls = self.calls.saturating_add(1);
+        self.questions = self.questions.saturating_add(questions);
+        let generation = &about.generation;
+        let pace = self.purpose.pace(generation);
+        match &result {
+            Ok(_) => {
+                let hooks = self.purpose.hooks().iter().zip(&mut self.answered);
+                hooks.filter(|(of, _)| **of == hook).for_each(|(_, answered)| *answered = true);
+                return Some(result);
+            }
+            Err(Failure::Deadline) => {
+                // On a busy machine it may be the thread that was kept waiting. If not, the question will be late
+                // where it may wait too, and spoils the guest's name there.
+                self.instance = None;
+                pace.note(LATE);
+                return None;
+            }
             Err(failure) if failure.is_fault() => {
                 self.instance = None;
-                if failure == Failure::Deadline {
-                    // On a busy machine it may be the thread that was kept waiting. If not, the question will be late
-                    // where it may wait too, and spoils the guest's name there.
-                    generation.pace.note(LATE);
-                    return None;
-                }
-                generation.pace.spoil();
-                let result = Err(failure);
-                generation.settle(Hook::Authorize, &result);
-                Some(result)
+                pace.spoil();
             }
-            Err(failure) => {
-                let result = Err(failure);
-                generation.settle(Hook::Authorize, &result);
-                Some(result)
-            }
-            answer => Some(answer),
+            Err(_) => {}
         }
+        generation.settle(hook, &result);
+        Some(result)
     }
 }
 
 impl Drop for Sitting {
     fn drop(&mut self) {
-        let generation = &self.generation;
-        generation.counters.calls.add(u64::from(self.answers));
+        let generation = &self.about.generation;
+        generation.counters.calls.add(u64::from(self.calls));
         let mut instance = self.instance.take();
         if let Some(kept) = &mut instance {
-            kept.close(self.answers);
-            if let Some(each) = self.began.elapsed().checked_div(self.answers) {
-                generation.pace.note(each);
-                generation.settle(Hook::Authorize, &Ok(()));
+            kept.close(self.calls);
+            if let Some(each) = self.began.elapsed().checked_div(self.questions) {
+                self.purpose.pace(generation).note(each);
+            }
+            let answered = self.purpose.hooks().iter().zip(self.answered);
+            for (hook, _) in answered.filter(|(_, answered)| *answered) {
+                generation.settle(*hook, &Ok(()));
             }
         }
         let plan = generation.pool.plan();
@@ -120,6 +240,6 @@ impl Drop for Sitting {
 
 impl fmt::Debug for Sitting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Sitting").field(&self.generation.id).finish()
+        f.debug_tuple("Sitting").field(&self.about.generation.id).finish()
     }
 }

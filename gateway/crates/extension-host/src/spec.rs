@@ -149,12 +149,18 @@ pub struct ExtensionLimits {
     pub instances: usize,
     /// Calls after which an instance is replaced by a fresh one.
     pub recycle_after_calls: u32,
+    /// Age at which an instance is replaced by a fresh one.
+    pub recycle_after: Duration,
     /// Time for instantiation and `lifecycle.init`.
     pub deadline_init: Duration,
     /// Time for `authenticate`, and for waiting until an instance is free for it.
     pub deadline_authenticate: Duration,
     /// The same for each function of the authorizer.
     pub deadline_authorize: Duration,
+    /// The same for one message before an interceptor.
+    pub deadline_intercept: Duration,
+    /// The same for one batch of events before an observer.
+    pub deadline_observe: Duration,
     /// How long a verdict may be remembered.
     pub verdict_ttl: Duration,
     /// Bytes of log text per second, shared by all instances; a second's worth may come at once.
@@ -175,9 +181,12 @@ impl Default for ExtensionLimits {
             table_elements: 20_000,
             instances: 2,
             recycle_after_calls: 100_000,
+            recycle_after: Duration::from_secs(3600),
             deadline_init: Duration::from_secs(5),
             deadline_authenticate: Duration::from_secs(2),
             deadline_authorize: Duration::from_millis(50),
+            deadline_intercept: Duration::from_millis(50),
+            deadline_observe: Duration::from_secs(2),
             verdict_ttl: Duration::from_secs(600),
             log_bytes_per_second: 64 << 10,
             cache_bytes: 1 << 20,
@@ -188,8 +197,8 @@ impl Default for ExtensionLimits {
 }
 
 /// When to stop calling a guest that keeps failing, and for how long. Authentication with a password and by
-/// exchange, re-authentication and authorization have a breaker each: what a stranger can provoke does not stop
-/// the clients that are in.
+/// exchange, re-authentication, authorization, each kind of interception and observation have a breaker each: what a
+/// stranger can provoke does not stop the clients that are in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerSettings {
     /// Failures in a row that open the breaker.

@@ -345,3 +345,44 @@ fn a_verdict_says_for_what_else_it_holds() {
     let failure = verdict(&valid(&with_filter(0))).unwrap_err();
     assert!(failure.to_string().contains("not a topic filter"), "{failure}");
 }
+
+/// Two verdicts for two publishes: the first allows, the second denies with 0x87.
+const TWO_VERDICTS: &str = "(memory.fill (i32.const 2048) (i32.const 0) (i32.const 80)) \
+    (i32.store8 (i32.const 2088) (i32.const 1)) (i32.store8 (i32.const 2089) (i32.const 0x87)) \
+    (i32.store (i32.const 1028) (i32.const 2048)) (i32.store (i32.const 1032) (i32.const 2))";
+
+#[test]
+fn publishes_that_come_together_are_judged_in_one_call() {
+    // Verdicts only if the second publish is the one that is expected.
+    let expected = "(i32.and (i32.eq (i32.load offset=20 (local.get $list)) (i32.const 1)) \
+        (i32.eq (i32.load offset=28 (local.get $list)) (i32.const 9)))";
+    let body = format!("(if {expected} (then {TWO_VERDICTS}))");
+    let extension = load(&Guest::authorizer().with_batch(&body));
+    let hooks = Hooks { authorizer: true, batch_authorizer: true, ..Hooks::default() };
+    assert_eq!(extension.hooks(), hooks);
+    assert!(becomes_quick(&extension, 5000));
+    let (who, conn) = (identity(), client("c1"));
+    let before = extension.stats().calls;
+    let other = Publication { topic: "b", payload_len: 9, ..PUBLICATION };
+    let mut sitting = extension.sit(&who, &conn).unwrap();
+    assert!(sitting.takes_batches());
+    let verdicts = sitting.authorize_publishes(&[PUBLICATION, other]).unwrap().unwrap();
+    assert_eq!(verdicts[0], Verdict::Allow { reason: None, validity: None });
+    assert!(matches!(&verdicts[1], Verdict::Deny { code: ReasonCode::NotAuthorized, .. }));
+    assert!(matches!(sitting.authorize_publish(&PUBLICATION), Some(Ok(Verdict::Allow { .. }))));
+    let failure = sitting.authorize_publishes(&[PUBLICATION, PUBLICATION]).unwrap().unwrap_err();
+    assert!(
+        matches!(&failure, Failure::InvalidAnswer(why) if why == "0 verdicts for 2 publishes"),
+        "{failure}"
+    );
+    assert_eq!(sitting.authorize_publishes(&[PUBLICATION, other]), None, "the instance is gone");
+    drop(sitting);
+    assert_eq!(extension.stats().calls - before, 3);
+
+    let singly = load(&Guest::authorizer());
+    assert!(becomes_quick(&singly, 5000));
+    let mut sitting = singly.sit(&who, &conn).unwrap();
+    assert!(!sitting.takes_batches());
+    assert_eq!(sitting.authorize_publishes(&[PUBLICATION, other]), None);
+    assert!(sitting.authorize_publish(&PUBLICATION).is_some(), "it is asked one by one");
+}

@@ -7,10 +7,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::identity::PeerIdentity;
 use crate::tls::TlsStream;
+use crate::web::WebStream;
 
 /// An established connection.
 #[derive(Debug)]
@@ -30,6 +31,10 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over TCP; boxed since a session's state is large.
     Tls(Box<TlsStream>),
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// A WebSocket over one of the others.
+    Web(Box<WebStream>),
 }
 
 /// The most that one read asks of a socket, in bytes.
@@ -50,7 +55,7 @@ impl Stream {
     /// Cancel safe: what is dropped before it is ready has taken no bytes.
     ///
     /// # Errors
-    /// Those of the socket, and `InvalidData` if the peer breaks TLS.
+    /// Those of the socket, and `InvalidData` if the peer breaks TLS or WebSocket.
     pub async fn receive(
         &mut self,
         limit: usize,
@@ -70,22 +75,10 @@ impl Stream {
         sink: &mut dyn FnMut(&[u8]),
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(socket) => with_scratch(|scratch| {
-                let end = limit.clamp(1, READ_MAX).min(scratch.len());
-                let mut buffer = ReadBuf::new(scratch.get_mut(..end).unwrap_or_default());
-                match Pin::new(socket).poll_read(cx, &mut buffer) {
-                    Poll::Ready(Ok(())) => {
-                        let bytes = buffer.filled();
-                        if !bytes.is_empty() {
-                            sink(bytes);
-                        }
-                        Poll::Ready(Ok(bytes.len()))
-                    }
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                    Poll::Pending => Poll::Pending,
-                }
-            }),
+            Self::Tcp(socket) => receive_plain(Pin::new(socket), cx, limit, sink),
+            Self::Unix(socket) => receive_plain(Pin::new(socket), cx, limit, sink),
             Self::Tls(stream) => stream.poll_receive(cx, limit, sink),
+            Self::Web(stream) => stream.poll_receive(cx, limit, sink),
         }
     }
 }
@@ -98,7 +91,9 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
         }
     }
 }
@@ -111,7 +106,9 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
         }
     }
 
@@ -122,7 +119,9 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -133,16 +132,44 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Self::Web(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
+}
+
+/// [`Stream::poll_receive`] of bytes in the clear.
+fn receive_plain(
+    socket: Pin<&mut impl AsyncRead>,
+    cx: &mut Context<'_>,
+    limit: usize,
+    sink: &mut dyn FnMut(&[u8]),
+) -> Poll<io::Result<usize>> {
+    with_scratch(|scratch| {
+        let end = limit.clamp(1, READ_MAX).min(scratch.len());
+        let mut buffer = ReadBuf::new(scratch.get_mut(..end).unwrap_or_default());
+        match socket.poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                let bytes = buffer.filled();
+                if !bytes.is_empty() {
+                    sink(bytes);
+                }
+                Poll::Ready(Ok(bytes.len()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
 }
 
 /// Lends this thread's read buffer. All connections of a thread share it, since a poll runs to

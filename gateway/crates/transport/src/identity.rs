@@ -2,18 +2,21 @@
 
 use std::fmt;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
+
+use crate::address::Address;
 
 /// What the transport knows about a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerIdentity {
-    /// The peer's address and port.
-    pub address: SocketAddr,
-    /// The address and port of this gateway that the peer reached.
-    pub local: SocketAddr,
+    /// Where the peer is.
+    pub address: Address,
+    /// What of this gateway the peer reached.
+    pub local: Address,
     /// What carries the bytes.
     pub transport: TransportKind,
     /// The server name that the client asked for (SNI, RFC 6066 section 3).
@@ -29,13 +32,23 @@ pub struct PeerIdentity {
 }
 
 impl PeerIdentity {
+    /// What revocation lists would call the client's certificates, those excepted that vouch for
+    /// themselves. Empty without a client certificate.
+    #[must_use]
+    pub fn certificate_keys(&self) -> Vec<CertificateKey> {
+        self.certificates.iter().filter_map(|der| CertificateKey::of_certificate(der)).collect()
+    }
+
     /// A peer of which only the addresses are known.
     #[must_use]
-    pub fn of_tcp(address: SocketAddr, local: SocketAddr) -> Self {
+    pub fn at(address: Address, local: Address) -> Self {
         Self {
             address,
             local,
-            transport: TransportKind::Tcp,
+            transport: match local {
+                Address::Network(_) => TransportKind::Tcp,
+                Address::Unix(_) => TransportKind::Unix,
+            },
             server_name: None,
             alpn: None,
             tls_version: None,
@@ -52,15 +65,21 @@ pub enum TransportKind {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// WebSocket, with or without TLS beneath it.
+    WebSocket,
+    /// A Unix socket.
+    Unix,
 }
 
 impl TransportKind {
-    /// `"tcp"` or `"tls"`.
+    /// `"tcp"`, `"tls"`, `"websocket"` or `"unix"`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::WebSocket => "websocket",
+            Self::Unix => "unix",
         }
     }
 }
@@ -81,6 +100,8 @@ pub struct Certificate {
     pub issuer: String,
     /// The serial number in lower-case hexadecimal, two digits a byte.
     pub serial: String,
+    /// When it begins to be valid: seconds since 1970-01-01 UTC; 0 if before.
+    pub not_before_unix_s: u64,
     /// When it ends to be valid: seconds since 1970-01-01 UTC; 0 if before.
     pub not_after_unix_s: u64,
     /// DNS names among the subject's alternative names.
@@ -113,7 +134,8 @@ impl Certificate {
             common_name,
             issuer: parsed.issuer().to_string(),
             serial: hex(parsed.raw_serial()),
-            not_after_unix_s: u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0),
+            not_before_unix_s: seconds(parsed.validity().not_before),
+            not_after_unix_s: seconds(parsed.validity().not_after),
             san_dns: Vec::new(),
             san_uri: Vec::new(),
             san_email: Vec::new(),
@@ -139,6 +161,33 @@ impl Certificate {
     }
 }
 
+/// What a certificate is called by in a revocation list: a digest of issuer and serial number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CertificateKey([u8; 32]);
+
+impl CertificateKey {
+    /// Of an issuer's name in DER and a serial number, most significant byte first.
+    #[must_use]
+    pub fn of(issuer: &[u8], serial: &[u8]) -> Self {
+        let start = serial.iter().position(|byte| *byte != 0).unwrap_or(serial.len());
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        // The length keeps a byte of the name from counting as one of the number.
+        context.update(&(issuer.len() as u64).to_be_bytes());
+        context.update(issuer);
+        context.update(serial.get(start..).unwrap_or_default());
+        let mut key = [0; 32];
+        key.copy_from_slice(context.finish().as_ref());
+        Self(key)
+    }
+
+    /// Of a certificate; `None` for one that is its own issuer, or that cannot be read.
+    pub(crate) fn of_certificate(der: &[u8]) -> Option<Self> {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        let (issuer, subject) = (parsed.issuer().as_raw(), parsed.subject().as_raw());
+        (issuer != subject).then(|| Self::of(issuer, parsed.raw_serial()))
+    }
+}
+
 /// Why a certificate could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateError {
@@ -158,6 +207,10 @@ impl fmt::Display for CertificateError {
 }
 
 impl std::error::Error for CertificateError {}
+
+fn seconds(time: ASN1Time) -> u64 {
+    u64::try_from(time.timestamp()).unwrap_or(0)
+}
 
 fn ip_text(octets: &[u8]) -> Option<String> {
     let address = match octets.len() {

@@ -1,24 +1,45 @@
-//! Byte streams of TCP and TLS, each with the identity of its peer.
+//! Byte streams of TCP, TLS, Unix sockets and WebSocket, each with the identity of its peer.
 //!
 //! A [`Listener`] yields an [`Incoming`] per connection as soon as the kernel has accepted it;
-//! [`Incoming::establish`] then makes the TLS handshake in the caller's own task, so that one slow
+//! [`Incoming::establish`] then makes the handshakes in the caller's own task, so that one slow
 //! peer never holds up the next. What comes out is a [`Connection`]: a [`Stream`] and the
 //! [`PeerIdentity`] of whoever is at its other end.
 //!
 //! Nothing here knows what the bytes mean, limits how many connections there are or how long a
 //! handshake may take: the caller does. No type of the TLS library leaves this crate.
 
+mod address;
+mod arrival;
 mod connection;
 mod identity;
+mod inherited;
 mod listener;
+mod network;
 mod pem;
 pub mod pki;
+mod place;
+mod proxy;
 mod settings;
+mod socket;
 mod tls;
+mod utc;
+mod web;
 
+pub use address::{Address, Process};
+pub use arrival::ArrivalError;
 pub use connection::{Connection, Stream};
-pub use identity::{Certificate, CertificateError, PeerIdentity, TransportKind};
+pub use identity::{Certificate, CertificateError, CertificateKey, PeerIdentity, TransportKind};
 pub use listener::{BindError, Incoming, Listener, SHORTAGE_PAUSE};
+pub use network::Network;
 pub use pem::FileError;
-pub use settings::{ClientAuth, Kind, Settings, TlsSettings, TlsVersion};
-pub use tls::{HandshakeError, TlsConfigError, TlsStream};
+pub use proxy::{ProxyError, ProxyHeader, ProxyRest};
+pub use settings::{
+    Bind, CertificateFiles, ClientAuth, Kind, RevocationPolicy, Settings, TlsSettings, TlsVersion,
+    WebSettings,
+};
+pub use tls::{
+    Credential, CredentialKind, Credentials, HandshakeError, Reloaded, Stamp, TlsConfigError,
+    TlsStream,
+};
+pub use utc::utc;
+pub use web::{End, FrameDecoder, FrameFault, UpgradeError, WebStream};

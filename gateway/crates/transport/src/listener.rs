@@ -6,19 +6,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-
+use crate::address::Address;
+use crate::arrival::ArrivalError;
 use crate::connection::{Connection, Stream};
-use crate::identity::{Certificate, PeerIdentity};
-use crate::settings::{Kind, Settings};
-use crate::tls::{Acceptor, HandshakeError, TlsConfigError};
+use crate::identity::{Certificate, PeerIdentity, TransportKind};
+use crate::network::Network;
+use crate::proxy::{self, ProxyHeader};
+use crate::settings::{Bind, Kind, Settings, WebSettings};
+use crate::socket::{Arrived, Socket};
+use crate::tls::{Acceptor, Credentials, HandshakeError, TlsConfigError};
+use crate::web;
 
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
-    local: SocketAddr,
+    socket: Socket,
+    local: Address,
     acceptor: Option<Arc<Acceptor>>,
+    terms: Arc<Terms>,
+}
+
+/// What holds for each connection besides TLS.
+#[derive(Debug)]
+struct Terms {
+    web: Option<WebSettings>,
+    proxies: Vec<Network>,
 }
 
 impl Listener {
@@ -31,21 +43,34 @@ impl Listener {
             Kind::Tcp => None,
             Kind::Tls(tls) => Some(Arc::new(Acceptor::load(tls).map_err(BindError::Tls)?)),
         };
-        let (socket, local) = listen(settings)
-            .map_err(|source| BindError::Address { bind: settings.bind, source })?;
-        Ok(Self { socket, local, acceptor })
+        let refused = |source| BindError::Address { bind: settings.bind.clone(), source };
+        let socket = Socket::listen(&settings.bind, settings.backlog).map_err(refused)?;
+        let local = socket.address().map_err(refused)?;
+        if acceptor.is_some() && matches!(local, Address::Unix(_)) {
+            let why = "it is a Unix socket, in which tls is not spoken";
+            return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, why)));
+        }
+        let terms = Terms { web: settings.web.clone(), proxies: settings.proxies.clone() };
+        Ok(Self { socket, local, acceptor, terms: Arc::new(terms) })
     }
 
-    /// The address and port that it listens on.
+    /// Where it listens.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
+    pub fn address(&self) -> Address {
         self.local
     }
 
-    /// The server certificate that it presents: the place to see that it ends soon, or has ended.
+    /// The certificate that it presents now to whoever asks for none of the others' names.
     #[must_use]
-    pub fn certificate(&self) -> Option<&Certificate> {
-        self.acceptor.as_ref().map(|acceptor| acceptor.certificate())
+    pub fn certificate(&self) -> Option<Certificate> {
+        let ready = self.acceptor.as_ref()?.ready();
+        ready.presented.first().map(|presented| presented.leaf.clone())
+    }
+
+    /// Its certificates and keys, to be kept fresh while it accepts; `None` where it speaks no TLS.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.acceptor.as_ref().map(Credentials::of)
     }
 
     /// The next connection, as soon as the kernel has it: no byte of it has been read yet.
@@ -60,8 +85,15 @@ impl Listener {
         loop {
             match self.socket.accept().await {
                 Ok((socket, peer)) => {
-                    let acceptor = self.acceptor.clone();
-                    return Ok(Incoming { peer, listening: self.local, socket, acceptor });
+                    return Ok(Incoming {
+                        peer,
+                        reached: None,
+                        identified: self.terms.proxies.is_empty(),
+                        listening: self.local,
+                        socket,
+                        acceptor: self.acceptor.clone(),
+                        terms: Arc::clone(&self.terms),
+                    });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -76,26 +108,73 @@ impl Listener {
 /// A connection that was accepted and not yet greeted.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The peer's address and port.
-    pub peer: SocketAddr,
-    listening: SocketAddr,
-    socket: TcpStream,
+    /// Where the peer is; the address of a proxy in front until [`Incoming::identify`].
+    pub peer: Address,
+    /// What the peer reached, where that was a proxy.
+    reached: Option<Address>,
+    identified: bool,
+    listening: Address,
+    socket: Arrived,
     acceptor: Option<Arc<Acceptor>>,
+    terms: Arc<Terms>,
 }
 
 impl Incoming {
-    /// Makes the TLS handshake where the listener speaks TLS; at once where it does not.
+    /// Finds out who the peer is, where proxies in front have to say so; at once where there are none.
+    ///
+    /// It waits for the proxy as long as the proxy likes: wrap it with a time-out.
+    ///
+    /// # Errors
+    /// If a proxy does not say it, or somebody does who is none. Nothing is told them.
+    pub async fn identify(&mut self) -> Result<(), ArrivalError> {
+        if self.identified {
+            return Ok(());
+        }
+        // What comes by a Unix socket comes from this machine.
+        if let Arrived::Tcp(socket) = &mut self.socket {
+            let header = proxy::announced(socket, &self.terms.proxies).await?;
+            if let ProxyHeader::Of { source, destination } = header {
+                (self.peer, self.reached) = (source.into(), Some(destination.into()));
+            }
+        }
+        self.identified = true;
+        Ok(())
+    }
+
+    /// Makes the handshake of TLS, and then opens the WebSocket, where the listener speaks them; at once
+    /// where it speaks neither. Before that it does what [`Incoming::identify`] does, if nobody has.
     ///
     /// It waits for the peer as long as the peer likes: wrap it with a time-out. Dropping it closes
     /// the connection.
     ///
     /// # Errors
-    /// If the peer goes away, breaks TLS or is refused; it has then been told with a TLS alert.
-    pub async fn establish(self) -> Result<Connection, HandshakeError> {
-        let Self { peer, listening, socket, acceptor } = self;
+    /// If the peer goes away, breaks a protocol or is refused; it has then been told, with a TLS alert or
+    /// an answer of HTTP.
+    pub async fn establish(mut self) -> Result<Connection, ArrivalError> {
+        self.identify().await?;
+        let terms = Arc::clone(&self.terms);
+        let Connection { stream, mut peer } = self.secure().await?;
+        let Some(web) = &terms.web else { return Ok(Connection { stream, peer }) };
+        let encrypted = peer.transport == TransportKind::Tls;
+        peer.transport = TransportKind::WebSocket;
+        let stream = web::upgrade(stream, web, encrypted).await?;
+        Ok(Connection { stream: Stream::Web(Box::new(stream)), peer })
+    }
+
+    /// Makes the handshake of TLS where the listener speaks it.
+    async fn secure(self) -> Result<Connection, HandshakeError> {
+        let Self { peer, reached, listening, socket, acceptor, .. } = self;
+        let socket = match socket {
+            Arrived::Tcp(socket) => socket,
+            Arrived::Unix(socket) => {
+                let peer = PeerIdentity::at(peer, listening);
+                return Ok(Connection { stream: Stream::Unix(socket), peer });
+            }
+        };
         socket.set_nodelay(true).map_err(HandshakeError::Io)?;
-        let local = socket.local_addr().unwrap_or(listening);
-        let identity = PeerIdentity::of_tcp(peer, local);
+        let own = socket.local_addr().ok();
+        let own = own.map(|own| SocketAddr::new(own.ip().to_canonical(), own.port()).into());
+        let identity = PeerIdentity::at(peer, reached.or(own).unwrap_or(listening));
         match acceptor {
             None => Ok(Connection { stream: Stream::Tcp(socket), peer: identity }),
             Some(acceptor) => {
@@ -111,8 +190,8 @@ impl Incoming {
 pub enum BindError {
     /// The address could not be bound.
     Address {
-        /// The address that was asked for.
-        bind: SocketAddr,
+        /// Where it was to listen.
+        bind: Bind,
         /// What the system said.
         source: io::Error,
     },
@@ -125,8 +204,17 @@ impl fmt::Display for BindError {
         match self {
             Self::Tls(cause) => cause.fmt(f),
             Self::Address { bind, source } => {
+                let is_unix = matches!(bind, Bind::Unix { .. });
+                let is_systemd = matches!(bind, Bind::Systemd { .. });
                 write!(f, "cannot listen on {bind} ({source}); ")?;
                 f.write_str(match source.kind() {
+                    io::ErrorKind::AddrInUse if is_unix => "stop the program that does, or choose another path",
+                    _ if is_systemd => {
+                        "start the gateway by a service with a socket unit that has ListenStream= and FileDescriptorName= for it"
+                    }
+                    _ if is_unix => {
+                        "its directory must exist and be writable to the gateway and not to everybody, and nothing but a socket be at its path"
+                    }
                     io::ErrorKind::AddrInUse => {
                         "another process has this port: stop it or choose another port"
                     }
@@ -155,17 +243,6 @@ impl std::error::Error for BindError {
 /// How long accepting rests when the system is short of something. In that time some connections
 /// end and give back what they held; without it the loop would spin.
 pub const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
-
-fn listen(settings: &Settings) -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = if settings.bind.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Without it a restart fails for as long as old connections linger in TIME_WAIT.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(settings.bind)?;
-    let listener = socket.listen(settings.backlog)?;
-    let local = listener.local_addr()?;
-    Ok((listener, local))
-}
 
 /// accept(2) also reports what happened to the connection at the head of the queue: the next one
 /// may be sound.

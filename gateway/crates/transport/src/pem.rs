@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 /// Why a PEM file cannot be used. `setting` is the configuration key that names the file.
 #[derive(Debug)]
 pub struct FileError {
     /// The configuration key, such as `tls.cert`.
-    pub(crate) setting: &'static str,
+    pub(crate) setting: String,
     /// The file as it was configured.
     pub(crate) path: PathBuf,
     /// What is wrong with it.
@@ -31,7 +31,7 @@ pub(crate) enum Fault {
 
 /// All certificates of a file, in its order; at least one.
 pub(crate) fn certificates(
-    setting: &'static str,
+    setting: &str,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let text = read(setting, path)?;
@@ -45,11 +45,22 @@ pub(crate) fn certificates(
     }
 }
 
-/// The first private key of a file.
-pub(crate) fn private_key(
-    setting: &'static str,
+/// All revocation lists of a file, in its order; at least one.
+pub(crate) fn revocation_lists(
+    setting: &str,
     path: &Path,
-) -> Result<PrivateKeyDer<'static>, FileError> {
+) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
+    let text = read(setting, path)?;
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
+    match found {
+        Ok(lists) if lists.is_empty() => Err(error(setting, path, Fault::Missing("X509 CRL"))),
+        Ok(lists) => Ok(lists),
+        Err(cause) => Err(error(setting, path, Fault::Malformed(cause.to_string()))),
+    }
+}
+
+/// The first private key of a file.
+pub(crate) fn private_key(setting: &str, path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
     let text = read(setting, path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|cause| match cause {
         PemError::NoItemsFound => error(setting, path, Fault::Missing("unencrypted PRIVATE KEY")),
@@ -57,12 +68,12 @@ pub(crate) fn private_key(
     })
 }
 
-fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, FileError> {
+fn read(setting: &str, path: &Path) -> Result<Vec<u8>, FileError> {
     std::fs::read(path).map_err(|cause| error(setting, path, Fault::Read(cause)))
 }
 
-fn error(setting: &'static str, path: &Path, fault: Fault) -> FileError {
-    FileError { setting, path: path.to_owned(), fault }
+fn error(setting: &str, path: &Path, fault: Fault) -> FileError {
+    FileError { setting: setting.to_owned(), path: path.to_owned(), fault }
 }
 
 impl fmt::Display for FileError {

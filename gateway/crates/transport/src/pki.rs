@@ -5,6 +5,12 @@
 
 mod error;
 mod files;
+mod index;
+mod names;
+mod order;
+mod revocation;
+mod show;
+mod site;
 mod template;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +19,11 @@ use std::time::{Duration, SystemTime};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 
 pub use error::PkiError;
+pub use index::Entry;
+pub use order::{Issued, Order, Purpose, Reason, RevocationList};
+pub use revocation::CRL_VALIDITY;
+pub use show::show;
+pub use site::Site;
 
 /// The files of a private authority and of the server certificate that it has issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +85,7 @@ pub fn create(dir: &Path, names: &[String], now: SystemTime) -> Result<Pki, PkiE
         let authority = Authority::open_or_create(&pki, now)?;
         let key = files::key(&pki.server_key)?;
         if !pki.server_cert.exists() {
-            let params = template::server(&names, now)?;
+            let params = template::server("portcullis", &names, now, LEAF_VALIDITY)?;
             authority.issue(params, &key, &pki.server_cert)?;
         }
     }
@@ -101,7 +112,7 @@ pub fn issue_client(
         }
     }
     let authority = Authority::open(&Pki::at(dir))?;
-    let params = template::client(common_name, now)?;
+    let params = template::client(common_name, now, LEAF_VALIDITY)?;
     let key = files::key(&made.key)?;
     authority.issue(params, &key, &made.cert)?;
     if let Some(parent) = made.cert.parent() {
@@ -128,7 +139,7 @@ impl Authority {
     fn open_or_create(pki: &Pki, now: SystemTime) -> Result<Self, PkiError> {
         if !pki.ca_cert.exists() {
             let key = files::key(&pki.ca_key)?;
-            let certificate = template::authority(now)?
+            let certificate = template::authority(None, now, CA_VALIDITY)?
                 .self_signed(&key)
                 .map_err(|cause| PkiError::unusable(&pki.ca_key, &cause))?;
             files::write_new(&pki.ca_cert, certificate.pem().as_bytes(), files::PUBLIC)?;

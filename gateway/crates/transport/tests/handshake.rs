@@ -10,14 +10,14 @@ use std::time::{Duration, SystemTime};
 use portcullis_transport::{
     ClientAuth, HandshakeError, Kind, TlsSettings, TlsVersion, TransportKind,
 };
-use site::{Client, Site, bind, connect, pair, serve_one};
+use site::{Client, Site, bind, connect, network, pair, serve_one};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_tcp_peer_is_known_by_its_addresses() {
     let listener = bind(Kind::Tcp);
-    let address = listener.local_addr();
+    let address = network(&listener);
     assert!(listener.certificate().is_none());
     let server = serve_one(listener);
     let mut client = TcpStream::connect(address).await.unwrap();
@@ -169,7 +169,7 @@ async fn a_session_is_resumed_and_still_identified() {
             ..site.asking_for_certificates(ClientAuth::Required)
         };
         let listener = bind(Kind::Tls(settings));
-        let address = listener.local_addr();
+        let address = network(&listener);
         let server = tokio::spawn(async move {
             for _ in 0..2 {
                 let mut got = listener.accept().await.unwrap().establish().await.unwrap();
@@ -194,7 +194,7 @@ async fn a_session_is_resumed_and_still_identified() {
 async fn a_silent_peer_does_not_hold_up_the_next() {
     let site = Site::new();
     let listener = bind(Kind::Tls(site.settings()));
-    let address = listener.local_addr();
+    let address = network(&listener);
     let _silent = TcpStream::connect(address).await.unwrap();
     let first = listener.accept().await.unwrap();
     let waiting = tokio::spawn(first.establish());
@@ -217,7 +217,7 @@ async fn what_is_not_tls_is_refused_with_an_alert() {
     ];
     for bytes in cases {
         let listener = bind(Kind::Tls(site.settings()));
-        let mut client = TcpStream::connect(listener.local_addr()).await.unwrap();
+        let mut client = TcpStream::connect(network(&listener)).await.unwrap();
         let server = serve_one(listener);
         client.write_all(bytes).await.unwrap();
         let error = server.await.unwrap().unwrap_err();
@@ -229,14 +229,14 @@ async fn what_is_not_tls_is_refused_with_an_alert() {
 async fn a_handshake_cut_short_or_endless_is_an_error() {
     let site = Site::new();
     let listener = bind(Kind::Tls(site.settings()));
-    let client = TcpStream::connect(listener.local_addr()).await.unwrap();
+    let client = TcpStream::connect(network(&listener)).await.unwrap();
     let server = serve_one(listener);
     drop(client);
     assert!(matches!(server.await.unwrap().unwrap_err(), HandshakeError::Closed));
 
     // A ClientHello that announces 16 MB and trickles in, 16 KiB a record.
     let listener = bind(Kind::Tls(site.settings()));
-    let mut client = TcpStream::connect(listener.local_addr()).await.unwrap();
+    let mut client = TcpStream::connect(network(&listener)).await.unwrap();
     let server = serve_one(listener);
     let mut record = vec![0x16, 0x03, 0x01, 0x40, 0x00, 0x01, 0xff, 0xff, 0xff];
     record.resize(5 + 0x4000, 0);
@@ -256,7 +256,7 @@ async fn a_client_that_does_not_trust_us_is_named_as_such() {
     let elsewhere = Site::new();
     let distrusting = Client { ca: elsewhere.pki.ca_cert.clone(), ..site.client() };
     let listener = bind(Kind::Tls(site.settings()));
-    let address = listener.local_addr();
+    let address = network(&listener);
     let server = serve_one(listener);
     distrusting.connect(address).await.unwrap_err();
     let error = server.await.unwrap().unwrap_err();
@@ -266,7 +266,7 @@ async fn a_client_that_does_not_trust_us_is_named_as_such() {
 /// What the client is told, and what we say.
 async fn refused(settings: TlsSettings, client: &Client) -> (String, HandshakeError) {
     let listener = bind(Kind::Tls(settings));
-    let address = listener.local_addr();
+    let address = network(&listener);
     let server = serve_one(listener);
     let told = match client.connect(address).await {
         Err(error) => error.to_string(),

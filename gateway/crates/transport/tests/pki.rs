@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_transport::pki::{self, CA_VALIDITY, LEAF_VALIDITY, PkiError};
 use portcullis_transport::{
-    BindError, Certificate, ClientAuth, Kind, Listener, Settings, TlsConfigError, TlsSettings,
-    TlsVersion,
+    Address, Bind, BindError, Certificate, ClientAuth, Kind, Listener, RevocationPolicy, Settings,
+    TlsConfigError, TlsSettings, TlsVersion,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -163,7 +163,14 @@ async fn unusable_settings_say_what_is_wrong_where() {
 
     let first = bind(settings(&made)).unwrap();
     assert_eq!(first.certificate().unwrap().san_dns[0], "localhost");
-    let taken = Settings { bind: first.local_addr(), kind: Kind::Tcp, backlog: 8 };
+    let Address::Network(address) = first.address() else { unreachable!("a network") };
+    let taken = Settings {
+        bind: Bind::Address(address),
+        kind: Kind::Tcp,
+        web: None,
+        proxies: Vec::new(),
+        backlog: 8,
+    };
     let error = Listener::bind(&taken).unwrap_err().to_string();
     assert!(error.contains("another process has this port"), "{error}");
 }
@@ -180,16 +187,25 @@ fn listen(made: &pki::Pki, key: &Path) -> Result<(), BindError> {
 }
 
 fn bind(tls: TlsSettings) -> Result<Listener, BindError> {
-    let bind = "127.0.0.1:0".parse().unwrap();
-    Listener::bind(&Settings { bind, kind: Kind::Tls(tls), backlog: 8 })
+    let bind = Bind::Address("127.0.0.1:0".parse().unwrap());
+    Listener::bind(&Settings {
+        bind,
+        kind: Kind::Tls(tls),
+        web: None,
+        proxies: Vec::new(),
+        backlog: 8,
+    })
 }
 
 fn settings(made: &pki::Pki) -> TlsSettings {
     TlsSettings {
         cert: made.server_cert.clone(),
         key: made.server_key.clone(),
+        more: Vec::new(),
         client_ca: None,
         client_auth: ClientAuth::None,
+        client_crls: Vec::new(),
+        revocation: RevocationPolicy::default(),
         min_version: TlsVersion::V1_3,
         alpn: Vec::new(),
     }

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use portcullis_transport::{Connection, Kind, TlsSettings, TlsVersion};
-use site::{Client, Site, bind, pair, serve_one};
+use site::{Client, Site, bind, network, pair, serve_one};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -75,7 +75,7 @@ async fn receive_and_small_reads_see_the_same_bytes() {
 async fn records_may_come_one_byte_at_a_time() {
     let site = Site::new();
     let listener = bind(Kind::Tls(site.settings()));
-    let proxy = dribbling_proxy(listener.local_addr()).await;
+    let proxy = dribbling_proxy(network(&listener)).await;
     let server = serve_one(listener);
     let mut client = site.client().connect(proxy).await.unwrap();
     let mut server = server.await.unwrap().unwrap();

@@ -132,7 +132,8 @@ impl Page {
         match hooks.as_slice() {
             [] => self.problem(
                 "hooks",
-                "none; export authenticator, enhanced-authenticator or authorizer",
+                "none; export authenticator, enhanced-authenticator, authorizer, publish-interceptor, \
+                 delivery-interceptor or observer",
             ),
             hooks => self.line("hooks", hooks.join(", ")),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use config::fixture::{Carrier, Certificate, Connect};
 use extension_host::{
     Capability, CertificateInfo, Connecting, ExtensionLimits, ExtensionSpec, Facilities, Keyring,
-    Transport,
+    PeerAddress, Transport,
 };
 
 use crate::failure::Failure;
@@ -35,6 +35,8 @@ pub(crate) fn spec(
             deadline_init: stated.deadlines.init,
             deadline_authenticate: stated.deadlines.authenticate,
             deadline_authorize: stated.deadlines.authorize,
+            deadline_intercept: stated.deadlines.intercept,
+            deadline_observe: stated.deadlines.observe,
             ..ExtensionLimits::default()
         },
     })
@@ -62,9 +64,11 @@ pub(crate) fn connecting(number: u64, stated: &Connect) -> Result<Connecting, Fa
         transport: match stated.transport {
             Carrier::Tcp => Transport::Tcp,
             Carrier::Tls => Transport::Tls,
+            Carrier::WebSocket => Transport::WebSocket,
+            Carrier::Unix => Transport::Unix,
         },
         listener: stated.listener.clone(),
-        peer_address: stated.peer_address,
+        peer_address: stated.peer_address.map_or(PeerAddress::Unix, PeerAddress::Ip),
         server_name: stated.server_name.clone(),
         alpn: stated.alpn.clone(),
         keep_alive: stated.keep_alive,

@@ -15,7 +15,8 @@ const CAPABILITIES: &str = "portcullis:host/";
 /// The one capability that is elsewhere, because it speaks of permission sets.
 const BROKER: &str = "portcullis:gateway/broker";
 /// Types only: nothing that could be called.
-const TYPES: [&str; 2] = ["portcullis:gateway/types", "portcullis:host/connections"];
+const TYPES: [&str; 3] =
+    ["portcullis:gateway/types", "portcullis:gateway/interception", "portcullis:host/connections"];
 /// As modules call WASI's first preview.
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 /// What the gateway has and leaves empty.

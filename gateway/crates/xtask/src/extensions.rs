@@ -13,7 +13,10 @@ use crate::{component, inputs};
 const SHIPPED: [&str; 4] = ["password", "acl", "jwt", "x509"];
 
 /// What only tests and benches load: `tests/guests/NAME` becomes `target/extensions/NAME.wasm`.
-const FOR_TESTS: [&str; 2] = ["asked", "probe"];
+const FOR_TESTS: [&str; 4] = ["asked", "interceptor", "observer", "probe"];
+
+/// The same guest without its default features, under another name: what is asked about each publish by itself.
+const SINGLY: (&str, &str) = ("asked-singly", "asked");
 
 /// What they are made of.
 const FOLDERS: [&str; 3] = ["extensions", "tests/guests", "wit"];
@@ -37,18 +40,21 @@ pub(crate) fn build(root: &Root) -> Result<PathBuf, Failure> {
     let version = toolchain.version()?;
     let recipe = [&RECIPE[..], &[version.as_str()]].concat();
     let inputs = inputs::fingerprint(root, &FOLDERS, &recipe)?;
-    let names = || SHIPPED.into_iter().chain(FOR_TESTS);
-    let complete = names().all(|name| folder.join(format!("{name}.wasm")).is_file());
+    let usual =
+        SHIPPED.into_iter().chain(FOR_TESTS).map(|name| Build { name, of: name, features: true });
+    let (name, of) = SINGLY;
+    let builds: Vec<Build> = usual.chain([Build { name, of, features: false }]).collect();
+    let path = |build: &Build| folder.join(format!("{}.wasm", build.name));
+    let complete = builds.iter().all(|build| path(build).is_file());
     if complete && fs::read_to_string(&stamp).is_ok_and(|known| known == inputs) {
         println!("{} is up to date", folder.display());
         return Ok(folder);
     }
-    for name in names() {
-        compile(root, &toolchain, name)?;
-        let module =
-            root.target("guest").join(TARGET).join(format!("release/portcullis_{name}.wasm"));
-        let component = component::from_module(&module)?;
-        let path = folder.join(format!("{name}.wasm"));
+    for build in &builds {
+        compile(root, &toolchain, build)?;
+        let file = format!("release/portcullis_{}.wasm", build.of);
+        let component = component::from_module(&root.target("guest").join(TARGET).join(file))?;
+        let path = path(build);
         fs::write(&path, &component.bytes).map_err(Failure::file("write", &path))?;
         println!(
             "{}: {:.1} KiB, asks for {}",
@@ -61,12 +67,23 @@ pub(crate) fn build(root: &Root) -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
-fn compile(root: &Root, toolchain: &WasmToolchain, name: &str) -> Result<(), Failure> {
+/// One component.
+struct Build {
+    name: &'static str,
+    /// Its package, without `portcullis-`.
+    of: &'static str,
+    /// Whether that has its default features.
+    features: bool,
+}
+
+fn compile(root: &Root, toolchain: &WasmToolchain, build: &Build) -> Result<(), Failure> {
+    let without: &[&str] = if build.features { &[] } else { &["--no-default-features"] };
     // One package at a time: the features of the SDK say which hooks a component exports, and
     // cargo would join those of all packages that it builds together.
     run(toolchain
         .cargo("rustc")
-        .args(["--locked", "--release", "--package", &format!("portcullis-{name}")])
+        .args(["--locked", "--release", "--package", &format!("portcullis-{}", build.of)])
+        .args(without)
         .arg("--manifest-path")
         .arg(root.join("extensions/Cargo.toml"))
         .arg("--target-dir")

@@ -7,8 +7,10 @@ use crate::failure::Failure;
 use crate::packages::{self, Package};
 use crate::{examples, extensions, libraries, root::Root};
 
-/// Real clients and a real broker to test against, and what issues certificates for clients.
-const PACKAGES: [Package; 3] = [
+/// Real clients, a browser among them, and a real broker to test against, and what issues certificates for
+/// clients.
+const PACKAGES: [Package; 4] = [
+    Package { name: "chromium", brings: "chromium" },
     Package { name: "mosquitto", brings: "mosquitto" },
     Package { name: "mosquitto-clients", brings: "mosquitto_sub" },
     Package { name: "openssl", brings: "openssl" },
@@ -16,6 +18,18 @@ const PACKAGES: [Package; 3] = [
 
 /// Where the tests find the components.
 pub(crate) const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
+
+/// The features of the SDK, so that all of it is tested.
+const HOOKS: [&str; 8] = [
+    "authenticator",
+    "enhanced-authenticator",
+    "authorizer",
+    "batch-authorizer",
+    "publish-interceptor",
+    "delivery-interceptor",
+    "observer",
+    "reconfiguration",
+];
 
 /// Runs all tests; `arguments` go to `cargo test` of the gateway's workspace.
 pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
@@ -39,9 +53,11 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
         "--locked",
         "--no-fail-fast",
     ]);
-    guests
-        .args(["--features", "portcullis-extension/authenticator,portcullis-extension/authorizer"])
-        .args(["--features", "portcullis-extension/enhanced-authenticator"]);
+    guests.args(
+        HOOKS
+            .iter()
+            .flat_map(|hook| ["--features".to_owned(), format!("portcullis-extension/{hook}")]),
+    );
     guests.arg("--target-dir").arg(root.target("guest"));
     let guests_passed = watch(&mut guests, |line| tally.add(line))?;
 

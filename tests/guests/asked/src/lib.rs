@@ -1,5 +1,7 @@
 //! Authorizer for benches: what a rule `allow publish,subscribe PREFIX/#` would say natively, asked for at each publish.
 //!
+//! It is asked about several publishes in one call where they come together; without its feature `batch` about each by itself.
+//!
 //! Configuration: `prefix`, the first level of the topics; `remember-ms`, for how long a verdict holds, 0 for its publish alone.
 //!
 //! Grants: `config`, `log`.
@@ -51,5 +53,8 @@ impl Authorizer for Asked {
         })
     }
 }
+
+#[cfg(feature = "batch")]
+impl portcullis_extension::BatchAuthorizer for Asked {}
 
 portcullis_extension::register!(Asked);

@@ -1,14 +1,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use broker::{Answer, LinkId, Ruling, Timestamp, Verdict};
+use broker::{Answer, Interception, LinkId, Ruling, Timestamp, Verdict};
 use mqtt::{
     Ack, Decoded, Decoder, Packet, PacketKind, Publish, QoS, ReasonCode, RetainHandling, Subscribe,
-    TopicFilter, Unsubscribe, Version,
+    TopicFilter, TopicName, Unsubscribe, Version,
 };
 
 use super::state::{Answered, Owed, Received, Subscription};
-use super::{Message, Reference};
+use super::{Message, Reference, SHOWN};
 
 /// What packets of clients do.
 impl Reference {
@@ -87,19 +87,26 @@ impl Reference {
         if self.guests {
             connection.rulings.handled(publish, &topic, answer, at);
         }
+        self.check_shown(&topic, answer);
         let begin = self.serial;
-        let message = Rc::new(Message::of(publish, &topic, at));
+        let message = published(publish, &topic, answer, at);
+        let discarded = matches!(answer, Some(Answer::Intercept(Interception::Discard)));
         let refusal = if let Some(Answer::Publish(ruling)) = answer
             && let Ruling { verdict: Verdict::Deny { code, .. }, .. } = ruling
         {
             Some(*code)
-        } else if publish.retain && !self.keep(&message, at) {
+        } else if let Some(Answer::Intercept(Interception::Refuse { code, .. })) = answer {
+            Some(*code)
+        } else if discarded {
+            None
+        } else if message.retain && !self.keep(&message, at) {
             Some(ReasonCode::QuotaExceeded)
         } else {
             None
         };
         let codes = match refusal {
             Some(code) => vec![code],
+            None if discarded => vec![ReasonCode::Success],
             None if self.route(Some(client), &message) => {
                 // No Local may leave nobody, which counts as somebody to some.
                 vec![ReasonCode::Success, ReasonCode::NoMatchingSubscribers]
@@ -112,9 +119,17 @@ impl Reference {
             let received = Received { range, confirmed: false };
             self.sessions.get_mut(client).expect("a session").received.insert(id, received);
         }
-        let kept = (publish.retain && refusal.is_none()).then_some(message);
+        let kept = (message.retain && refusal.is_none() && !discarded).then_some(message);
         self.owe(link, publish, range, codes, kept);
         self.publishing = (publish.qos > QoS::AtMostOnce).then_some(link);
+    }
+
+    /// Interceptors were shown what they want to see, and nothing else.
+    fn check_shown(&self, topic: &str, answer: Option<&Answer>) {
+        let shown = TopicFilter::new(SHOWN).expect("a filter");
+        let wanted = self.interceptors && shown.matches(TopicName::new(topic).expect("a topic"));
+        let was = matches!(answer, Some(Answer::Intercept(_)));
+        assert_eq!(was, wanted, "{topic} was shown to interceptors: {answer:?}");
     }
 
     fn owe(
@@ -268,6 +283,20 @@ impl Reference {
             kept: None,
         });
     }
+}
+
+/// What goes on: what the client sent, or what interceptors made of it.
+fn published(
+    publish: &Publish<'_>,
+    topic: &str,
+    answer: Option<&Answer>,
+    at: Timestamp,
+) -> Rc<Message> {
+    let Some(Answer::Intercept(Interception::Replace(drafts))) = answer else {
+        return Rc::new(Message::of(publish, topic, at));
+    };
+    let [draft] = &drafts[..] else { panic!("one comes of one: {drafts:?}") };
+    Rc::new(Message::made(draft, at))
 }
 
 fn denial(answer: Option<&Answer>, index: usize) -> Option<ReasonCode> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use broker::durable::{self, SessionKey};
-use broker::{LinkId, Timestamp};
+use broker::{Draft, LinkId, Timestamp};
 use mqtt::{
     MessageProperties, PacketId, PacketKind, Publish, QoS, ReasonCode, SubscribeOptions,
     SubscriptionIdsBuf, TopicName, Version,
@@ -182,6 +182,19 @@ impl Message {
             properties,
             expiry: publish.message_expiry,
             expires: publish.message_expiry.map(|seconds| at.after_seconds(seconds)),
+        }
+    }
+
+    /// What interceptors made of one.
+    pub(crate) fn made(draft: &Draft, at: Timestamp) -> Self {
+        Self {
+            topic: draft.topic.as_str().to_owned(),
+            payload: draft.payload.to_vec(),
+            qos: draft.qos,
+            retain: draft.retain,
+            properties: draft.properties.to_vec(),
+            expiry: draft.expiry_seconds,
+            expires: draft.expiry_seconds.map(|seconds| at.after_seconds(seconds)),
         }
     }
 

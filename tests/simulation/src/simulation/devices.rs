@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use broker::{Answer, Question, Ruling, Verdict};
+use broker::{Answer, Draft, Interception, Question, Ruling, Verdict};
 use mqtt::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
 
 use super::{Asked, FILTERS, SHARED, Simulation, TOPICS};
@@ -36,11 +36,17 @@ impl Simulation {
         connect.encode(&mut bytes).expect("a CONNECT");
         let said = format!("connects clean={} {will:?}", connect.clean_start);
         self.asked[who] = None;
-        self.enter(who, bytes, None);
+        self.enter(who, bytes, None, None);
         Some(said)
     }
 
-    pub(super) fn enter(&mut self, who: usize, bytes: Vec<u8>, will_verdict: Option<Verdict>) {
+    pub(super) fn enter(
+        &mut self,
+        who: usize,
+        bytes: Vec<u8>,
+        will_verdict: Option<Verdict>,
+        will_interception: Option<Interception>,
+    ) {
         let mut decoder = mqtt::Decoder::new(u32::MAX);
         let Ok(mqtt::Decoded::Packet { packet: mqtt::Packet::Connect(connect), .. }) =
             decoder.decode(&bytes)
@@ -54,6 +60,7 @@ impl Simulation {
             valid_for_ms: None,
             authentication_data: None,
             will_verdict,
+            will_interception,
         };
         match self.world.connect(&login) {
             Door::Open(link) => self.devices[who].begin(link, connect.clean_start),
@@ -87,7 +94,11 @@ impl Simulation {
             false => Verdict::Deny { code, why: "it trapped".into() },
         };
         match asked {
-            Asked::Connect { bytes } => self.enter(who, bytes, Some(verdict())),
+            // A will that interceptors see goes on as it is.
+            Asked::Connect { bytes } => {
+                let passed = self.plan.interceptors.then_some(Interception::Pass);
+                self.enter(who, bytes, Some(verdict()), passed);
+            }
             Asked::Packet(question) => {
                 let answer = match &question {
                     Question::Publish { .. } => {
@@ -97,12 +108,30 @@ impl Simulation {
                         Answer::Subscribe(filters.iter().map(|_| verdict()).collect())
                     }
                     Question::Authenticate { .. } => panic!("nobody names a method"),
+                    Question::Intercept(draft) => Answer::Intercept(self.intercept(draft, code)),
                 };
                 let link = self.devices[who].link?;
                 self.asked[who] = self.world.answer(link, answer).map(Asked::Packet);
             }
         }
         Some(format!("is answered {allow}"))
+    }
+
+    /// What interceptors make of a message. It keeps its payload, by which devices know it, and gets no higher QoS, with
+    /// which it would come once although its publisher may repeat it.
+    fn intercept(&mut self, draft: &Draft, code: ReasonCode) -> Interception {
+        match self.random.below(8) {
+            0 => Interception::Discard,
+            1 => Interception::Refuse { code, why: "it trapped".to_owned() },
+            2 | 3 => {
+                let topic = mqtt::TopicName::new(self.random.pick(&TOPICS)).expect("a topic");
+                let qos = self.qos().min(draft.qos);
+                let retain = draft.retain && self.random.chance(50);
+                let draft = Draft { topic: topic.to_owned(), qos, retain, ..draft.clone() };
+                Interception::Replace(vec![draft])
+            }
+            _ => Interception::Pass,
+        }
     }
 
     pub(super) fn cut(&mut self, who: usize) -> Option<String> {

@@ -7,6 +7,8 @@ mod checks;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod drafts;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod words;

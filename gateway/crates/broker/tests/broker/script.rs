@@ -10,6 +10,10 @@
 //! a< closed        the broker closes the connection
 //! a< refused 0x87  a CONNECT is answered with that code
 //! a? publish t/x   the extension is asked          a! allow|deny [ms=700] [code=0x83]   it answers
+//! interests publish=FILTER,FILTER delivery=FILTER   what interceptors want to see from now on
+//! a? intercept t/x hello   interceptors are shown a publish, or the will   a! pass|discard|refuse 0x99|replace DRAFT...
+//! a? deliver t/x hello, t/y   or what is about to be sent   a! pass|discard|failed|DRAFT, one for each
+//!                  a DRAFT is topic:payload, with :1 or :2 for its QoS and :retain
 //! a? auth 0x19     about AUTH     a! challenge|accept|refuse 0x87 [data=] [as=] [principal=] [valid-ms=]
 //! disk             everything becomes durable      disk begin / disk end   one commit, in two steps
 //! crash            power fails between two commits; `crash written`: after one that nobody heard of
@@ -32,11 +36,12 @@ use std::time::Duration;
 use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
 use mqtt::{Decoded, Decoder, Packet, QoS, ReasonCode, TopicFilter, Version};
 use portcullis_broker::{
-    Answer, Authentication, Durability, LinkId, Overflow, Question, Renewal, Ruling, Settings,
-    TopicRule, Verdict,
+    Answer, Authentication, Durability, Interception, Interests, LinkId, Overflow, Question,
+    Renewal, Ruling, Settings, TopicRule, Verdict,
 };
 use simulation::{Door, Login, World};
 
+use crate::drafts;
 use crate::words::{self, Words};
 
 #[test]
@@ -86,9 +91,11 @@ struct Stage {
 struct Client {
     link: Option<LinkId>,
     version: Version,
-    /// The CONNECT line that waits for an answer about its will.
-    connecting: Option<String>,
+    /// The CONNECT line that waits for an answer about its will, and the verdict that there is already.
+    connecting: Option<(String, Option<Verdict>)>,
     asked: Option<Question>,
+    /// The script has been told what it is shown.
+    is_shown: bool,
 }
 
 impl Stage {
@@ -143,6 +150,11 @@ impl Stage {
             }
             "system" => self.world().publish_system(words.plain(1), words.plain(2)),
             "forget" => self.forget(words.plain(1)),
+            "interests" => {
+                let filters = |key| words.value(key).map(drafts::filters).unwrap_or_default();
+                let (publish, delivery) = (filters("publish"), filters("delivery"));
+                self.world().set_interests(Interests { publish, delivery });
+            }
             "post" | "remove" | "replace" => self.interfere(&words),
             "advance" => self.world().advance(duration(words.plain(1))),
             "shutdown" => self.world().shut_down(),
@@ -205,11 +217,17 @@ impl Stage {
                 let asked = self.world().send(link, &words::encode(&words, version));
                 self.ask(name, asked);
             }
-            None => self.connect(name, rest, None),
+            None => self.connect(name, rest, None, None),
         }
     }
 
-    fn connect(&mut self, name: &str, line: &str, will_verdict: Option<Verdict>) {
+    fn connect(
+        &mut self,
+        name: &str,
+        line: &str,
+        will_verdict: Option<Verdict>,
+        will_interception: Option<Interception>,
+    ) {
         let words = Words::of(line);
         let connect = words::connect(&words);
         let permissions = self.permissions(&words);
@@ -219,16 +237,23 @@ impl Stage {
             permissions,
             authentication_data: words.value("last-data").map(str::as_bytes),
             valid_for_ms: words.number("valid-ms").map(u64::from),
-            will_verdict,
+            will_verdict: will_verdict.clone(),
+            will_interception,
         };
         let door = self.world().connect(&login);
-        let mut client =
-            Client { link: None, version: connect.version, connecting: None, asked: None };
+        let mut client = Client {
+            link: None,
+            version: connect.version,
+            connecting: None,
+            asked: None,
+            is_shown: false,
+        };
         match door {
             Door::Open(link) => client.link = Some(link),
             Door::Shut(closing) => self.hear(name, format!("refused {}", words::hex(closing.code))),
             Door::Ask(question) => {
-                client.connecting = Some(line.to_owned());
+                client.connecting = Some((line.to_owned(), will_verdict));
+                client.asked = Some(question.clone());
                 self.hear(name, format!("? {}", say_question(&question)));
             }
         }
@@ -272,12 +297,26 @@ impl Stage {
         };
         let valid_ms = words.value("ms").map_or(0, |ms| ms.parse().expect("milliseconds"));
         let client = self.clients.get_mut(name).expect("a client");
-        if let Some(line) = client.connecting.take() {
-            self.connect(name, &line, Some(verdict()));
+        let asked = client.asked.take();
+        if let Some((line, given)) = client.connecting.take() {
+            match asked {
+                Some(Question::Intercept(_)) => {
+                    self.connect(name, &line, given, Some(drafts::interception(words)));
+                }
+                _ => self.connect(name, &line, Some(verdict()), None),
+            }
             return;
         }
         let link = client.link;
-        let answer = match client.asked.take().expect("a question") {
+        let Some(asked) = asked else {
+            client.is_shown = false;
+            let link = link.expect("a connection");
+            let made = words.from(0).iter().map(|word| drafts::reviewed(word)).collect();
+            self.world().reviewed(link, made);
+            return;
+        };
+        let answer = match asked {
+            Question::Intercept(_) => Answer::Intercept(drafts::interception(words)),
             Question::Publish { .. } => Answer::Publish(Ruling { verdict: verdict(), valid_ms }),
             Question::Subscribe(requested) => {
                 Answer::Subscribe(requested.iter().map(|_| verdict()).collect())
@@ -328,6 +367,12 @@ impl Stage {
                 rest = &rest[len..];
             }
             assert!(rest.is_empty(), "the broker writes whole packets");
+            if !world.shown(link).is_empty() && !std::mem::replace(&mut client.is_shown, true) {
+                let shown = world.shown(link).iter().map(|delivery| drafts::say(&delivery.message));
+                let shown = shown.collect::<Vec<_>>().join(", ");
+                heard.push((name.clone(), format!("? deliver {shown}")));
+            }
+            client.is_shown = !world.shown(link).is_empty();
             if !world.is_open(link) {
                 client.link = None;
                 heard.push((name.clone(), "closed".to_owned()));
@@ -445,6 +490,9 @@ fn expectation(line: &str) -> Option<(&str, String)> {
 fn say_question(question: &Question) -> String {
     match question {
         Question::Publish { topic, .. } => format!("publish {topic}"),
+        Question::Intercept(draft) => {
+            format!("intercept {} {}", draft.topic, drafts::payload(&draft.payload))
+        }
         Question::Subscribe(requested) => {
             let filters = requested.iter().map(|r| &*r.filter);
             format!("subscribe {}", filters.collect::<Vec<_>>().join(" "))

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 mod client;
+mod interceptors;
 mod packets;
 mod play;
 mod settings;

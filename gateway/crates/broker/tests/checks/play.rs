@@ -8,7 +8,7 @@ use portcullis_broker::{
 };
 
 use super::client::Client;
-use super::{Reached, Source, packets, settings};
+use super::{Reached, Source, interceptors, packets, settings};
 use simulation::{Door, Login, What, World};
 
 pub(crate) const ALL: &[&str] = &[
@@ -22,6 +22,9 @@ pub(crate) const ALL: &[&str] = &[
     "sent anything",
     "asked",
     "answered",
+    "shown a will",
+    "shown a publish",
+    "shown deliveries",
     "acknowledged",
     "nothing to acknowledge",
     "commit begun",
@@ -54,8 +57,12 @@ pub(crate) struct Play {
 
 impl Play {
     pub(crate) fn new(settings: Settings, odd: bool) -> Self {
+        let mut world = World::new(settings.clone(), u64::from(odd));
+        if odd {
+            world.set_interests(interceptors::interests());
+        }
         Self {
-            world: World::new(settings.clone(), u64::from(odd)),
+            world,
             settings,
             clients: NAMES.map(Client::new),
             permissions: settings::permissions(),
@@ -99,19 +106,29 @@ impl Play {
             authentication_data: (choice & 0x1F == 3).then_some(b"data"),
             valid_for_ms: (choice & 0x1F == 2).then_some(500),
             will_verdict: None,
+            will_interception: None,
         };
         let mut asked = false;
         let mut door = self.world.connect(&login);
-        if let Door::Ask(question) = &door {
-            assert!(matches!(question, Question::Publish { .. }) && connect.will.is_some());
+        while let Door::Ask(question) = &door {
+            assert!(connect.will.is_some());
             asked = true;
-            login.will_verdict = Some(verdict(source));
+            match question {
+                Question::Publish { .. } if login.will_verdict.is_none() => {
+                    login.will_verdict = Some(verdict(source));
+                }
+                Question::Intercept(draft) if login.will_interception.is_none() => {
+                    self.reached.insert("shown a will");
+                    login.will_interception = Some(interceptors::made_of(draft));
+                }
+                other => panic!("asked again: {other:?}"),
+            }
             door = self.world.connect(&login);
         }
         let link = match door {
             Door::Open(link) => link,
             Door::Shut(_) => return "refused",
-            Door::Ask(question) => panic!("asked again: {question:?}"),
+            Door::Ask(question) => panic!("answered: {question:?}"),
         };
         // Whoever had the session is told so, and hears no more.
         self.read(who);
@@ -189,8 +206,19 @@ impl Play {
         let Some(connection) = self.clients[who].connection.as_mut() else {
             return "not connected";
         };
+        let shown = self.world.shown(connection.link);
+        if !shown.is_empty() {
+            let made = shown.iter().map(interceptors::made_of_delivery).collect();
+            self.world.reviewed(connection.link, made);
+            self.reached.insert("shown deliveries");
+            return "answered";
+        }
         let Some(question) = connection.asked.take() else { return "not connected" };
         let answer = match question {
+            Question::Intercept(draft) => {
+                self.reached.insert("shown a publish");
+                Answer::Intercept(interceptors::made_of(&draft))
+            }
             Question::Publish { .. } => Answer::Publish(ruling(source)),
             Question::Subscribe(asked) => {
                 // Now and then one too few.
@@ -409,6 +437,7 @@ impl Play {
             authentication_data: None,
             valid_for_ms: None,
             will_verdict: None,
+            will_interception: None,
         };
         let Door::Open(link) = self.world.connect(&login) else { panic!("{principal} is let in") };
         let mut client = Client::new("visitor");

@@ -1,5 +1,7 @@
 //! From JSON to values. A recording is a file that somebody may have changed: each fault has a sentence.
 
+mod message;
+
 use std::sync::Arc;
 
 use auth::{Actions, Effect, Fallback, Identity, Permissions, Rule};
@@ -23,14 +25,16 @@ pub(super) fn call(value: &Value) -> Result<RecordedCall, String> {
             attributes: pairs(who, "attributes")?,
         })),
     };
-    let question = question(&text(value, "hook")?, &value["question"])?;
+    let hook = text(value, "hook")?;
+    let question = question(&hook, &value["question"])?;
     let calls = list(value, "calls")?.iter().map(host_call).collect::<Result<_, _>>()?;
     Ok(RecordedCall {
         at_ms: number(value, "at_ms")?,
         by: text(value, "by")?.into(),
         asked: Asked { connection: Arc::new(connection), identity, question },
-        said: said(&value["said"])?,
+        said: said(&hook, &value["said"])?,
         calls,
+        is_veiled: value["veiled"] == true,
     })
 }
 
@@ -50,6 +54,8 @@ fn connecting(value: &Value) -> Result<Connecting, String> {
     let transport = match text(value, "transport")?.as_str() {
         "tcp" => Transport::Tcp,
         "tls" => Transport::Tls,
+        "websocket" => Transport::WebSocket,
+        "unix" => Transport::Unix,
         other => return Err(format!("transport {other:?} is not known")),
     };
     let address = text(value, "peer_address")?;
@@ -120,11 +126,14 @@ fn question(hook: &str, value: &Value) -> Result<Question, String> {
                 list(value, "entries")?.iter().map(entry).collect::<Result<_, _>>()?,
             )
         }
+        "intercept-publish" => Question::InterceptPublish(Box::new(message::shown(value)?)),
+        "intercept-delivery" => Question::InterceptDelivery(Box::new(message::shown(value)?)),
         other => return Err(format!("hook {other:?} is not known")),
     })
 }
 
-fn said(value: &Value) -> Result<Said, String> {
+/// What a hook said: the words are those of all hooks, and mean what they mean for it.
+fn said(hook: &str, value: &Value) -> Result<Said, String> {
     let (kind, value) = value
         .as_object()
         .and_then(|fields| fields.iter().next())
@@ -147,7 +156,11 @@ fn said(value: &Value) -> Result<Said, String> {
             Said::Verdicts(verdicts.iter().map(verdict).collect::<Result<_, _>>()?)
         }
         "failed" => Said::Failed { why: text(value, "why")? },
-        other => return Err(format!("said {other:?} is not known")),
+        other => match hook {
+            "intercept-publish" => Said::Publish(message::publish_action(other, value)?),
+            "intercept-delivery" => Said::Delivery(message::delivery_action(other, value)?),
+            _ => return Err(format!("said {other:?} is not known")),
+        },
     })
 }
 
@@ -159,9 +172,12 @@ fn verdict(value: &Value) -> Result<Verdict, String> {
     if flag(value, "allow")? {
         return Ok(Verdict::Allow { reason, validity });
     }
+    Ok(Verdict::Deny { code: code(value)?, reason, validity })
+}
+
+fn code(value: &Value) -> Result<ReasonCode, String> {
     let code: u8 = number(value, "code")?;
-    let code = ReasonCode::from_u8(code).ok_or_else(|| format!("code {code} is not known"))?;
-    Ok(Verdict::Deny { code, reason, validity })
+    ReasonCode::from_u8(code).ok_or_else(|| format!("code {code} is not known"))
 }
 
 fn permissions(value: &Value) -> Result<Permissions, String> {

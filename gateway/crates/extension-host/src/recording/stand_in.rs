@@ -32,6 +32,12 @@ impl StandIn {
         }
     }
 
+    /// A stand-in with as many bytes as the secret: of a short one it says little, and may be that of another.
+    pub(super) fn as_long_as(&self, secret: &[u8]) -> String {
+        let code = hex(&auth::hmac::sha256(&self.key, secret));
+        code.chars().cycle().take(secret.len()).collect()
+    }
+
     /// A secret in the forms in which it is sent, of a client under one of these names; each with its stand-in.
     pub(super) fn forms<'a>(
         &self,
@@ -159,6 +165,18 @@ mod tests {
         let token = one.of(b"eyJh.eyJz.c2ln");
         assert!(is_token(token.as_bytes()) && !is_token(one.of(b"a.b").as_bytes()), "{token}");
         assert!([token, one.of(b"a.b")].iter().all(|text| text.len().is_multiple_of(3)));
+    }
+
+    #[test]
+    fn a_stand_in_can_have_the_length_of_the_secret() {
+        let stand_in = StandIn::new([1; 32]);
+        for length in [0, 1, 64, 1000] {
+            let secret = vec![0xFF; length];
+            let instead = stand_in.as_long_as(&secret);
+            assert_eq!(instead.len(), length);
+            assert_eq!(instead, stand_in.as_long_as(&secret));
+        }
+        assert_ne!(stand_in.as_long_as(b"hunter22"), stand_in.as_long_as(b"hunter23"));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::RecordedCall;
 use crate::answer::Verdict;
-use crate::asked::{Asked, Question};
+use crate::asked::{Asked, Question, Shown};
 use crate::connecting::{CertificateInfo, Connecting};
+use crate::interception::{DeliveryAction, MessageChange, PublishAction};
 use crate::said::Said;
 use crate::tape::{HostCall, bytes, hex, written};
 
@@ -17,7 +18,7 @@ pub(super) fn call(call: &RecordedCall) -> Value {
     let calls = call.calls.iter().map(|HostCall { function, arguments, result }| {
         json!([function, written(function, arguments), result])
     });
-    json!({
+    let mut line = json!({
         "at_ms": call.at_ms,
         "by": &*call.by,
         "connection": connecting(connection),
@@ -26,7 +27,11 @@ pub(super) fn call(call: &RecordedCall) -> Value {
         "question": self::question(question),
         "calls": calls.collect::<Vec<_>>(),
         "said": said(&call.said),
-    })
+    });
+    if call.is_veiled {
+        line["veiled"] = json!(true);
+    }
+    line
 }
 
 fn connecting(connection: &Connecting) -> Value {
@@ -96,7 +101,35 @@ fn question(question: &Question) -> Value {
             });
             json!({ "entries": entries.collect::<Vec<_>>() })
         }
+        Question::InterceptPublish(shown) | Question::InterceptDelivery(shown) => message(shown),
     }
+}
+
+fn message(shown: &Shown) -> Value {
+    json!({
+        "topic": shown.topic,
+        "qos": shown.qos.as_u8(),
+        "retain": shown.retain,
+        "payload": bytes(&shown.payload),
+        "payload_bytes": shown.payload_size,
+        "content_type": shown.content_type,
+        "response_topic": shown.response_topic,
+        "correlation_data": shown.correlation_data.as_deref().map(bytes),
+        "user_properties": shown.user_properties,
+        "expiry_seconds": shown.expiry_seconds,
+    })
+}
+
+fn change(change: &MessageChange) -> Value {
+    json!({
+        "topic": change.topic.as_deref(),
+        "qos": change.qos.map(mqtt::QoS::as_u8),
+        "retain": change.retain,
+        "payload": change.payload.as_deref().map(bytes),
+        "content_type": change.content_type,
+        "user_properties": change.user_properties,
+        "expiry_seconds": change.expiry_seconds,
+    })
 }
 
 fn said(said: &Said) -> Value {
@@ -113,6 +146,19 @@ fn said(said: &Said) -> Value {
         Said::Verdicts(verdicts) => {
             json!({ "verdicts": verdicts.iter().map(verdict).collect::<Vec<_>>() })
         }
+        Said::Publish(PublishAction::Pass) | Said::Delivery(DeliveryAction::Pass) => {
+            json!({ "pass": {} })
+        }
+        Said::Publish(PublishAction::Discard) | Said::Delivery(DeliveryAction::Discard) => {
+            json!({ "discard": {} })
+        }
+        Said::Publish(PublishAction::Refuse { code, reason }) => {
+            json!({ "refuse": { "code": code.as_u8(), "reason": reason } })
+        }
+        Said::Publish(PublishAction::Replace(changes)) => {
+            json!({ "replace": changes.iter().map(change).collect::<Vec<_>>() })
+        }
+        Said::Delivery(DeliveryAction::Replace(it)) => json!({ "replace": [change(it)] }),
         Said::Failed { why } => json!({ "failed": { "why": why } }),
     }
 }

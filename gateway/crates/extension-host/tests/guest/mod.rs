@@ -11,11 +11,18 @@
 //! | `step` | accept, but the principal is missing | 0: 1 is an error; 8: 0 accept, 1 reject, 2 abstain, 3 more; accept: as `authenticate`, and 48: 1 is a validity, 56 its milliseconds, 64: 1 is data, 68 and 72; reject: 16 code; more: 16: 1 is data, 20 and 24, state at 28 and 32 |
 //! | `permissions` | none | 0: 1 is an error; 4: 1 is a set; 8 and 12 rules, 16 fallback |
 //! | `authorize-publish` | allow | 0: 1 is an error; 4: 0 allow, 1 deny, 2 abstain; 5 code; 20: 1 is a validity, 24 its ms, 28: 1 is a filter, 32 and 36, 40 QoS, 41 retain |
-//! | `authorize-subscribe` | no verdict | 0: 1 is an error; 4 and 8 list of verdicts, 40 bytes each: 0 opinion, 1 code |
+//! | `authorize-subscribe`, `authorize-publishes` | no verdict | 0: 1 is an error; 4 and 8 list of verdicts, 40 bytes each: 0 opinion, 1 code |
+//! | `wants` | no filter, which is refused | 0 and 4 list of filters, 8 bytes each; 8 bytes of payload |
+//! | `on-publish` | pass | 0: 1 is an error; 4: 0 pass, 1 discard, 2 refuse, 3 replace; refuse: 8 code, 12: 1 is a reason, 16 and 20; replace: 8 and 12 list of changes, 60 bytes each: topic at 0, QoS at 12, retain at 14, payload at 16, content type at 28, user properties at 40, expiry at 52, and each: 0: 1 is there, then the value at 4 and 8, of QoS and retain at 1 |
+//! | `on-delivery` | pass | 0: 1 is an error; 4: 0 pass, 1 discard, 2 replace by a change at 8: topic at 0, payload at 12, content type at 24, user properties at 36, expiry at 48 |
+//! | `on-events` | success | 0: 1 is an error; 4: 0 unavailable, 1 internal, text at 8 and 12 |
+//! | `reconfigure` | success | as `init` |
 //!
 //! Arguments are named: `$id $client $client_len $user_some $user $user_len $principal_some $principal $principal_len
 //! $conn`, then `$secret_kind $secret $secret_len`, or `$method $method_len $data_some $data $data_len $state_some
-//! $state $state_len $again` (and no `$id`), or `$topic $topic_len $qos $retain $size`, or `$list $count`.
+//! $state $state_len $again` (and no `$id`), or `$topic $topic_len $qos $retain $size`, or `$list $count`, or, of a message (and no `$id`), `$topic
+//! $topic_len $qos $retain $payload $payload_len $size $type_some $type $type_len $properties $properties_len $expiry_some $expiry`. `on-events` has
+//! `$list`, `$count` and `$missed`, an `i64`; an event has 48 bytes: time at 0, client at 8, principal at 16, kind at 28, details at 36.
 
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of this")]
 #![allow(
@@ -25,6 +32,8 @@
     missing_docs,
     reason = "a test that cannot be set up has failed"
 )]
+
+mod text;
 
 use std::fmt::Write as _;
 
@@ -40,39 +49,6 @@ const HEAP: u32 = 65_536;
 
 const GATEWAY_WIT: &str = include_str!("../../../../../wit/gateway.wit");
 const HOST_WIT: &str = include_str!("../../../../../wit/deps/portcullis-host/host.wit");
-
-const CLIENT: &str = "(param $id i64) (param $client i32) (param $client_len i32) \
-    (param $user_some i32) (param $user i32) (param $user_len i32) \
-    (param $principal_some i32) (param $principal i32) (param $principal_len i32) (param $conn i32)";
-const SECRET: &str = "(param $secret_kind i32) (param $secret i32) (param $secret_len i32)";
-/// The arguments of `step` are too many for the stack; the canonical ABI passes an address.
-const STEP_ADDRESS: &str = "(param $args i32)";
-/// Where each of them is from there; what is not wider than a byte has another load.
-const STEP_WORDS: [(&str, u32); 13] = [
-    ("$client", 8),
-    ("$client_len", 12),
-    ("$user", 20),
-    ("$user_len", 24),
-    ("$principal", 32),
-    ("$principal_len", 36),
-    ("$conn", 40),
-    ("$method", 44),
-    ("$method_len", 48),
-    ("$data", 56),
-    ("$data_len", 60),
-    ("$state", 68),
-    ("$state_len", 72),
-];
-const STEP_BYTES: [(&str, u32); 5] = [
-    ("$user_some", 16),
-    ("$principal_some", 28),
-    ("$data_some", 52),
-    ("$state_some", 64),
-    ("$again", 76),
-];
-const PUBLICATION: &str = "(param $topic i32) (param $topic_len i32) (param $qos i32) \
-    (param $retain i32) (param $size i32)";
-const LIST: &str = "(param $list i32) (param $count i32)";
 
 /// Accepts every client; its principal is its client identifier.
 pub const ACCEPT: &str = "(i32.store (i32.const 1040) (local.get $client)) \
@@ -162,6 +138,12 @@ pub struct Guest {
     /// Bodies of `methods` and `step`.
     enhanced: Option<[String; 2]>,
     authorizer: Option<[String; 3]>,
+    batch: Option<String>,
+    /// Bodies of `wants` and `on-publish`, `on-delivery`.
+    publish_interceptor: Option<[String; 2]>,
+    delivery_interceptor: Option<[String; 2]>,
+    observer: Option<String>,
+    reconfigure: Option<String>,
     imports: String,
     items: String,
     realloc: String,
@@ -182,6 +164,11 @@ impl Default for Guest {
             authenticate: None,
             enhanced: None,
             authorizer: None,
+            batch: None,
+            publish_interceptor: None,
+            delivery_interceptor: None,
+            observer: None,
+            reconfigure: None,
             imports: String::new(),
             items: String::new(),
             realloc: String::new(),
@@ -232,6 +219,74 @@ impl Guest {
         if let Some([methods, _]) = &mut self.enhanced {
             body.clone_into(methods);
         }
+        self
+    }
+
+    /// A guest that is interested in the first bytes of messages that one of these filters matches, with `body` as its
+    /// `on-publish`.
+    pub fn publish_interceptor(filters: &[&str], payload_bytes: u32, body: &str) -> Self {
+        Self::default().with_publish_interceptor(filters, payload_bytes, body)
+    }
+
+    /// Sets interest and body of `on-publish`.
+    pub fn with_publish_interceptor(
+        mut self,
+        filters: &[&str],
+        payload_bytes: u32,
+        body: &str,
+    ) -> Self {
+        self.publish_interceptor = Some([self.interest(filters, payload_bytes), body.into()]);
+        self
+    }
+
+    /// Sets interest and body of `on-delivery`.
+    pub fn with_delivery_interceptor(
+        mut self,
+        filters: &[&str],
+        payload_bytes: u32,
+        body: &str,
+    ) -> Self {
+        self.delivery_interceptor = Some([self.interest(filters, payload_bytes), body.into()]);
+        self
+    }
+
+    /// Sets the body of `wants`, beside an `on-publish` that is there.
+    pub fn with_interest(mut self, body: &str) -> Self {
+        if let Some([interest, _]) = &mut self.publish_interceptor {
+            body.clone_into(interest);
+        }
+        self
+    }
+
+    fn interest(&mut self, filters: &[&str], payload_bytes: u32) -> String {
+        let mut table = Vec::new();
+        for filter in filters {
+            table.extend(self.put(filter.as_bytes()).to_le_bytes());
+            table.extend(u32::try_from(filter.len()).unwrap().to_le_bytes());
+        }
+        let (at, count) = (self.put(&table), filters.len());
+        format!(
+            "(i32.store (i32.const 1024) (i32.const {at})) \
+             (i32.store (i32.const 1028) (i32.const {count})) \
+             (i32.store (i32.const 1032) (i32.const {payload_bytes}))"
+        )
+    }
+
+    /// Sets the body of `authorize-publishes`, beside an authorizer.
+    pub fn with_batch(mut self, body: &str) -> Self {
+        self.batch = Some(body.into());
+        self
+    }
+
+    /// Sets the body of `on-events`.
+    pub fn with_observer(mut self, body: &str) -> Self {
+        self.observer = Some(body.into());
+        self
+    }
+
+    /// Sets the body of `reconfigure`.
+    pub fn with_reconfigure(mut self, body: &str) -> Self {
+        self.reconfigure = Some(body.into());
         self
     }
 
@@ -427,102 +482,15 @@ impl Guest {
             (self.authenticate.is_some(), "authenticator"),
             (self.enhanced.is_some(), "enhanced-authenticator"),
             (self.authorizer.is_some(), "authorizer"),
+            (self.batch.is_some(), "batch-authorizer"),
+            (self.publish_interceptor.is_some(), "publish-interceptor"),
+            (self.delivery_interceptor.is_some(), "delivery-interceptor"),
+            (self.observer.is_some(), "observer"),
+            (self.reconfigure.is_some(), "reconfiguration"),
         ];
         for (_, interface) in exports.into_iter().filter(|(there, _)| *there) {
             write!(world, "export portcullis:gateway/{interface}@0.1.0; ").unwrap();
         }
         world + "}"
     }
-
-    fn module(&self) -> String {
-        let hooks =
-            self.authenticate.is_some() || self.enhanced.is_some() || self.authorizer.is_some();
-        let drop = if hooks && !self.keeps_handles {
-            format!(
-                r#"(import "portcullis:gateway/types@{}" "[resource-drop]connection" (func $drop (param i32)))"#,
-                self.version
-            )
-        } else {
-            String::new()
-        };
-        let data: String = self.data.iter().map(|byte| format!("\\{byte:02x}")).collect();
-        let mut text = format!(
-            r#"(module
-{drop} {}
-{}
-(memory (export "memory") {})
-(global $heap (mut i32) (i32.const {HEAP}))
-(data (i32.const {DATA}) "{data}")
-(func (export "cabi_realloc") (param $old i32) (param i32) (param $align i32) (param $new i32) (result i32)
-  (local $at i32)
-  {}
-  (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
-  (global.set $heap (i32.add (local.get $at) (local.get $new)))
-  (if (i32.gt_u (global.get $heap) (i32.mul (memory.size) (i32.const 65536)))
-    (then (if (i32.eq (i32.const -1) (memory.grow (i32.add (i32.const 1)
-        (i32.div_u (local.get $new) (i32.const 65536))))) (then unreachable))))
-  (local.get $at))
-(func $deeper (param i64) (result i64)
-  (i64.add (i64.const 1) (call $deeper (i64.add (local.get 0) (i64.const 1)))))
-"#,
-            self.imports, self.items, self.pages, self.realloc
-        );
-        if self.lifecycle {
-            self.hook(&mut text, "lifecycle", "init", "", &self.init);
-        }
-        if let Some(body) = &self.authenticate {
-            let parameters = format!("{CLIENT} {SECRET}");
-            self.hook(&mut text, "authenticator", "authenticate", &parameters, body);
-        }
-        if let Some([methods, step]) = &self.enhanced {
-            self.hook(&mut text, "enhanced-authenticator", "methods", "", methods);
-            self.hook(&mut text, "enhanced-authenticator", "step", STEP_ADDRESS, step);
-        }
-        if let Some([permissions, publish, subscribe]) = &self.authorizer {
-            self.hook(&mut text, "authorizer", "permissions", CLIENT, permissions);
-            let parameters = format!("{CLIENT} {PUBLICATION}");
-            self.hook(&mut text, "authorizer", "authorize-publish", &parameters, publish);
-            let parameters = format!("{CLIENT} {LIST}");
-            self.hook(&mut text, "authorizer", "authorize-subscribe", &parameters, subscribe);
-        }
-        text + ")"
-    }
-
-    /// One exported function, and the one that the host calls when it has read the answer.
-    fn hook(&self, text: &mut String, interface: &str, name: &str, parameters: &str, body: &str) {
-        let export = format!("portcullis:gateway/{interface}@{}#{name}", self.version);
-        let end = if parameters.is_empty() || self.keeps_handles {
-            ""
-        } else {
-            "(call $drop (local.get $conn))"
-        };
-        let locals = if parameters == STEP_ADDRESS { step_locals() } else { String::new() };
-        write!(
-            text,
-            r#"(func (export "{export}") {parameters} (result i32) {locals}
-  (memory.fill (i32.const {ANSWER}) (i32.const 0) (i32.const 128))
-  {body}
-  {end}
-  (i32.const {ANSWER}))
-(func (export "cabi_post_{export}") (param i32)
-  (global.set $heap (i32.const {HEAP}))
-  {})
-"#,
-            self.after
-        )
-        .unwrap();
-    }
-}
-
-/// Loads the arguments of `step` from their address.
-fn step_locals() -> String {
-    let (words, bytes) =
-        (STEP_WORDS.iter().map(|w| (w, "load")), STEP_BYTES.iter().map(|b| (b, "load8_u")));
-    let (mut declared, mut loaded) = (String::new(), String::new());
-    for ((name, offset), load) in words.chain(bytes) {
-        write!(declared, "(local {name} i32) ").unwrap();
-        write!(loaded, "(local.set {name} (i32.{load} offset={offset} (local.get $args))) ")
-            .unwrap();
-    }
-    declared + &loaded
 }

@@ -57,7 +57,7 @@ pub fn client(client_id: &str) -> Arc<Connecting> {
         version: mqtt::Version::V5,
         transport: Transport::Tls,
         listener: "mqtts".into(),
-        peer_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        peer_address: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
         server_name: Some("broker.example".into()),
         alpn: None,
         keep_alive: 60,

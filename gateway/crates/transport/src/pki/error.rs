@@ -21,6 +21,20 @@ pub enum PkiError {
         /// The file.
         path: PathBuf,
     },
+    /// Files that would be replaced, where the operator may say that they are to be.
+    WouldReplace {
+        /// The first of them.
+        path: PathBuf,
+    },
+    /// A certificate request cannot be used.
+    Request {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What was asked for cannot be done: what, why, and what to do instead.
+    Order(String),
     /// A key or certificate that exists cannot be used, or one cannot be made.
     Unusable {
         /// The file.
@@ -56,6 +70,15 @@ impl fmt::Display for PkiError {
                 f,
                 "{path:?} exists and keys are never overwritten; choose another name, or move it away"
             ),
+            Self::WouldReplace { path } => write!(
+                f,
+                "{path:?} exists; name other files with --out, or replace it with --force: what is in it is lost then"
+            ),
+            Self::Request { path, reason } => write!(
+                f,
+                "request {path:?} cannot be signed ({reason}); it must be PKCS#10 in PEM, made with the key that it is about, such as by `openssl req -new`"
+            ),
+            Self::Order(sentence) => f.write_str(sentence),
             Self::Unusable { path, reason } => write!(
                 f,
                 "{path:?} cannot be used ({reason}); restore it from a backup, or move it away to have a new one made"

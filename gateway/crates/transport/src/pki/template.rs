@@ -10,34 +10,84 @@ use rcgen::{
 use ring::rand::{SecureRandom, SystemRandom};
 use time::OffsetDateTime;
 
-use super::{CA_VALIDITY, DAY_S, LEAF_VALIDITY, PkiError};
+use super::{DAY_S, PkiError, Purpose};
 use crate::identity::hex;
 
 /// The authority, which may sign certificates of ends and revocation lists, not of other authorities.
-pub(super) fn authority(now: SystemTime) -> Result<CertificateParams, PkiError> {
-    // Clients that trust several sites tell their authorities apart by name.
-    let mark: [u8; 4] = random()?;
-    let mut params = blank(&format!("Portcullis private CA {}", hex(&mark)), now, CA_VALIDITY)?;
+pub(super) fn authority(
+    name: Option<&str>,
+    now: SystemTime,
+    validity: Duration,
+) -> Result<CertificateParams, PkiError> {
+    let name = match name {
+        Some(name) => checked(name)?.to_owned(),
+        // Clients that trust several sites tell their authorities apart by name.
+        None => format!("Portcullis private CA {}", hex(&random::<4>()?)),
+    };
+    let mut params = blank(&name, now, validity)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
 }
 
 /// A server by all its names.
-pub(super) fn server(names: &[SanType], now: SystemTime) -> Result<CertificateParams, PkiError> {
-    let mut params = leaf("portcullis", now, ExtendedKeyUsagePurpose::ServerAuth)?;
+pub(super) fn server(
+    name: &str,
+    names: &[SanType],
+    now: SystemTime,
+    validity: Duration,
+) -> Result<CertificateParams, PkiError> {
+    let mut params = leaf(Purpose::Server, now, validity)?;
+    // Clients look at the alternative names only; the common name is for people, and shorter.
+    let common = if name.chars().count() <= COMMON_NAME_MAX { name } else { "portcullis" };
+    params.distinguished_name.push(DnType::CommonName, common);
     params.subject_alt_names = names.to_vec();
     Ok(params)
 }
 
 /// A client by its common name.
-pub(super) fn client(name: &str, now: SystemTime) -> Result<CertificateParams, PkiError> {
-    let fits = (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    if !fits {
-        let rule = "1 to 64 characters without control characters (RFC 5280, ub-common-name)";
-        return Err(PkiError::Name { name: name.to_owned(), rule });
+pub(super) fn client(
+    name: &str,
+    now: SystemTime,
+    validity: Duration,
+) -> Result<CertificateParams, PkiError> {
+    let mut params = leaf(Purpose::Client, now, validity)?;
+    params.distinguished_name.push(DnType::CommonName, checked(name)?);
+    Ok(params)
+}
+
+/// Characters of a common name at most (RFC 5280, ub-common-name).
+const COMMON_NAME_MAX: usize = 64;
+
+fn checked(name: &str) -> Result<&str, PkiError> {
+    let fits = (1..=COMMON_NAME_MAX).contains(&name.chars().count())
+        && !name.chars().any(char::is_control);
+    if fits {
+        return Ok(name);
     }
-    leaf(name, now, ExtendedKeyUsagePurpose::ClientAuth)
+    let rule = "1 to 64 characters without control characters (RFC 5280, ub-common-name)";
+    Err(PkiError::Name { name: name.to_owned(), rule })
+}
+
+/// DNS names, with `*` as the first label if need be, and IP addresses; each once.
+pub(super) fn alternative_names(stated: &[String]) -> Result<Vec<SanType>, PkiError> {
+    let mut names = Vec::new();
+    for name in stated {
+        let name = match name.parse::<IpAddr>() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => match name.strip_prefix("*.") {
+                Some(parent) if dns(parent).is_ok() => {
+                    let text = name.clone().try_into();
+                    text.map(SanType::DnsName).or_else(|_| dns(name))?
+                }
+                _ => dns(name)?,
+            },
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// The names that every server certificate holds, the host's, and `more`; each once.
@@ -65,15 +115,19 @@ pub(super) fn server_names(more: &[String]) -> Result<Vec<SanType>, PkiError> {
     Ok(names)
 }
 
-fn leaf(
-    common_name: &str,
+/// An end, whose name is still missing.
+pub(super) fn leaf(
+    purpose: Purpose,
     now: SystemTime,
-    purpose: ExtendedKeyUsagePurpose,
+    validity: Duration,
 ) -> Result<CertificateParams, PkiError> {
-    let mut params = blank(common_name, now, LEAF_VALIDITY)?;
+    let mut params = unnamed(now, validity)?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![purpose];
+    params.extended_key_usages = vec![match purpose {
+        Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+        Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
+    }];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
@@ -83,16 +137,21 @@ fn blank(
     now: SystemTime,
     validity: Duration,
 ) -> Result<CertificateParams, PkiError> {
+    let mut params = unnamed(now, validity)?;
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    Ok(params)
+}
+
+fn unnamed(now: SystemTime, validity: Duration) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, common_name);
     params.serial_number = Some(serial()?);
     params.not_before = OffsetDateTime::from(now - CLOCK_SKEW);
     params.not_after = OffsetDateTime::from(now + validity);
     Ok(params)
 }
 
-/// 127 random bits and a positive sign (RFC 5280 section 4.1.2.2).
+/// 16 bytes with 126 random bits, positive and never shorter (RFC 5280 section 4.1.2.2).
 fn serial() -> Result<SerialNumber, PkiError> {
     let mut bytes: [u8; 16] = random()?;
     let [first, ..] = &mut bytes;

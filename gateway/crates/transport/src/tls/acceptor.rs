@@ -1,151 +1,66 @@
-//! Everything that the handshakes of one listener share.
+//! Everything that the handshakes of one listener share, and its replacement while they go on.
 
-use std::cell::Cell;
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
+use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::CertificateDer;
-use rustls::server::{
-    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
-    danger::ClientCertVerifier,
-};
-use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use crate::identity::Certificate;
-use crate::pem;
-use crate::settings::{ClientAuth, TlsSettings, TlsVersion};
+use crate::settings::TlsSettings;
+use crate::tls::credentials::Reloaded;
 use crate::tls::error::TlsConfigError;
+use crate::tls::ready::Ready;
 
-/// The checked form of [`TlsSettings`].
+/// The TLS side of a listener. What its files hold is replaced as a whole: a handshake takes what
+/// there is when it begins, and keeps it to its end.
 pub(crate) struct Acceptor {
-    pub(crate) config: Arc<ServerConfig>,
-    certificate: Certificate,
+    settings: TlsSettings,
+    provider: Arc<CryptoProvider>,
+    ready: RwLock<Arc<Ready>>,
+    /// Held through a reload, so that two do not cross and the older one wins.
+    turn: Mutex<()>,
 }
 
 impl Acceptor {
-    /// Reads and checks every file that the settings name.
+    /// Reads and checks every file that the settings name. That a certificate has expired is no
+    /// error here: without another one there is no better choice than to present it.
     pub(crate) fn load(settings: &TlsSettings) -> Result<Self, TlsConfigError> {
         let provider = Arc::new(provider());
-        let (certified, certificate) = server_certificate(settings, &provider)?;
-        let verifier = client_verifier(settings, &provider)?;
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions(settings.min_version))
-            .map_err(|cause| TlsConfigError::Library(cause.to_string()))?
-            .with_client_cert_verifier(verifier)
-            .with_cert_resolver(Arc::new(OneCertificate { certified }));
-        config.alpn_protocols.clone_from(&settings.alpn);
-        config.ignore_client_order = !aes_in_hardware();
-        // The state of a session travels in its ticket, so nothing is kept here per session.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer =
-            ring::Ticketer::new().map_err(|cause| TlsConfigError::Library(cause.to_string()))?;
-        // A device reconnects with one connection at a time: a second ticket is never used.
-        config.send_tls13_tickets = 1;
-        Ok(Self { config: Arc::new(config), certificate })
+        let ready = Ready::load(settings, &provider, None)?;
+        Ok(Self {
+            settings: settings.clone(),
+            provider,
+            ready: RwLock::new(Arc::new(ready)),
+            turn: Mutex::new(()),
+        })
     }
 
-    /// The server certificate.
-    pub(crate) fn certificate(&self) -> &Certificate {
-        &self.certificate
+    /// What the next handshake is made with.
+    pub(crate) fn ready(&self) -> Arc<Ready> {
+        Arc::clone(&self.ready.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads and checks every file again. On an error everything stays as it is.
+    pub(crate) fn reload(&self) -> Result<Reloaded, TlsConfigError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.ready();
+        let fresh = Ready::load(&self.settings, &self.provider, Some(&before))?;
+        fresh.check_validity(SystemTime::now())?;
+        let fresh = Arc::new(fresh);
+        let reloaded = Reloaded::between(&before, &fresh);
+        *self.ready.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(reloaded)
+    }
+
+    pub(crate) fn settings(&self) -> &TlsSettings {
+        &self.settings
     }
 }
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acceptor").field("certificate", &self.certificate).finish_non_exhaustive()
-    }
-}
-
-/// Presents the one certificate of the listener, and notes the name that the client asked for:
-/// an unbuffered session does not tell it afterwards.
-#[derive(Debug)]
-struct OneCertificate {
-    certified: Arc<CertifiedKey>,
-}
-
-thread_local! {
-    static ASKED_FOR: Cell<Option<String>> = const { Cell::new(None) };
-}
-
-impl ResolvesServerCert for OneCertificate {
-    fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        ASKED_FOR.set(client_hello.server_name().map(str::to_owned));
-        Some(Arc::clone(&self.certified))
-    }
-}
-
-/// The server name of the ClientHello that this thread has processed since the last call. Records
-/// are processed without a pause, so a call right after it concerns the same connection.
-pub(crate) fn take_asked_for() -> Option<String> {
-    ASKED_FOR.take()
-}
-
-fn server_certificate(
-    settings: &TlsSettings,
-    provider: &CryptoProvider,
-) -> Result<(Arc<CertifiedKey>, Certificate), TlsConfigError> {
-    let TlsSettings { cert, key, .. } = settings;
-    let chain = pem::certificates("tls.cert", cert).map_err(TlsConfigError::File)?;
-    let leaf = read_leaf(cert, &chain)?;
-    let private = pem::private_key("tls.key", key).map_err(TlsConfigError::File)?;
-    let certified =
-        CertifiedKey::from_der(chain, private, provider).map_err(|cause| match cause {
-            rustls::Error::InconsistentKeys(_) => {
-                TlsConfigError::KeyMismatch { cert: cert.clone(), key: key.clone() }
-            }
-            other => TlsConfigError::Key { key: key.clone(), reason: other.to_string() },
-        })?;
-    Ok((Arc::new(certified), leaf))
-}
-
-fn read_leaf(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Certificate, TlsConfigError> {
-    let unreadable = |reason: String| TlsConfigError::Certificate {
-        setting: "tls.cert",
-        path: path.to_owned(),
-        reason,
-    };
-    let first = chain.first().ok_or_else(|| unreadable("the file is empty".to_owned()))?;
-    Certificate::from_der(first).map_err(|cause| unreadable(cause.to_string()))
-}
-
-fn client_verifier(
-    settings: &TlsSettings,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsConfigError> {
-    let (optional, path) = match (settings.client_auth, &settings.client_ca) {
-        (ClientAuth::None, None) => return Ok(WebPkiClientVerifier::no_client_auth()),
-        // Whoever names an authority believes that clients are checked against it.
-        (ClientAuth::None, Some(path)) => {
-            return Err(TlsConfigError::ClientCaUnused { path: path.clone() });
-        }
-        (_, None) => return Err(TlsConfigError::ClientCaMissing),
-        (ClientAuth::Optional, Some(path)) => (true, path),
-        (ClientAuth::Required, Some(path)) => (false, path),
-    };
-    let unusable = |reason: String| TlsConfigError::Certificate {
-        setting: "tls.client_ca",
-        path: path.clone(),
-        reason,
-    };
-    let mut roots = RootCertStore::empty();
-    for root in pem::certificates("tls.client_ca", path).map_err(TlsConfigError::File)? {
-        roots.add(root).map_err(|cause| unusable(cause.to_string()))?;
-    }
-    let builder =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let builder = if optional { builder.allow_unauthenticated() } else { builder };
-    builder.build().map_err(|cause| unusable(cause.to_string()))
-}
-
-fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
-    static BOTH: [&SupportedProtocolVersion; 2] =
-        [&rustls::version::TLS13, &rustls::version::TLS12];
-    match min {
-        TlsVersion::V1_2 => &BOTH,
-        TlsVersion::V1_3 => BOTH.split_at(1).0,
+        f.debug_struct("Acceptor").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -168,7 +83,7 @@ fn is_chacha(suite: CipherSuite) -> bool {
     )
 }
 
-fn aes_in_hardware() -> bool {
+pub(crate) fn aes_in_hardware() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("aes");
     #[cfg(target_arch = "aarch64")]

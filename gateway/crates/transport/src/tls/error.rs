@@ -8,6 +8,7 @@ use rustls::{CertificateError as Refusal, Error as TlsError, InvalidMessage};
 
 use crate::identity::CertificateError;
 use crate::pem::FileError;
+use crate::utc::utc;
 
 /// Why the TLS settings of a listener cannot be used: the operator's to mend.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub enum TlsConfigError {
     /// A certificate cannot be used.
     Certificate {
         /// The configuration key that names the file.
-        setting: &'static str,
+        setting: String,
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -25,6 +26,8 @@ pub enum TlsConfigError {
     },
     /// The private key cannot be used.
     Key {
+        /// The configuration key that names the file.
+        setting: String,
         /// The file.
         key: PathBuf,
         /// What is wrong.
@@ -32,10 +35,44 @@ pub enum TlsConfigError {
     },
     /// The private key is another certificate's.
     KeyMismatch {
+        /// What the two configuration keys have in common, such as `tls`.
+        prefix: String,
         /// The certificate's file.
         cert: PathBuf,
         /// The key's file.
         key: PathBuf,
+    },
+    /// A server certificate is not valid now.
+    NotValid {
+        /// The configuration key that names the file.
+        setting: String,
+        /// The file.
+        path: PathBuf,
+        /// When it begins to be valid, in seconds since 1970.
+        from: u64,
+        /// When it ends.
+        to: u64,
+        /// What the clock says.
+        now: u64,
+    },
+    /// A certificate for clients that ask for its names holds none.
+    Nameless {
+        /// The configuration key that names the file.
+        setting: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A revocation list cannot be used.
+    RevocationList {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Revocation lists are named and clients are not asked for certificates.
+    ClientCrlUnused {
+        /// The first list's file.
+        path: PathBuf,
     },
     /// Clients are to present certificates and no authority is named.
     ClientCaMissing,
@@ -56,20 +93,43 @@ impl fmt::Display for TlsConfigError {
                 f,
                 "{setting} {path:?} cannot be used ({reason}); it must hold X.509 version 3 certificates"
             ),
-            Self::Key { key, reason } => write!(
+            Self::Key { setting, key, reason } => write!(
                 f,
-                "tls.key {key:?} cannot be used ({reason}); it must be an RSA, ECDSA P-256, P-384 or Ed25519 key"
+                "{setting} {key:?} cannot be used ({reason}); it must be an RSA, ECDSA P-256, P-384 or Ed25519 key"
             ),
-            Self::KeyMismatch { cert, key } => write!(
+            Self::KeyMismatch { prefix, cert, key } => write!(
                 f,
-                "tls.key {key:?} does not belong to the first certificate of tls.cert {cert:?}; name the key that the certificate was issued for, and put the server's certificate first"
+                "{prefix}.key {key:?} does not belong to the first certificate of {prefix}.cert {cert:?}; name the key that the certificate was issued for, and put the server's certificate first"
+            ),
+            Self::NotValid { setting, path, from, to, now } => {
+                let at = |seconds: &u64| utc(i64::try_from(*seconds).unwrap_or(i64::MAX));
+                let wrong = if now > to { "has expired" } else { "is not valid yet" };
+                write!(
+                    f,
+                    "{setting} {path:?} {wrong} (it is valid from {} to {}, the clock says {}); install one that is valid now, or set the clock",
+                    at(from),
+                    at(to),
+                    at(now)
+                )
+            }
+            Self::Nameless { setting, path } => write!(
+                f,
+                "{setting} {path:?} holds no DNS name among its alternative names, so no client could ask for it; name a certificate with at least one, or make it tls.cert, which needs none"
+            ),
+            Self::RevocationList { path, reason } => write!(
+                f,
+                "tls.client-crl {path:?} cannot be used ({reason}); it must hold complete X.509 revocation lists, each signed by the authority that it names"
+            ),
+            Self::ClientCrlUnused { path } => write!(
+                f,
+                "tls.client-crl {path:?} is set but tls.client-auth is \"none\", so no client would be checked against it; set tls.client-auth to \"optional\" or \"required\", or remove tls.client-crl"
             ),
             Self::ClientCaMissing => f.write_str(
-                "tls.client_auth asks clients for certificates but tls.client_ca is not set; name the PEM file of the authority that issues them, or set tls.client_auth to \"none\"",
+                "tls.client-auth asks clients for certificates but tls.client-ca is not set; name the PEM file of the authority that issues them, or set tls.client-auth to \"none\"",
             ),
             Self::ClientCaUnused { path } => write!(
                 f,
-                "tls.client_ca {path:?} is set but tls.client_auth is \"none\", so no client would be checked against it; set tls.client_auth to \"optional\" or \"required\", or remove tls.client_ca"
+                "tls.client-ca {path:?} is set but tls.client-auth is \"none\", so no client would be checked against it; set tls.client-auth to \"optional\" or \"required\", or remove tls.client-ca"
             ),
             Self::Library(reason) => write!(f, "tls cannot be set up on this machine ({reason})"),
         }
@@ -82,6 +142,15 @@ impl std::error::Error for TlsConfigError {
             Self::File(cause) => Some(cause),
             _ => None,
         }
+    }
+}
+
+impl TlsConfigError {
+    /// Whether the reason may be that a file is being written, or that one of a pair was written
+    /// and the other is about to be.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::File(_) | Self::KeyMismatch { .. })
     }
 }
 
@@ -161,17 +230,17 @@ impl fmt::Display for HandshakeError {
             ),
             Self::Incompatible(reason) => write!(
                 f,
-                "peer and listener have no tls version, cipher suite or key exchange in common ({reason}); update the peer, or lower tls.min_version"
+                "peer and listener have no tls version, cipher suite or key exchange in common ({reason}); update the peer, or lower tls.min-version"
             ),
             Self::NoCommonProtocol => f.write_str(
                 "peer offers application protocols that this listener does not have; it must offer one of tls.alpn, or none",
             ),
             Self::NoClientCertificate => f.write_str(
-                "client has no certificate and tls.client_auth is \"required\"; give it one that tls.client_ca has issued",
+                "client has no certificate and tls.client-auth is \"required\"; give it one that tls.client-ca has issued",
             ),
             Self::ClientCertificate(reason) => write!(
                 f,
-                "client certificate is refused ({reason}); it must be valid now, be meant for client authentication and chain to tls.client_ca"
+                "client certificate is refused ({reason}); it must be valid now, be meant for client authentication and chain to tls.client-ca"
             ),
             Self::UnreadableCertificate(cause) => {
                 write!(f, "client {cause}; have it issued again")
@@ -204,6 +273,13 @@ fn reason(refusal: &Refusal) -> String {
         Refusal::Expired | Refusal::ExpiredContext { .. } => "it has expired".to_owned(),
         Refusal::NotValidYet | Refusal::NotValidYetContext { .. } => {
             "it is not valid yet: compare the clocks".to_owned()
+        }
+        Refusal::Revoked => "it has been revoked".to_owned(),
+        Refusal::UnknownRevocationStatus => {
+            "no list of tls.client-crl tells whether it has been revoked".to_owned()
+        }
+        Refusal::ExpiredRevocationList | Refusal::ExpiredRevocationListContext { .. } => {
+            "the revocation list of its issuer is out of date".to_owned()
         }
         Refusal::UnknownIssuer => "its issuer is not known here".to_owned(),
         Refusal::BadSignature => "its signature is wrong".to_owned(),

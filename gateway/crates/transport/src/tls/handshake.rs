@@ -2,18 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustls::ProtocolVersion;
 use rustls::server::UnbufferedServerConnection;
+use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::connection::READ_MAX;
 use crate::identity::{Certificate, PeerIdentity, TransportKind};
-use crate::tls::acceptor::{Acceptor, take_asked_for};
+use crate::tls::acceptor::Acceptor;
+use crate::tls::clients::Clients;
 use crate::tls::engine::{self, Output};
 use crate::tls::error::{HANDSHAKE_MAX, HandshakeError};
+use crate::tls::presented::take_asked_for;
 use crate::tls::stream::TlsStream;
 
 impl Acceptor {
@@ -23,7 +24,8 @@ impl Acceptor {
         mut socket: TcpStream,
         mut peer: PeerIdentity,
     ) -> Result<(TlsStream, PeerIdentity), HandshakeError> {
-        let session = UnbufferedServerConnection::new(Arc::clone(&self.config))
+        let ready = self.ready();
+        let session = UnbufferedServerConnection::new(Arc::clone(&ready.config))
             .map_err(|cause| HandshakeError::of(&cause))?;
         let mut state = Handshake::of(session);
         while state.session.is_handshaking() {
@@ -41,7 +43,7 @@ impl Acceptor {
                 state.out.clear();
             }
         }
-        state.describe(&mut peer)?;
+        state.describe(&mut peer, &ready.clients)?;
         let out = state.out.filled().to_vec();
         let stream = TlsStream::new(socket, state.session, state.incoming, state.plain, out);
         Ok((stream, peer))
@@ -107,7 +109,11 @@ impl Handshake {
     }
 
     /// Writes down who the peer is.
-    fn describe(&mut self, peer: &mut PeerIdentity) -> Result<(), HandshakeError> {
+    fn describe(
+        &mut self,
+        peer: &mut PeerIdentity,
+        clients: &Clients,
+    ) -> Result<(), HandshakeError> {
         peer.transport = TransportKind::Tls;
         peer.server_name = self.server_name.take();
         peer.alpn =
@@ -118,17 +124,27 @@ impl Handshake {
             _ => None,
         };
         let chain = self.session.peer_certificates().unwrap_or_default();
+        if chain.len() > CHAIN_MAX {
+            let why =
+                format!("it comes with {} certificates, the most is {CHAIN_MAX}", chain.len());
+            return Err(HandshakeError::ClientCertificate(why));
+        }
+        // A resumed session brings its chain along without verifying it again; meanwhile it may have
+        // expired, or the list that tells about it may be out of date.
+        if !chain.is_empty() && self.session.handshake_kind() == Some(HandshakeKind::Resumed) {
+            clients.verify(chain).map_err(|cause| HandshakeError::of(&cause))?;
+        }
         peer.certificates = chain.iter().map(|certificate| certificate.to_vec()).collect();
         let Some(leaf) = peer.certificates.first() else { return Ok(()) };
         let leaf = Certificate::from_der(leaf).map_err(HandshakeError::UnreadableCertificate)?;
-        // A resumed session brings its chain along without verifying it again.
-        if leaf.not_after_unix_s < unix_now() {
-            return Err(HandshakeError::ClientCertificate("it has expired".to_owned()));
-        }
         peer.leaf = Some(leaf);
         Ok(())
     }
 }
+
+/// Certificates of a client at most, its own included. A path has no more than eight; what goes beyond
+/// it is kept for as long as the connection lasts, and looked up when it is revoked.
+const CHAIN_MAX: usize = 10;
 
 /// What one read of a handshake asks for, in bytes: more than a ClientHello or a client's flight
 /// with a short chain takes.
@@ -146,8 +162,4 @@ async fn tell_and_close(socket: &mut TcpStream, alert: &[u8]) {
             return;
         }
     }
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_transport::pki::{self, Pki};
 use portcullis_transport::{
-    ClientAuth, Connection, HandshakeError, Kind, Listener, Settings, TlsSettings, TlsVersion,
+    Address, ArrivalError, Bind, ClientAuth, Connection, HandshakeError, Kind, Listener,
+    RevocationPolicy, Settings, TlsSettings, TlsVersion,
 };
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -37,8 +38,11 @@ impl Site {
         TlsSettings {
             cert: self.pki.server_cert.clone(),
             key: self.pki.server_key.clone(),
+            more: Vec::new(),
             client_ca: None,
             client_auth: ClientAuth::None,
+            client_crls: Vec::new(),
+            revocation: RevocationPolicy::default(),
             min_version: TlsVersion::V1_3,
             alpn: vec![b"mqtt".to_vec()],
         }
@@ -113,7 +117,22 @@ pub(crate) async fn connect(
 
 pub(crate) fn bind(kind: Kind) -> Listener {
     let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Listener::bind(&Settings { bind, kind, backlog: 128 }).unwrap()
+    Listener::bind(&Settings {
+        bind: Bind::Address(bind),
+        kind,
+        web: None,
+        proxies: Vec::new(),
+        backlog: 128,
+    })
+    .unwrap()
+}
+
+/// The address of a listener in a network.
+pub(crate) fn network(listener: &Listener) -> SocketAddr {
+    match listener.address() {
+        Address::Network(address) => address,
+        Address::Unix(_) => unreachable!("it listens in a network"),
+    }
 }
 
 /// Accepts one connection and establishes it, within ten seconds.
@@ -121,7 +140,11 @@ pub(crate) fn serve_one(listener: Listener) -> JoinHandle<Result<Connection, Han
     tokio::spawn(async move {
         let incoming = listener.accept().await.unwrap();
         let patience = Duration::from_secs(10);
-        tokio::time::timeout(patience, incoming.establish()).await.unwrap()
+        let established = tokio::time::timeout(patience, incoming.establish()).await.unwrap();
+        established.map_err(|error| match error {
+            ArrivalError::Handshake(cause) => cause,
+            other => unreachable!("no matter of TLS: {other}"),
+        })
     })
 }
 
@@ -131,7 +154,7 @@ pub(crate) async fn pair(
     client: &Client,
 ) -> (TlsStream<TcpStream>, Connection) {
     let listener = bind(Kind::Tls(settings));
-    let address = listener.local_addr();
+    let address = network(&listener);
     let server = serve_one(listener);
     let client = client.connect(address).await.unwrap();
     (client, server.await.unwrap().unwrap())

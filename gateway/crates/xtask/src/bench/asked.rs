@@ -1,5 +1,6 @@
 //! What it costs to ask an extension about each publish: the same load on gateways whose rules allow it, whose
-//! guest is asked each time, and whose guest lets its verdicts be remembered. The runs alternate.
+//! guest is asked each time, about several publishes in one call or singly, and whose guest lets its verdicts be remembered. The runs
+//! alternate.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,10 +19,11 @@ pub(super) const USAGE: &str =
 const NATIVE: &str = "native";
 
 /// The gateways that are compared.
-const POLICIES: [(&str, Policy); 3] = [
+const POLICIES: [(&str, Policy); 4] = [
     (NATIVE, Policy::Rules { before: 0 }),
-    ("asked", Policy::Asked { remember_ms: 0 }),
-    ("remembered", Policy::Asked { remember_ms: 1000 }),
+    ("asked", Policy::Asked { remember_ms: 0, singly: false }),
+    ("asked-singly", Policy::Asked { remember_ms: 0, singly: true }),
+    ("remembered", Policy::Asked { remember_ms: 1000, singly: false }),
 ];
 
 /// Runs each case on each gateway in turns, and prints medians and their ratios to the native ones.

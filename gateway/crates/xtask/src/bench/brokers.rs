@@ -70,8 +70,9 @@ impl Keeps {
 pub(super) enum Policy {
     /// Rules that the gateway checks: so many that match nothing, and the one that allows.
     Rules { before: usize },
-    /// A guest that is asked about each publish, or has its verdicts remembered for so many milliseconds.
-    Asked { remember_ms: u32 },
+    /// A guest that is asked about each publish, or has its verdicts remembered for so many milliseconds. About several
+    /// publishes it is asked in one call, or `singly`.
+    Asked { remember_ms: u32, singly: bool },
 }
 
 impl Policy {
@@ -82,7 +83,8 @@ impl Policy {
     const fn extension(self) -> &'static str {
         match self {
             Self::Rules { .. } => "acl",
-            Self::Asked { .. } => "asked",
+            Self::Asked { singly: false, .. } => "asked",
+            Self::Asked { singly: true, .. } => "asked-singly",
         }
     }
 
@@ -92,9 +94,10 @@ impl Policy {
                 "grants = [\"log\", \"config\"]\n[extensions.acl.files]\nrules = \"bench.rules\"\n"
                     .to_owned()
             }
-            Self::Asked { remember_ms } => format!(
-                "grants = [\"log\", \"config\"]\n[extensions.asked.config]\nprefix = \"mqload\"\n\
-                 remember-ms = \"{remember_ms}\"\n"
+            Self::Asked { remember_ms, .. } => format!(
+                "grants = [\"log\", \"config\"]\n[extensions.{}.config]\nprefix = \"mqload\"\n\
+                 remember-ms = \"{remember_ms}\"\n",
+                self.extension()
             ),
         }
     }
