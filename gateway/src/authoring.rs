@@ -6,22 +6,42 @@ use extension_host::ExtensionSpec;
 use workbench::{Language, Selection};
 
 use crate::cli::{is_component, say};
-use crate::extensions;
 use crate::failure::Failure;
+use crate::{extensions, operator};
 
 /// What the author of an extension asks for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Task {
-    New { language: Language, name: String, folder: PathBuf },
-    Build { folder: PathBuf },
-    Check { component: PathBuf, given: Option<(PathBuf, String)> },
-    Test { subject: PathBuf, fixtures: Vec<PathBuf>, filter: Option<String> },
-    Bench { subject: PathBuf, fixture: PathBuf },
-    Watch { folder: PathBuf },
+    New {
+        language: Language,
+        name: String,
+        folder: PathBuf,
+    },
+    Build {
+        folder: PathBuf,
+    },
+    Check {
+        component: PathBuf,
+        given: Option<(PathBuf, String)>,
+    },
+    Test {
+        subject: PathBuf,
+        fixtures: Vec<PathBuf>,
+        filter: Option<String>,
+    },
+    Bench {
+        subject: PathBuf,
+        fixture: PathBuf,
+    },
+    /// With a gateway that reloads the extension after each round that passed.
+    Watch {
+        folder: PathBuf,
+        reload: Option<operator::Request>,
+    },
 }
 
 pub(crate) const HELP: &str = "\
-  portcullis extension new --lang rust|c|javascript|python NAME [--dir DIR]
+  portcullis extension new --lang rust|go|js|python|c NAME [--dir DIR]
                                     a project that builds and passes its own fixtures, in DIR (NAME without it)
   portcullis extension build [DIR]  make the component of a project with its language's toolchain: build/NAME.wasm
   portcullis extension check COMPONENT [--config FILE --name NAME]
@@ -34,7 +54,10 @@ pub(crate) const HELP: &str = "\
                                     0 all came out as expected, 1 one did not
   portcullis extension bench DIR|COMPONENT --fixture FILE
                                     time of each hook with the questions of a fixture, memory, time to compile
-  portcullis extension watch [DIR]  build and test whenever a file of the project changes";
+  portcullis extension watch [DIR]  build and test whenever a file of the project changes
+  portcullis extension watch NAME [DIR] --socket PATH|--config FILE [--mode trial|shadow|canary] [--share N]
+                                    the same, and after each round that passed have the gateway reload its
+                                    extension NAME, whose component is build/NAME.wasm of the project";
 
 /// Does it.
 pub(crate) fn run(task: &Task) -> Result<ExitCode, Failure> {
@@ -56,10 +79,23 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode, Failure> {
             say(&workbench::bench(&component_of(subject)?, fixture)?.to_string())?;
             Ok(ExitCode::SUCCESS)
         }
-        Task::Watch { folder } => {
-            workbench::watch(folder, &mut std::io::stdout(), &mut |_| {})?;
+        Task::Watch { folder, reload } => {
+            let mut passed = |_: &Path| {
+                if let Some(reload) = reload {
+                    told(reload);
+                }
+            };
+            workbench::watch(folder, &mut std::io::stdout(), &mut passed)?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Has a gateway reload what has passed, and says what came of it; the next change may go better.
+fn told(reload: &operator::Request) {
+    if let Err(failure) = operator::run(reload) {
+        // Whoever does not read what is said does not miss this either.
+        let _ = say(&format!("not reloaded: {failure}"));
     }
 }
 
@@ -72,7 +108,7 @@ fn new(language: Language, name: &str, folder: &Path) -> Result<ExitCode, Failur
         Language::Python => say(&format!(
             "first: (cd {shown} && python3 -m venv .venv && .venv/bin/pip install -r requirements.txt)"
         ))?,
-        Language::Rust | Language::C => {}
+        Language::Rust | Language::Go | Language::C => {}
     }
     say(&format!("next: portcullis extension test {shown}"))?;
     Ok(ExitCode::SUCCESS)

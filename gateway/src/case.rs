@@ -47,7 +47,7 @@ impl Case {
                 );
                 self.log(&answer.by, "publish", topic, answer.took);
                 let (by, took) = (answer.by, answer.took);
-                let (verdict, validity) = publish_verdict(&by, answer.result);
+                let (verdict, validity) = publish_verdict(&by, took, answer.result);
                 Answered { answer: Answer::Publish(verdict.into()), validity, by, took }
             }
             Question::Subscribe(requested) => self.subscribe(requested),
@@ -71,7 +71,9 @@ impl Case {
                 })
             })
             .collect();
-        let all = |by: &str, why: &str| requested.iter().map(|_| failed(by, why)).collect();
+        let all = |by: &Arc<str>, took, why: &str| {
+            requested.iter().map(|_| failed(by, took, why)).collect()
+        };
         let answered = |verdicts, by: Arc<str>, took| Answered {
             answer: Answer::Subscribe(verdicts),
             validity: None,
@@ -81,21 +83,20 @@ impl Case {
         let entries = match entries {
             Ok(entries) => entries,
             Err(error) => {
-                let by = self.authority.name();
-                return answered(all(by, &error.to_string()), by.into(), Duration::ZERO);
+                let (by, took) = (self.authority.name().into(), Duration::ZERO);
+                return answered(all(&by, took, &error.to_string()), by, took);
             }
         };
         let answer = self.authority.authorize_subscribe(&self.identity, &self.connecting, &entries);
         for entry in requested {
             self.log(&answer.by, "subscribe", &entry.filter, answer.took);
         }
+        let (by, took) = (answer.by, answer.took);
         let verdicts = match answer.result {
-            Ok(verdicts) => {
-                verdicts.into_iter().map(|given| verdict(&answer.by, given).0).collect()
-            }
-            Err(failure) => all(&answer.by, &failure.to_string()),
+            Ok(verdicts) => verdicts.into_iter().map(|given| verdict(&by, took, given).0).collect(),
+            Err(failure) => all(&by, took, &failure.to_string()),
         };
-        answered(verdicts, answer.by, answer.took)
+        answered(verdicts, by, took)
     }
 
     /// What is written of a question that was answered with yes.

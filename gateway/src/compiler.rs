@@ -3,6 +3,7 @@
 mod child;
 
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -24,6 +25,9 @@ const PROGRAM: &str = "/proc/self/exe";
 /// How the process says that the component is at fault, or that it takes too much memory.
 const FAULTY: i32 = 65;
 const TOO_MUCH_MEMORY: i32 = 71;
+
+/// What the standard library says when an allocation fails, before it ends the process.
+const NO_ALLOCATION: &str = "memory allocation of";
 
 /// Bytes of code at most, and of what the process says about a failure.
 const CODE_BYTES_MAX: u64 = 512 << 20;
@@ -124,10 +128,12 @@ fn outcome(
         }
         Err(error) => return Ran::Not(Some(format!("its process is not to be watched ({error})"))),
     };
+    // An allocator that gets no more ends the process.
+    let is_walled_in = status.signal().is_some() && words.contains(NO_ALLOCATION);
     match status.code() {
         Some(0) => Ran::Done(output),
         Some(FAULTY) => Ran::Refused(words),
-        Some(TOO_MUCH_MEMORY) => Ran::Refused(format!(
+        code if code == Some(TOO_MUCH_MEMORY) || is_walled_in => Ran::Refused(format!(
             "compiling it takes more memory than compiler.max-memory ({} bytes); raise that, or build it smaller",
             bounds.max_memory
         )),

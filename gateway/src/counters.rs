@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use crate::desk::of_extension;
 use crate::disk::Disk;
 use crate::extensions::Extensions;
 use crate::hub::Hub;
@@ -99,31 +100,12 @@ fn log_store(store: &store::CommitterStats, totals: &Totals) {
 fn in_words(extensions: &Extensions) -> String {
     let mut text = String::new();
     for extension in extensions.all() {
-        let stats = extension.stats();
         let separator = if text.is_empty() { "" } else { "; " };
         // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "{separator}{} calls={} traps={} deadline_exceeded={} memory_refused={} unavailable={} \
-             invalid_answers={} saturated={} turned_away={} breaker_open={} rebuilt={} \
-             log_dropped={} metrics_refused={} rolled_back={} instances={} memory_bytes={}",
-            extension.id(),
-            stats.calls,
-            stats.traps,
-            stats.deadline_exceeded,
-            stats.memory_refused,
-            stats.unavailable,
-            stats.invalid_answers,
-            stats.saturated,
-            stats.turned_away,
-            stats.breaker_open,
-            stats.rebuilt,
-            stats.log_dropped,
-            stats.metrics_refused,
-            stats.rolled_back,
-            stats.instances,
-            stats.memory_bytes,
-        );
+        let _ = write!(text, "{separator}{}", extension.id());
+        for (name, _, value) in of_extension(&extension.stats()) {
+            let _ = write!(text, " {name}={value}");
+        }
     }
     text
 }

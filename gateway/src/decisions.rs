@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use broker::{Action, Event};
+use broker::{Action, Event, Grounds};
+use mqtt::ReasonCode;
 use serde_json::{Value, json};
 use telemetry::{Lines, RotatingFile};
 use transport::Address;
@@ -71,7 +72,10 @@ impl Decisions {
 
     /// Something happened in the broker; only a denial is a decision.
     pub(crate) fn event(&self, event: &Event, presence: Option<&Presence>) {
-        let Event::Denied { client_id, principal, action, topic, decision } = event else { return };
+        let Event::Denied { client_id, principal, action, topic, code, decision } = event else {
+            return;
+        };
+        let Grounds { why, asked } = decision;
         let mut line = match presence {
             Some(Presence { listener, address, .. }) => begin(
                 &Origin { listener, address: *address, client_id },
@@ -83,23 +87,26 @@ impl Decisions {
             }),
         };
         // It begins with the version that decided, where one did.
-        if let Some((version, _)) = decision.split_once(": ").filter(|(name, _)| name.contains('@'))
-        {
+        let named = why.split_once(": ").map(|(name, _)| name).filter(|name| name.contains('@'));
+        if let Some(version) = asked.as_ref().map(|asked| &*asked.by).or(named) {
             by(&mut line, version);
         }
         line["principal"] = json!(&**principal);
         line["topic"] = json!(&**topic);
-        line["reason"] = json!(decision);
+        line["code"] = json!(code.map(ReasonCode::as_u8));
+        line["reason"] = json!(why);
+        line["asked"] = json!(asked.is_some());
+        line["cached"] = json!(asked.as_ref().is_some_and(|asked| asked.cached));
+        line["took_us"] = json!(micros(asked.as_ref().map_or(Duration::ZERO, |asked| asked.took)));
         self.lines.write(line.to_string());
     }
 
-    /// Whether [`Decisions::asked`] wants to know.
-    pub(crate) fn wants_allowed(&self) -> bool {
-        self.allowed
-    }
-
-    /// An extension that was asked allowed it. What it denies comes as an event, whoever said so.
+    /// An extension that was asked allowed it, which is written if the operator wants to read that. What it denies comes as
+    /// an event, whoever said so.
     pub(crate) fn asked(&self, asked: &Asked<'_>) {
+        if !self.allowed {
+            return;
+        }
         let Asked { client_id, principal, listener, action, topic, version, took } = asked;
         let mut line = json!({
             "time_ms": now_ms(),
@@ -109,6 +116,7 @@ impl Decisions {
             "action": action_name(*action),
             "topic": topic,
             "outcome": "allowed",
+            "asked": true,
             "cached": false,
             "took_us": micros(*took),
         });

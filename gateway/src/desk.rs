@@ -26,6 +26,8 @@ use crate::extensions::Extensions;
 use crate::failure::Failure;
 use crate::hub::Hub;
 
+pub(crate) use metrics::of_extension;
+
 /// Orders of the operator that may block at a time: one for each connection of the socket.
 pub(crate) const ORDERS_MAX: usize = 16;
 

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 pub(crate) use sign::Order;
 
 /// What `portcullis extension` is to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Request {
     Inspect { component: PathBuf, config: Option<PathBuf> },
     Keygen { out: PathBuf },

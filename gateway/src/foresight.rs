@@ -79,15 +79,14 @@ mod tests {
     #[test]
     fn an_answer_is_about_the_packet_that_begins_there() {
         let deny = |why: &str| {
-            let why = why.to_owned();
-            Ruling::from(Verdict::Deny { code: ReasonCode::NotAuthorized, why })
+            Ruling::from(Verdict::Deny { code: ReasonCode::NotAuthorized, why: why.into() })
         };
         let mut foresight = Foresight::default();
         for (at, why) in [(0, "a"), (10, "b"), (30, "d")] {
             foresight.note(at, deny(why));
         }
         let mut about = |at| match foresight.about(at) {
-            Some(Answer::Publish(Ruling { verdict: Verdict::Deny { why, .. }, .. })) => why,
+            Some(Answer::Publish(Ruling { verdict: Verdict::Deny { why, .. }, .. })) => why.why,
             _ => String::new(),
         };
         assert_eq!([0, 10, 20, 30].map(&mut about), ["a", "b", "", "d"]);

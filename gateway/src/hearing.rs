@@ -18,7 +18,7 @@ const TOGETHER_MAX: usize = 64;
 /// The publishes of one batch before the extension, with one instance for all of them.
 pub(crate) struct Hearing<'a, 'p> {
     case: &'a Case,
-    memory: &'a mut Memory,
+    memory: &'a Memory,
     foresight: &'a mut Foresight,
     now: Instant,
     /// Asked for when the first question comes; `Some(None)` if there is none to be had.
@@ -28,7 +28,7 @@ pub(crate) struct Hearing<'a, 'p> {
     gathered: Vec<(usize, Publication<'p>)>,
     /// What is known of publishes behind the first of those.
     behind: Vec<(usize, Ruling)>,
-    /// Where it is written what the extension allowed, if that is wanted.
+    /// Where decisions are written, if that is wanted; otherwise nobody wants to know the time of one either.
     decisions: Option<&'a Decisions>,
 }
 
@@ -36,7 +36,7 @@ impl<'a, 'p> Hearing<'a, 'p> {
     /// What is said goes to `foresight`.
     pub(crate) fn new(
         case: &'a Case,
-        memory: &'a mut Memory,
+        memory: &'a Memory,
         foresight: &'a mut Foresight,
         decisions: Option<&'a Decisions>,
     ) -> Self {
@@ -86,7 +86,8 @@ impl<'a, 'p> Hearing<'a, 'p> {
         let began = self.decisions.map(|_| Instant::now());
         let Some(result) = sitting.authorize_publish(&what) else { return false };
         let by = Arc::clone(sitting.by());
-        let ruling = self.judged(&what, result, &by, began.map(|began| began.elapsed()));
+        let took = began.map_or(Duration::ZERO, |began| began.elapsed());
+        let ruling = self.judged(&what, result, &by, took);
         self.foresight.note(at, ruling);
         true
     }
@@ -112,7 +113,8 @@ impl<'a, 'p> Hearing<'a, 'p> {
         let began = self.decisions.map(|_| Instant::now());
         let Some(results) = answers(sitting, &gathered) else { return false };
         let questions = u32::try_from(gathered.len()).unwrap_or(u32::MAX);
-        let took = began.and_then(|began| began.elapsed().checked_div(questions));
+        let took =
+            began.and_then(|began| began.elapsed().checked_div(questions)).unwrap_or_default();
         let by = Arc::clone(sitting.by());
         let mut rulings = behind;
         for ((at, what), result) in gathered.into_iter().zip(results) {
@@ -131,10 +133,10 @@ impl<'a, 'p> Hearing<'a, 'p> {
         what: &Publication<'_>,
         result: Result<extension_host::Verdict, Failure>,
         by: &Arc<str>,
-        took: Option<Duration>,
+        took: Duration,
     ) -> Ruling {
-        let (verdict, validity) = publish_verdict(by, result);
-        if let (Some(decisions), Some(took), Verdict::Allow) = (self.decisions, took, &verdict) {
+        let (verdict, validity) = publish_verdict(by, took, result);
+        if let (Some(decisions), Verdict::Allow) = (self.decisions, &verdict) {
             decisions.asked(&self.case.asked(Action::Publish, what.topic, by, took));
         }
         let Publication { topic, qos, retain, .. } = *what;

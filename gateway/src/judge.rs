@@ -42,7 +42,7 @@ pub(crate) struct Judge {
     expects: u8,
     /// The broker remembers what does not hold any more.
     outdated: bool,
-    /// Where it is written what an extension allowed, if that is wanted.
+    /// Where decisions are written, if that is wanted.
     decisions: Option<Arc<Decisions>>,
 }
 
@@ -72,10 +72,15 @@ impl Judge {
         }
     }
 
-    /// The same, which writes down what extensions allow, if anybody wants to read it.
+    /// The same, which writes down what extensions allow, if anybody wants to read it, and takes the time of what they deny.
     pub(crate) fn telling(mut self, decisions: Option<&Arc<Decisions>>) -> Self {
-        self.decisions = decisions.filter(|decisions| decisions.wants_allowed()).map(Arc::clone);
+        self.decisions = decisions.map(Arc::clone);
         self
+    }
+
+    /// Verdicts that need not be asked for again.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Writes down what an extension allowed.
@@ -225,8 +230,7 @@ impl Judge {
     /// about: what is behind that would have to be foreseen again.
     fn foresee(&mut self, decoder: &Decoder, bytes: &[u8], foresight: &mut Foresight) {
         let Some(case) = self.case.clone() else { return };
-        let mut hearing =
-            Hearing::new(&case, &mut self.memory, foresight, self.decisions.as_deref());
+        let mut hearing = Hearing::new(&case, &self.memory, foresight, self.decisions.as_deref());
         let (mut decoder, mut at) = (decoder.clone(), 0);
         while let Ok(Decoded::Packet { packet, len }) =
             decoder.decode(bytes.get(at..).unwrap_or_default())
@@ -297,7 +301,7 @@ impl Judge {
                 *screened = Arc::new(screened.as_known_by(&standing.identity));
             }
             // What was said of who it was says nothing of who it is.
-            self.memory = Memory::default();
+            self.memory.forget();
         }
         answer
     }
@@ -323,7 +327,7 @@ impl Shape {
 
     pub(crate) fn denied(&self, why: &str) -> Answer {
         let code = ReasonCode::ImplementationSpecificError;
-        let denial = || Verdict::Deny { code, why: why.to_owned() };
+        let denial = || Verdict::Deny { code, why: why.into() };
         match self {
             Self::Publish => Answer::Publish(denial().into()),
             Self::Subscribe(entries) => {

@@ -1,7 +1,6 @@
 mod kept;
 mod key_file;
 mod key_url;
-mod policy;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -80,7 +79,7 @@ impl Keyring {
         let mut key_sets = BTreeMap::new();
         for stated in &extension.key_sets {
             let label = Label { extension: extension.name.clone(), key_set: stated.name.clone() };
-            let policy = policy::of(stated);
+            let policy = stated.policy();
             let mut file = |form, path: &PathBuf| {
                 let file = Arc::new(KeyFile::open(label.clone(), form, path, policy.clone())?);
                 files.push(Arc::clone(&file));

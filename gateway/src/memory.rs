@@ -1,7 +1,8 @@
 use std::collections::HashMap;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use broker::{Ruling, Verdict};
+use broker::{Grounds, Ruling, Verdict};
 use extension_host::Validity;
 use mqtt::{QoS, TopicFilterBuf, TopicName};
 
@@ -9,9 +10,13 @@ use mqtt::{QoS, TopicFilterBuf, TopicName};
 const TOPICS_MAX: usize = 256;
 const FILTERS_MAX: usize = 16;
 
-/// What an extension said about publishes of one client and need not be asked again.
+/// What an extension said about publishes of one client and need not be asked again. Clones are the same memory: the link
+/// writes, and whoever explains a decision reads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory(Arc<Mutex<Notes>>);
+
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+struct Notes {
     topics: HashMap<Box<str>, Remembered>,
     filters: Vec<(TopicFilterBuf, Remembered)>,
     /// Of the extension whose verdicts these are.
@@ -28,12 +33,18 @@ struct Remembered {
 
 impl Memory {
     /// Forgets everything, and says so, if the extension may decide otherwise by now.
-    pub(crate) fn keep_to(&mut self, revision: u64) -> bool {
-        let outdated = self.revision != revision;
+    pub(crate) fn keep_to(&self, revision: u64) -> bool {
+        let mut notes = self.notes();
+        let outdated = notes.revision != revision;
         if outdated {
-            *self = Self { revision, ..Self::default() };
+            *notes = Notes { revision, ..Notes::default() };
         }
         outdated
+    }
+
+    /// Forgets everything.
+    pub(crate) fn forget(&self) {
+        *self.notes() = Notes::default();
     }
 
     pub(crate) fn recall(
@@ -43,20 +54,26 @@ impl Memory {
         retain: bool,
         now: Instant,
     ) -> Option<Ruling> {
-        let holds = |remembered: &&Remembered| remembered.holds(qos, retain, now);
-        let of_topic = self.topics.get(topic).filter(holds);
-        let found = of_topic.or_else(|| {
-            let name = TopicName::new(topic).ok()?;
-            let fitting =
-                self.filters.iter().filter(|(filter, _)| filter.as_filter().matches(name));
-            fitting.map(|(_, remembered)| remembered).find(holds)
-        });
-        found.map(|remembered| remembered.ruling(now))
+        self.notes().find(topic, qos, retain, now)
+    }
+
+    /// The same where the extension is at this revision; what was said at another does not count any more.
+    pub(crate) fn recall_of(
+        &self,
+        revision: u64,
+        topic: &str,
+        qos: QoS,
+        retain: bool,
+        now: Instant,
+    ) -> Option<Ruling> {
+        let notes = self.notes();
+        let current = notes.revision == revision;
+        current.then(|| notes.find(topic, qos, retain, now)).flatten()
     }
 
     /// Keeps what was said about one publish, and says what that is for those like it.
     pub(crate) fn remember(
-        &mut self,
+        &self,
         topic: &str,
         qos: QoS,
         retain: bool,
@@ -74,7 +91,36 @@ impl Memory {
             true => remembered.ruling(now),
             false => remembered.verdict.clone().into(),
         };
-        match validity.filter {
+        self.notes().keep(topic, validity.filter, remembered, now);
+        ruling
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notes {
+    fn find(&self, topic: &str, qos: QoS, retain: bool, now: Instant) -> Option<Ruling> {
+        let holds = |remembered: &&Remembered| remembered.holds(qos, retain, now);
+        let of_topic = self.topics.get(topic).filter(holds);
+        let found = of_topic.or_else(|| {
+            let name = TopicName::new(topic).ok()?;
+            let fitting =
+                self.filters.iter().filter(|(filter, _)| filter.as_filter().matches(name));
+            fitting.map(|(_, remembered)| remembered).find(holds)
+        });
+        found.map(|remembered| remembered.ruling(now)).map(recalled)
+    }
+
+    fn keep(
+        &mut self,
+        topic: &str,
+        filter: Option<TopicFilterBuf>,
+        remembered: Remembered,
+        now: Instant,
+    ) {
+        match filter {
             Some(filter) => {
                 self.filters.retain(|(other, old)| *other != filter && old.until > now);
                 if self.filters.len() >= FILTERS_MAX {
@@ -93,8 +139,16 @@ impl Memory {
                 self.topics.insert(topic.into(), remembered);
             }
         }
-        ruling
     }
+}
+
+/// What was said some time ago, and takes no time now.
+fn recalled(mut ruling: Ruling) -> Ruling {
+    if let Verdict::Deny { why: Grounds { asked: Some(asked), .. }, .. } = &mut ruling.verdict {
+        asked.took = Duration::ZERO;
+        asked.cached = true;
+    }
+    ruling
 }
 
 impl Remembered {
@@ -115,8 +169,7 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use broker::Asked;
     use mqtt::ReasonCode;
 
     use super::*;
@@ -124,7 +177,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn remember(
-        memory: &mut Memory,
+        memory: &Memory,
         topic: &str,
         verdict: Verdict,
         filter: Option<&str>,
@@ -140,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_verdict_holds_for_its_topic_its_time_and_what_it_covers() {
-        let (mut memory, now) = (Memory::default(), Instant::now());
-        let ruling = remember(&mut memory, "a/b", Verdict::Allow, None, now);
+        let (memory, now) = (Memory::default(), Instant::now());
+        let ruling = remember(&memory, "a/b", Verdict::Allow, None, now);
         assert_eq!(ruling, Ruling { verdict: Verdict::Allow, valid_ms: 1000 });
         let recall = |topic, qos, retain, now| memory.recall(topic, qos, retain, now);
         assert_eq!(recall("a/b", QoS::AtLeastOnce, false, now), Some(ruling.clone()));
@@ -155,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_verdict_that_does_not_cover_what_was_asked_is_about_that_alone() {
-        let (mut memory, now) = (Memory::default(), Instant::now());
+        let (memory, now) = (Memory::default(), Instant::now());
         let verdict = Verdict::Allow;
         let ruling = memory.remember("a", QoS::ExactlyOnce, false, verdict, validity(None), now);
         assert_eq!(ruling, Verdict::Allow.into());
@@ -165,31 +218,43 @@ mod tests {
 
     #[test]
     fn a_denial_covers_everything_on_its_filter() {
-        let (mut memory, now) = (Memory::default(), Instant::now());
-        let deny = Verdict::Deny { code: ReasonCode::NotAuthorized, why: "no".to_owned() };
-        remember(&mut memory, "a/b", deny.clone(), Some("a/#"), now);
+        let (memory, now) = (Memory::default(), Instant::now());
+        let deny = |took, cached| {
+            let asked = Asked { by: Arc::from("acl@1"), took, cached };
+            let why = Grounds { why: "no".to_owned(), asked: Some(asked) };
+            Verdict::Deny { code: ReasonCode::NotAuthorized, why }
+        };
+        let said = remember(&memory, "a/b", deny(SECOND, false), Some("a/#"), now);
+        assert_eq!(said.verdict, deny(SECOND, false));
         let recalled = memory.recall("a/c/d", QoS::ExactlyOnce, true, now).unwrap();
-        assert_eq!(recalled.verdict, deny);
+        assert_eq!(recalled.verdict, deny(Duration::ZERO, true), "it took no time this time");
         assert_eq!(memory.recall("b", QoS::AtMostOnce, false, now), None);
     }
 
     #[test]
     fn another_revision_of_the_extension_begins_anew() {
-        let (mut memory, now) = (Memory::default(), Instant::now());
-        remember(&mut memory, "a", Verdict::Allow, None, now);
+        let (memory, now) = (Memory::default(), Instant::now());
+        remember(&memory, "a", Verdict::Allow, None, now);
         assert!(!memory.keep_to(0));
         assert!(memory.recall("a", QoS::AtMostOnce, false, now).is_some());
+        let same = memory.clone();
+        assert!(same.recall_of(0, "a", QoS::AtMostOnce, false, now).is_some());
+        assert!(same.recall_of(1, "a", QoS::AtMostOnce, false, now).is_none());
         assert!(memory.keep_to(1));
         assert!(memory.recall("a", QoS::AtMostOnce, false, now).is_none());
+        remember(&memory, "a", Verdict::Allow, None, now);
+        memory.forget();
+        assert!(same.recall("a", QoS::AtMostOnce, false, now).is_none());
     }
 
     #[test]
     fn it_does_not_grow_without_end() {
-        let (mut memory, now) = (Memory::default(), Instant::now());
+        let (memory, now) = (Memory::default(), Instant::now());
         for n in 0..1000 {
-            remember(&mut memory, &n.to_string(), Verdict::Allow, None, now);
-            remember(&mut memory, "t", Verdict::Allow, Some(&format!("{n}/#")), now);
-            assert!(memory.topics.len() <= TOPICS_MAX && memory.filters.len() <= FILTERS_MAX);
+            remember(&memory, &n.to_string(), Verdict::Allow, None, now);
+            remember(&memory, "t", Verdict::Allow, Some(&format!("{n}/#")), now);
+            let notes = memory.notes();
+            assert!(notes.topics.len() <= TOPICS_MAX && notes.filters.len() <= FILTERS_MAX);
         }
         assert!(memory.recall("999", QoS::AtMostOnce, false, now).is_some());
     }

@@ -6,6 +6,8 @@ use transport::Address;
 
 use crate::badges::Badge;
 
+use crate::memory::Memory;
+
 /// How a client came in: what the broker, which knows no network, cannot tell the operator.
 #[derive(Debug)]
 pub(crate) struct Presence {
@@ -16,6 +18,8 @@ pub(crate) struct Presence {
     pub(crate) authenticated_by: Arc<str>,
     /// What extensions are told about it. Kept where they may be asked again: a certificate chain is long.
     pub(crate) connecting: Option<Arc<Connecting>>,
+    /// What an extension has said about its publishes for a while.
+    pub(crate) memory: Memory,
     /// The client certificates that it came in by; `None` without any.
     pub(crate) badge: Option<Box<Badge>>,
 }

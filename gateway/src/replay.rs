@@ -77,7 +77,7 @@ fn load(
         spec.sha256_pin = None;
         spec.attestation = None;
     }
-    // What is replayed is not to be asked of others or kept again.
+    // What is replayed is not to be asked of others or kept again: not even by `init`, which has no tape.
     spec.facilities = Facilities::default();
     let sentence = |why: String| Failure::Extension(why);
     let host =
@@ -112,7 +112,8 @@ fn bare(name: &str) -> ExtensionSpec {
 
 impl Tally {
     fn add(&mut self, replayed: Replayed) {
-        self.improvised += u64::from(replayed.improvised > 0);
+        let lacks = replayed.improvised > 0 || replayed.same && !replayed.outside.is_empty();
+        self.improvised += u64::from(lacks);
         match replayed.same {
             true => self.same += 1,
             false => self.differences.push(replayed),
@@ -145,10 +146,13 @@ impl Tally {
                 self.improvised
             );
         }
-        for Replayed { client_id, hook, what, before, now, .. } in &self.differences {
+        for Replayed { client_id, hook, what, before, now, outside, .. } in &self.differences {
             let space = if what.is_empty() { "" } else { " " };
-            let line =
+            let mut line =
                 format!("{client_id} {hook}{space}{what}\n    before: {before}\n    now:    {now}");
+            for difference in outside {
+                let _ = write!(line, "\n    {difference}");
+            }
             let _ = writeln!(text, "{}", printable(&line));
         }
         text
@@ -162,6 +166,7 @@ fn as_json(replayed: &Replayed) -> Value {
         "what": replayed.what,
         "before": replayed.before,
         "now": replayed.now,
+        "outside": replayed.outside,
         "improvised": replayed.improvised,
     })
 }

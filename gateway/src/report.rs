@@ -79,7 +79,7 @@ impl Reporter {
                 why = closing.why,
                 "client disconnected"
             ),
-            Event::Denied { client_id, principal, action, topic, decision } => {
+            Event::Denied { client_id, principal, action, topic, decision, .. } => {
                 let Some(suppressed) = self.sample(&self.clients, "denied", client_id) else {
                     return;
                 };
@@ -88,7 +88,7 @@ impl Reporter {
                     principal = &**principal,
                     action = action_name(*action),
                     topic = &**topic,
-                    decision,
+                    decision = decision.why,
                     suppressed,
                     "client denied"
                 );

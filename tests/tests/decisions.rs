@@ -13,9 +13,12 @@ use mqtt::{QoS, ReasonCode};
 use portcullis_tests::{Gateway, Received, Site, free_port};
 use serde_json::{Value, json};
 
-/// Denies topics that begin with `x`.
-const DENY_X: &str = "(if (i32.eq (i32.load8_u (local.get $topic)) (i32.const 120)) (then \
-    (i32.store8 (i32.const 1028) (i32.const 1)) (i32.store8 (i32.const 1029) (i32.const 0x87))))";
+/// Denies topics that begin with `x`, and for a minute those that begin with `y`.
+const DENY: &str = "(if (i32.eq (i32.load8_u (local.get $topic)) (i32.const 120)) (then \
+    (i32.store8 (i32.const 1028) (i32.const 1)) (i32.store8 (i32.const 1029) (i32.const 0x87)))) \
+    (if (i32.eq (i32.load8_u (local.get $topic)) (i32.const 121)) (then \
+    (i32.store8 (i32.const 1028) (i32.const 1)) (i32.store8 (i32.const 1029) (i32.const 0x97)) \
+    (i32.store8 (i32.const 1044) (i32.const 1)) (i32.store (i32.const 1048) (i32.const 60000))))";
 
 const NOBODY: ReasonCode = ReasonCode::NoMatchingSubscribers;
 
@@ -24,7 +27,7 @@ fn site(more: &str) -> (Site, u16) {
     let (site, port) = (Site::new(), free_port());
     let subscribe = guest::Rule { actions: 2, ..guest::allow("#") };
     let policy = Guest::authenticator(ACCEPT).granting(&[subscribe], Fallback::Ask);
-    let component = policy.authorize_publish(DENY_X).build();
+    let component = policy.authorize_publish(DENY).build();
     fs::write(site.path("policy.wasm"), component).expect("the component is written");
     site.configure(&format!(
         "[listeners.asked]\nbind = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nchain = [\"policy\"]\n\
@@ -112,6 +115,42 @@ fn each_decision_is_there_with_who_made_it_and_why() {
     assert_eq!((&allowed["outcome"], &allowed["extension"]), (&json!("allowed"), &json!("policy")));
     assert_eq!((&allowed["cached"], &allowed["listener"]), (&json!(false), &json!("asked")));
     assert!(!all.iter().any(|line| line["topic"] == "demo/fine"), "a set allowed it: {text}");
+}
+
+#[test]
+fn what_is_denied_says_what_the_client_heard_and_how_that_was_known() {
+    let (site, port) = site("");
+    site.rules("allow publish,subscribe user:demo demo/#\n");
+    let gateway = Gateway::start_with(&site, 3);
+    let mut ruled = gateway.client("ruled");
+    assert!(ruled.publish_and_wait("other", b"", false).is_error());
+    assert!(ruled.subscribe("elsewhere/#", QoS::AtMostOnce).is_error());
+    let mut asked = gateway.options("asked").plain_at(port).connect();
+    assert_eq!(asked.publish_and_wait("x/1", b"", false), ReasonCode::NotAuthorized);
+    for _ in 0..2 {
+        assert_eq!(asked.publish_and_wait("y/1", b"", false), ReasonCode::QuotaExceeded);
+    }
+    assert!(gateway.stop().0.success());
+    let all = lines(&site, "decisions.jsonl");
+    let denied: Vec<_> = all.iter().filter(|line| line["topic"].is_string()).collect();
+    let topics: Vec<_> = denied.iter().map(|line| line["topic"].as_str()).collect();
+    let expected = ["other", "elsewhere/#", "x/1", "y/1", "y/1"];
+    assert_eq!(topics, expected.map(Some));
+    for (line, (code, asked, cached)) in denied.into_iter().zip([
+        (0x87, false, false),
+        (0x87, false, false),
+        (0x87, true, false),
+        (0x97, true, false),
+        (0x97, true, true),
+    ]) {
+        let said = (&line["code"], &line["asked"], &line["cached"]);
+        assert_eq!(said, (&json!(code), &json!(asked), &json!(cached)), "{line}");
+        // Rules and what is remembered take no time of a guest.
+        let takes_time = asked && !cached;
+        assert_eq!(line["took_us"].as_u64() > Some(0), takes_time, "{line}");
+        let by = if asked { "policy@" } else { "acl@" };
+        assert!(line["version"].as_str().is_some_and(|name| name.starts_with(by)), "{line}");
+    }
 }
 
 #[test]

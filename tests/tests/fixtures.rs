@@ -30,3 +30,53 @@ fn jwt() {
 fn x509() {
     run("x509");
 }
+
+/// An extension that keeps, asks servers and orders: all three are scripted.
+#[test]
+fn probe() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/probe/fixtures");
+    workbench::run_component(program().extensions.join("probe.wasm"), fixtures);
+}
+
+/// Cases of the probe that do not come out as expected; all that is not is shown.
+const WRONG: &str = r#"
+[extension]
+grants = ["broker", "http", "key-value", "log"]
+connections.idp.url = "https://id.example.com"
+broker.publish = ["a/#"]
+
+[[case]]
+name = "a request that no script has"
+connect = { username = "post-to idp /introspect token" }
+http = [{ method = "POST", path = "/other", times = 2, answer = {} }]
+expect = { outcome = "reject" }
+
+[[case]]
+name = "another order, and another value"
+connect = { username = "publish a/b text" }
+kept = { k = "v" }
+expect = { outcome = "accept", orders = ["publish a/c: *"], requests = ["GET idp /x"], kept = { k = "w", l = "x" } }
+"#;
+
+#[test]
+fn what_was_reached_otherwise_is_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wrong.toml");
+    std::fs::write(&file, WRONG).expect("a fixture is written");
+    let selection = workbench::Selection { fixtures: vec![file], filter: None };
+    let mut said = Vec::new();
+    let component = program().extensions.join("probe.wasm");
+    let summary = workbench::test(&component, &selection, &mut said).expect("cases are run");
+    assert_eq!((summary.passed, summary.failed), (0, 2));
+    let said = String::from_utf8_lossy(&said).into_owned();
+    for lines in [
+        "wrong.toml:11: http\n    - a script for this request\n    + POST idp /introspect: token\n    +   content-type: text/plain",
+        "wrong.toml:10: http: POST idp /other\n    - asked twice\n    + asked never",
+        "wrong.toml:17: requests\n    - GET idp /x",
+        "wrong.toml:17: orders\n    - publish a/c: *\n    + publish a/b: text",
+        "wrong.toml:17: kept under \"k\"\n    - \"w\"\n    + \"v\"",
+        "wrong.toml:17: kept under \"l\"\n    - \"x\"\n    + nothing",
+    ] {
+        assert!(said.contains(lines), "{lines}\nis not in\n{said}");
+    }
+}

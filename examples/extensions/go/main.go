@@ -2,8 +2,7 @@
 // languages; `cargo xtask examples go` builds it to target/languages/go.wasm.
 //
 // settings.go reads the configuration, tenant.go reads a token; here are the hooks. The package portcullis beside them is what an
-// extension in Go can be built on: the contract as Go types, and the canonical ABI. Go draws random numbers when it starts, so
-// the operator has to grant `random`.
+// extension in Go can be built on: the contract as Go types, and the canonical ABI.
 package main
 
 import (

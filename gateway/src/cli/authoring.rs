@@ -47,7 +47,10 @@ impl Words {
                 Task::Test { subject, fixtures, filter }
             }
             "bench" => Task::Bench { subject: self.folder(), fixture: self.path("--fixture")? },
-            _ => Task::Watch { folder: self.folder() },
+            _ => {
+                let reload = self.names_gateway().then(|| self.reload()).transpose()?;
+                Task::Watch { folder: self.folder(), reload }
+            }
         })
     }
 
@@ -78,7 +81,8 @@ mod tests {
 
     use super::super::Command;
     use super::*;
-    use crate::extension_cli::Request;
+    use crate::extension_cli::Request as Wanted;
+    use crate::operator::{Order, Place, Request};
 
     fn parse(line: &str) -> Result<Command, String> {
         let words = line.split_whitespace().map(OsString::from);
@@ -98,9 +102,15 @@ mod tests {
             fixtures: fixtures.iter().map(PathBuf::from).collect(),
             filter: filter.map(str::to_owned),
         };
+        let watch = |folder: &str, mode: Option<&str>| {
+            let (name, mode) = ("gate".to_owned(), mode.map(str::to_owned));
+            let order = Order::Reload { name, mode, share: None };
+            let reload = Request { gateway: Place::Socket("s".into()), json: false, order };
+            Task::Watch { folder: folder.into(), reload: Some(reload) }
+        };
         for (line, task) in [
             ("new --lang javascript gate", new("gate")),
-            ("new gate --lang=javascript --dir d", new("d")),
+            ("new gate --lang=js --dir d", new("d")),
             ("build", Task::Build { folder: ".".into() }),
             ("check a.wasm", check(None)),
             ("check a.wasm --config c --name n", check(Some(("c".into(), "n".into())))),
@@ -111,23 +121,27 @@ mod tests {
                 "bench a.wasm --fixture f",
                 Task::Bench { subject: "a.wasm".into(), fixture: "f".into() },
             ),
-            ("watch d", Task::Watch { folder: "d".into() }),
+            ("watch d", Task::Watch { folder: "d".into(), reload: None }),
+            ("watch --socket s gate", watch(".", None)),
+            ("watch gate d --socket s --mode shadow", watch("d", Some("shadow"))),
         ] {
             let line = format!("extension {line}");
-            assert_eq!(parse(&line), Ok(Command::Extension(Request::Author(task))), "{line}");
+            assert_eq!(parse(&line), Ok(Command::Extension(Wanted::Author(task))), "{line}");
         }
     }
 
     #[test]
     fn mistakes_are_named() {
         for (line, named) in [
-            ("new gate", "option --lang is missing; it is one of rust, c"),
+            ("new gate", "option --lang is missing; it is one of rust, go, c"),
             ("new --lang cobol gate", "--lang \"cobol\" is none of rust"),
             ("new --lang c", "the extension's name is missing"),
             ("check", "the component is missing"),
             ("check a.wasm --name n", "--config FILE and --name NAME go together"),
             ("test a.wasm", "the cases are missing"),
             ("bench d", "option --fixture is missing"),
+            ("watch --socket s", "the extension's name is missing"),
+            ("watch d --mode shadow", "\"--mode\" has no meaning here"),
             ("build a b", "\"b\" has no meaning here"),
         ] {
             let said = parse(&format!("extension {line}")).expect_err(line);

@@ -27,21 +27,29 @@ impl Words {
     }
 
     pub(super) fn running_extension(&mut self) -> Result<Request, Failure> {
-        let (verb, name) = (self.next(), self.next());
-        let named = |name: Option<String>| {
-            name.ok_or_else(|| usage("the extension's name is missing".to_owned()))
-        };
-        let order = match verb.as_deref() {
-            Some("status") => Order::Status { name },
-            Some("reload") => Order::Reload {
-                name: named(name)?,
-                mode: self.text("--mode")?,
-                share: self.number("--share")?,
-            },
-            Some("promote") => Order::Promote { name: named(name)? },
-            _ => Order::Abandon { name: named(name)? },
+        let order = match self.next().as_deref() {
+            Some("status") => Order::Status { name: self.next() },
+            Some("reload") => return self.reload(),
+            Some("promote") => Order::Promote { name: self.extension_name()? },
+            _ => Order::Abandon { name: self.extension_name()? },
         };
         self.request(order)
+    }
+
+    /// What a reload is about, and of which gateway.
+    pub(super) fn reload(&mut self) -> Result<Request, Failure> {
+        let name = self.extension_name()?;
+        let (mode, share) = (self.text("--mode")?, self.number("--share")?);
+        self.request(Order::Reload { name, mode, share })
+    }
+
+    fn extension_name(&mut self) -> Result<String, Failure> {
+        self.next().ok_or_else(|| usage("the extension's name is missing".to_owned()))
+    }
+
+    /// Whether a gateway is named that runs.
+    pub(super) fn names_gateway(&self) -> bool {
+        self.options.iter().any(|(name, _)| matches!(&**name, "--config" | "--socket"))
     }
 
     pub(super) fn record(&mut self) -> Result<Recording, Failure> {

@@ -13,6 +13,7 @@ use super::stranger::Stranger;
 use super::{Desk, aside, clients, micros};
 use crate::chain::{Refusal, Standing};
 use crate::extensions::Extensions;
+use crate::memory::Memory;
 
 /// Acts of one request at most: each may be a call of a guest.
 const ACTS_MAX: usize = 100;
@@ -42,6 +43,8 @@ struct Case {
     permissions: Arc<PermissionSet>,
     /// What the extension is told where the permissions leave a question to it.
     connecting: Option<Arc<Connecting>>,
+    /// What it has said for a while; nothing of a client that is not there.
+    memory: Memory,
 }
 
 /// What was decided about an act, and by whom.
@@ -54,6 +57,8 @@ struct Finding {
     granted: Option<QoS>,
     rule: Option<(u16, String)>,
     asked: bool,
+    /// The extension has said so before, for so many milliseconds more.
+    cached_for_ms: Option<u32>,
 }
 
 /// Says what would become of acts: of a client that is known, or of one that would come like this.
@@ -82,10 +87,12 @@ async fn live(desk: &Desk, client_id: &str, planned: Vec<Planned>) -> Result<Ans
         let why = "has not authenticated since the gateway started, so nothing is known of what it may do";
         Answer::error(409, format!("client {client_id:?} {why}"))
     })?;
+    let presence = subject.presence.as_ref();
     let case = Case {
         identity: Arc::new(subject.rights.identity),
         permissions,
-        connecting: subject.presence.and_then(|presence| presence.connecting.clone()),
+        connecting: presence.and_then(|presence| presence.connecting.clone()),
+        memory: presence.map(|presence| presence.memory.clone()).unwrap_or_default(),
     };
     let decisions = decide(desk, case, planned).await?;
     Ok(Answer::ok(json!({ "client": client_id, "decisions": decisions })))
@@ -110,7 +117,8 @@ async fn dry(desk: &Desk, stranger: Stranger, planned: Vec<Planned>) -> Result<A
         Ok(standing) => {
             let connect = accepted(&desk.extensions, &connecting, &standing);
             let Standing { identity, permissions, .. } = standing;
-            let case = Case { identity, permissions, connecting: Some(connecting) };
+            let memory = Memory::default();
+            let case = Case { identity, permissions, connecting: Some(connecting), memory };
             let decisions = decide(desk, case, planned).await?;
             Ok(Answer::ok(json!({ "connect": connect, "decisions": decisions })))
         }
@@ -210,7 +218,7 @@ impl Case {
         };
         let code = (!allowed).then_some(ReasonCode::NotAuthorized);
         let by = Arc::clone(&set.permissions().source);
-        Finding { allowed, by, reason, code, granted, rule, asked: false }
+        Finding { by, code, granted, rule, ..Finding::of(allowed, reason) }
     }
 
     fn ask(&self, extensions: &Extensions, planned: &Planned) -> Finding {
@@ -219,6 +227,9 @@ impl Case {
         let Some(authority) = extensions.find(name) else {
             return Finding::ours(format!("{source} wants to be asked and is not there"));
         };
+        if let Some(finding) = self.recall(authority, planned) {
+            return finding;
+        }
         let Some(connecting) = &self.connecting else {
             return Finding::ours(format!(
                 "{source} wants to be asked, and can be only about a client that is connected"
@@ -226,13 +237,10 @@ impl Case {
         };
         let (by, verdict) = verdict(authority, &self.identity, connecting, planned);
         let refusal = |code, reason| Finding {
-            allowed: false,
             by: Arc::clone(&by),
-            reason,
             code: Some(code),
-            granted: None,
-            rule: None,
             asked: true,
+            ..Finding::of(false, reason)
         };
         match verdict {
             Ok(Verdict::Allow { reason, .. }) => {
@@ -253,6 +261,33 @@ impl Case {
             }
             Err(failure) => refusal(ReasonCode::NotAuthorized, failure.to_string()),
         }
+    }
+}
+
+impl Case {
+    /// What the extension has said before and the gateway acts on until it ends, without asking again.
+    fn recall(&self, authority: &Extension, planned: &Planned) -> Option<Finding> {
+        let Planned { action, topic, qos, retain, .. } = planned;
+        if *action != Action::Publish {
+            return None;
+        }
+        let (revision, now) = (authority.revision(), Instant::now());
+        let ruling = self.memory.recall_of(revision, topic, *qos, *retain, now)?;
+        let finding = match ruling.verdict {
+            broker::Verdict::Allow => Finding {
+                by: Arc::clone(&self.permissions.permissions().source),
+                granted: Some(*qos),
+                ..Finding::of(true, "allowed for a while when it was asked".to_owned())
+            },
+            broker::Verdict::Deny { code, why } => {
+                let by = why.asked.map(|asked| asked.by);
+                let by = by.unwrap_or_else(|| Arc::clone(&self.permissions.permissions().source));
+                let said = why.why.strip_prefix(&*by).and_then(|rest| rest.strip_prefix(": "));
+                let reason = said.unwrap_or(&why.why).to_owned();
+                Finding { by, code: Some(code), ..Finding::of(false, reason) }
+            }
+        };
+        Some(Finding { cached_for_ms: Some(ruling.valid_ms), ..finding })
     }
 }
 
@@ -279,14 +314,19 @@ fn verdict(
 impl Finding {
     /// What no extension decided.
     fn ours(reason: String) -> Self {
+        Self { code: Some(ReasonCode::NotAuthorized), ..Self::of(false, reason) }
+    }
+
+    fn of(allowed: bool, reason: String) -> Self {
         Self {
-            allowed: false,
+            allowed,
             by: GATEWAY.into(),
             reason,
-            code: Some(ReasonCode::NotAuthorized),
+            code: None,
             granted: None,
             rule: None,
             asked: false,
+            cached_for_ms: None,
         }
     }
 
@@ -305,6 +345,8 @@ impl Finding {
         );
         shown["reason"] = json!(self.reason);
         shown["asked"] = json!(self.asked);
+        shown["cached"] = json!(self.cached_for_ms.is_some());
+        shown["cached_for_ms"] = json!(self.cached_for_ms);
         shown["took_us"] = json!(took_us);
         shown
     }

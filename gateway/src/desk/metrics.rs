@@ -11,7 +11,7 @@ use crate::system::Totals;
 
 /// How a number behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// It only grows, from 0 at the start.
     Counter,
     /// It goes up and down.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 use Kind::{Counter, Gauge};
 
 /// A number with the name that it has in the event `counters` of the log.
-pub(super) type Metric = (&'static str, Kind, u64);
+pub(crate) type Metric = (&'static str, Kind, u64);
 
 /// Media type of the exposition format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -246,7 +246,7 @@ fn of_store(store: &store::CommitterStats, totals: &Totals) -> Vec<Metric> {
 }
 
 /// The counters of an extension.
-pub(super) fn of_extension(stats: &extension_host::Stats) -> Vec<Metric> {
+pub(crate) fn of_extension(stats: &extension_host::Stats) -> Vec<Metric> {
     vec![
         ("calls", Counter, stats.calls),
         ("traps", Counter, stats.traps),
@@ -261,6 +261,17 @@ pub(super) fn of_extension(stats: &extension_host::Stats) -> Vec<Metric> {
         ("log_dropped", Counter, stats.log_dropped),
         ("metrics_refused", Counter, stats.metrics_refused),
         ("rolled_back", Counter, stats.rolled_back),
+        ("key_value_reads", Counter, stats.key_value_reads),
+        ("key_value_writes", Counter, stats.key_value_writes),
+        ("key_value_failures", Counter, stats.key_value_failures),
+        ("key_value_bytes_read", Counter, stats.key_value_bytes_read),
+        ("key_value_bytes_written", Counter, stats.key_value_bytes_written),
+        ("http_requests", Counter, stats.http_requests),
+        ("http_failures", Counter, stats.http_failures),
+        ("http_us", Counter, stats.http_us),
+        ("orders_taken", Counter, stats.orders_taken),
+        ("orders_refused", Counter, stats.orders_refused),
+        ("orders_undone", Counter, stats.orders_undone),
         ("instances", Gauge, stats.instances),
         ("memory_bytes", Gauge, stats.memory_bytes),
     ]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use auth::PermissionSets;
 use broker::{Broker, Closing, Timestamp};
 use config::BrokerGrant;
-use extension_host::{Message, Order, OrderFault};
+use extension_host::{Message, Order, OrderFault, OrderGrant, Receipt};
 use mqtt::{MessagePropertiesBuf, Publish, TopicName};
 use tokio::sync::mpsc;
 
@@ -36,6 +36,7 @@ pub(crate) struct Queue {
 struct Given {
     by: Arc<str>,
     order: Order,
+    receipt: Receipt,
 }
 
 /// A way and its end.
@@ -94,6 +95,7 @@ pub(crate) struct Deed {
     /// The extension that wants it.
     pub(crate) by: Arc<str>,
     what: What,
+    receipt: Receipt,
 }
 
 enum What {
@@ -107,7 +109,7 @@ impl Deed {
         let by = given.by;
         let what = match given.order {
             Order::Publish(message) => {
-                let properties = properties(&message).ok()?;
+                let properties = message.properties().ok()?;
                 What::Publish { message, properties }
             }
             Order::Disconnect { client_id, code, reason } => {
@@ -119,11 +121,15 @@ impl Deed {
                 What::Replace { client_id, permissions: sets.intern(&permissions).ok()? }
             }
         };
-        Some(Self { by, what })
+        Some(Self { by, what, receipt: given.receipt })
     }
 
-    /// Carries it out; the error says what is not done.
+    /// Carries it out; the error says what is not done, which counts.
     pub(crate) fn carry_out(&self, now: Timestamp, broker: &mut Broker) -> Result<(), String> {
+        self.act(now, broker).inspect_err(|_| self.receipt.undone())
+    }
+
+    fn act(&self, now: Timestamp, broker: &mut Broker) -> Result<(), String> {
         match &self.what {
             What::Publish { message, properties } => {
                 let topic = TopicName::new(&message.topic).map_err(|error| error.to_string())?;
@@ -153,67 +159,37 @@ impl Deed {
     }
 }
 
-fn properties(message: &Message) -> Result<MessagePropertiesBuf, String> {
-    let built = match &message.content_type {
-        Some(text) => MessagePropertiesBuf::default().content_type(text),
-        None => Ok(MessagePropertiesBuf::default()),
-    };
-    let mut user = message.user_properties.iter();
-    let built = built.and_then(|built| user.try_fold(built, |built, (n, v)| built.user(n, v)));
-    built.map_err(|error| error.to_string())
-}
-
 /// The orders that one extension may give.
 #[derive(Debug)]
 pub(super) struct ExtensionOrders {
-    extension: Arc<str>,
-    grant: BrokerGrant,
+    grant: OrderGrant,
+    /// Orders in a second.
+    per_second: u32,
     rate: Mutex<Rate>,
     orders: Orders,
 }
 
 impl ExtensionOrders {
     pub(super) fn new(extension: &config::Extension, orders: Orders) -> Self {
-        let grant = extension.broker.clone();
-        let rate = Mutex::new(Rate::new(grant.rate, Instant::now()));
-        Self { extension: extension.name.as_str().into(), grant, rate, orders }
-    }
-
-    /// What is missing in the grant, as a sentence.
-    fn lacks(&self, key: &str, value: &str) -> Result<(), OrderFault> {
-        let name = &self.extension;
-        Err(OrderFault::NotGranted(format!(
-            "[extensions.{name}.broker] in gateway.toml does not grant it; add {key} = {value} if it should"
-        )))
+        let BrokerGrant { publish, disconnect, permissions, rate } = extension.broker.clone();
+        let extension = extension.name.as_str().into();
+        let grant = OrderGrant { extension, publish, disconnect, permissions };
+        let tokens = Mutex::new(Rate::new(rate, Instant::now()));
+        Self { grant, per_second: rate, rate: tokens, orders }
     }
 }
 
 impl extension_host::Orders for ExtensionOrders {
-    fn give(&self, order: Order) -> Result<(), OrderFault> {
+    fn give(&self, order: Order, receipt: Receipt) -> Result<(), OrderFault> {
         self.check(&order)?;
         if !self.rate.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
-            let rate = self.grant.rate;
+            let rate = self.per_second;
             return Err(OrderFault::Busy(format!("more than {rate} orders in a second")));
         }
-        self.orders.put(Given { by: Arc::clone(&self.extension), order })
+        self.orders.put(Given { by: Arc::clone(&self.grant.extension), order, receipt })
     }
 
     fn check(&self, order: &Order) -> Result<(), OrderFault> {
-        match order {
-            Order::Publish(message) => {
-                let topic = TopicName::new(&message.topic)
-                    .map_err(|error| OrderFault::Invalid(error.to_string()))?;
-                properties(message).map_err(OrderFault::Invalid)?;
-                match self.grant.publish.iter().any(|f| f.as_filter().matches(topic)) {
-                    true => Ok(()),
-                    false => self.lacks("publish", &format!("[{:?}]", message.topic)),
-                }
-            }
-            Order::Disconnect { .. } if !self.grant.disconnect => self.lacks("disconnect", "true"),
-            Order::ReplacePermissions { .. } if !self.grant.permissions => {
-                self.lacks("permissions", "true")
-            }
-            Order::Disconnect { .. } | Order::ReplacePermissions { .. } => Ok(()),
-        }
+        self.grant.check(order)
     }
 }

@@ -44,14 +44,14 @@ impl Told {
             Event::Unsubscribed { client_id, principal, filter } => {
                 (client_id, principal, "unsubscribed", vec![("filter", filter.as_str().to_owned())])
             }
-            Event::Denied { client_id, principal, action, topic, decision } => (
+            Event::Denied { client_id, principal, action, topic, decision, .. } => (
                 client_id,
                 principal,
                 "denied",
                 vec![
                     ("action", action_name(*action).to_owned()),
                     ("topic", (**topic).to_owned()),
-                    ("reason", decision.clone()),
+                    ("reason", decision.why.clone()),
                 ],
             ),
             Event::Dropped { client_id, principal, cause } => {
@@ -124,7 +124,7 @@ mod tests {
             };
         }
         let closing = Closing::new(ReasonCode::ServerBusy, "too much");
-        let (topic, decision) = ("a/b".into(), "acl@1: line 7".to_owned());
+        let (topic, decision) = ("a/b".into(), "acl@1: line 7".into());
         assert_eq!(
             [
                 event!(Connected { session_present: true, durable: false }),
@@ -132,7 +132,12 @@ mod tests {
                 event!(SessionExpired { messages: 3 }),
                 event!(Subscribed { filter: filter.clone(), qos: QoS::AtLeastOnce }),
                 event!(Unsubscribed { filter: filter }),
-                event!(Denied { action: Action::Publish, topic: topic, decision: decision }),
+                event!(Denied {
+                    action: Action::Publish,
+                    topic: topic,
+                    code: None,
+                    decision: decision
+                }),
                 event!(Dropped { cause: DropCause::Expired }),
                 event!(Reauthenticated),
                 event!(PermissionsReplaced),

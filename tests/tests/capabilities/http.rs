@@ -5,7 +5,7 @@ use portcullis_tests::{Site, Web};
 use crate::{GRANTS, Stage};
 
 /// A site whose probe may use a server that has the site's certificate, trusted by `ca`.
-fn stage(ca: &str, more: &str) -> (Stage, Web) {
+pub(crate) fn stage(ca: &str, more: &str) -> (Stage, Web) {
     let stage = Stage::new(&GRANTS, "");
     let web = Web::start(&stage.site);
     let base = web.url.trim_end_matches("/keys");

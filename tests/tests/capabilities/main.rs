@@ -4,9 +4,11 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 mod broker;
+mod counted;
 mod http;
 mod key_value;
 mod load;
+mod recording;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

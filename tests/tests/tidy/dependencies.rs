@@ -20,7 +20,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("connections", &[]),
     ("config", &["auth", "mqtt"]),
     ("telemetry", &[]),
-    ("workbench", &["auth", "config", "extension-host", "mqtt"]),
+    ("workbench", &["auth", "config", "connections", "extension-host", "mqtt"]),
     ("bridge", &["mqtt", "session"]),
     (
         "gateway",

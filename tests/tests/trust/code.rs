@@ -1,8 +1,12 @@
 //! Compiled code is kept for the next start, and made in a process of its own.
 
 use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use portcullis_tests::{Gateway, Site};
+use portcullis_tests::{Gateway, PATIENCE, Site, program};
 
 /// Where the code of each extension came from.
 fn whence(gateway: &Gateway<'_>) -> Vec<String> {
@@ -53,6 +57,55 @@ fn a_process_that_takes_too_much_is_ended() {
         assert_eq!(out.status.code(), Some(1), "{text}");
         assert!(text.contains(says), "\"{says}\" is not in {text}");
     }
+}
+
+#[test]
+fn the_process_that_compiles_is_walled_in_before_it_has_its_job() {
+    let mut child = Command::new(&program().portcullis)
+        .args(["compile-component", "50331648"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let limits = format!("/proc/{}/limits", child.id());
+    let limit = |name: &str| {
+        let text = fs::read_to_string(&limits).expect("it runs: nobody has handed it a job");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a limit");
+        line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let until = Instant::now() + PATIENCE;
+    // Soft and hard. Of core it is set last.
+    while limit("Max core file size") != ["0", "0"] {
+        assert!(Instant::now() < until, "{:?}", limit("Max core file size"));
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(limit("Max data size"), ["50331648", "50331648"]);
+    let mut job = child.stdin.take().expect("a pipe");
+    // It ends while it reads.
+    let _ = job.write_all(&vec![0; 60 << 20]);
+    drop(job);
+    assert_eq!(child.wait().expect("it is our child").code(), Some(71), "too much memory");
+}
+
+/// Where the wall is the process cannot get past it, whatever it asks for; the gateway and its clients do not notice.
+#[test]
+fn a_component_that_takes_too_much_is_refused_and_the_gateway_goes_on() {
+    let site = Site::new();
+    Gateway::start(&site).stop();
+    // Too little for any component: what runs has its code from the first start.
+    site.configure("[compiler]\nmax-memory = \"16 MiB\"\n");
+    let mut gateway = Gateway::start(&site);
+    assert_eq!(whence(&gateway), ["kept"; 2]);
+    let mut client = gateway.client("in");
+    fs::copy(program().extensions.join("probe.wasm"), site.path("extensions/acl.wasm"))
+        .expect("another component");
+    let mark = gateway.log.mark();
+    assert!(gateway.reload().is_empty(), "{}", gateway.log.text());
+    let said = gateway.log.events(mark, "extension not reloaded; it goes on as it is");
+    let error = said.first().and_then(|event| event["error"].as_str()).unwrap_or_default();
+    assert!(error.contains("takes more memory than compiler.max-memory"), "{}", gateway.log.text());
+    assert!(client.pings() && gateway.client("later").pings());
+    gateway.assert_sound();
 }
 
 #[test]

@@ -1,5 +1,5 @@
-// Package portcullis is the contract in Go, as far as this example needs it: the hooks `authenticator` and `authorizer`, and of the
-// gateway `config`, `credentials` and `log`.
+// Package portcullis is the contract in Go, as far as the example and the template need it: the hooks `authenticator` and
+// `authorizer`, and of the gateway `config`, `credentials` (tokens and comparison) and `log`.
 //
 // contract.go has the types, hooks.go what the component exports, host.go what it imports, memory.go how both lie in memory. The
 // functions and their layouts are those of the Canonical ABI of the component model for wit/gateway.wit.

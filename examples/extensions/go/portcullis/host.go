@@ -118,6 +118,12 @@ func VerifyToken(keySet, token string) (VerifiedToken, *TokenError) {
 	return verified, nil
 }
 
+//go:wasmimport portcullis:host/credentials@0.1.0 equal
+func credentialsEqual(a, b string) uint32
+
+// Equal says whether two secrets are equal, in a time that tells nothing but their lengths.
+func Equal(a, b []byte) bool { return credentialsEqual(string(a), string(b)) != 0 }
+
 // Level is how much a line of the log matters to the operator.
 type Level uint32
 

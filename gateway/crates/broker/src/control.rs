@@ -49,12 +49,12 @@ impl Broker {
                 Verdict::Deny { code, why } => Some((code, why)),
             },
             (Some((Decision::Deny(reason), set)), _) => {
-                Some((ReasonCode::NotAuthorized, set.explain(reason)))
+                Some((ReasonCode::NotAuthorized, set.explain(reason).into()))
             }
-            (None, _) => Some((ReasonCode::NotAuthorized, "no permissions are known".to_owned())),
+            (None, _) => Some((ReasonCode::NotAuthorized, "no permissions are known".into())),
         };
         if let Some((code, why)) = denial {
-            self.denied(session, Action::Publish, &topic, why);
+            self.denied(session, Action::Publish, &topic, Some(code), why);
             self.answer(session, publish, code);
             return Flow::Continue;
         }

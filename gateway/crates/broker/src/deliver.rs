@@ -382,8 +382,8 @@ impl Broker {
             DropCause::Expired => self.stats.dropped_expired += 1,
             DropCause::TooLarge => self.stats.dropped_too_large += 1,
             DropCause::Denied => {
-                let why = "the client may not receive this topic any more".to_owned();
-                self.denied(session, Action::Receive, message.topic.as_str(), why);
+                let why = "the client may not receive this topic any more";
+                self.denied(session, Action::Receive, message.topic.as_str(), None, why);
             }
             DropCause::NotReviewed => self.stats.dropped_not_reviewed += 1,
             DropCause::QueueFull | DropCause::Damaged | DropCause::Replaced => {}

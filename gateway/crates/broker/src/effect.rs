@@ -3,7 +3,7 @@ use std::sync::Arc;
 use mqtt::{QoS, ReasonCode, TopicFilterBuf};
 
 use crate::durable::Read;
-use crate::{Limit, Outbox};
+use crate::{Grounds, Limit, Outbox};
 
 /// Names a connection; the shell chooses it and never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,8 +167,10 @@ pub enum Event {
         action: Action,
         /// The topic or filter.
         topic: Arc<str>,
+        /// What the client hears, if it hears of it.
+        code: Option<ReasonCode>,
         /// Extension, rule or reason.
-        decision: String,
+        decision: Grounds,
     },
     /// A message was not queued for, or delivered to, a session.
     Dropped {

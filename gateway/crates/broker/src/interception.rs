@@ -151,7 +151,7 @@ impl Broker {
                 self.answer(session, publish, ReasonCode::Success);
             }
             Some(Interception::Refuse { code, why }) => {
-                self.denied(session, Action::Publish, topic.as_str(), why);
+                self.denied(session, Action::Publish, topic.as_str(), Some(code), why);
                 self.answer(session, publish, code);
             }
             Some(Interception::Replace(drafts)) => {
@@ -173,9 +173,9 @@ impl Broker {
         for draft in drafts {
             if let Err(why) = self.check_draft(draft) {
                 let why = format!("what an interceptor made of the message cannot go on: {why}");
-                let topic = draft.topic.as_str();
-                self.denied(session, Action::Publish, topic, why);
-                self.answer(session, publish, ReasonCode::ImplementationSpecificError);
+                let (topic, code) = (draft.topic.as_str(), ReasonCode::ImplementationSpecificError);
+                self.denied(session, Action::Publish, topic, Some(code), why);
+                self.answer(session, publish, code);
                 return Ok(Flow::Continue);
             }
             let route = self.route(draft.topic.as_str());

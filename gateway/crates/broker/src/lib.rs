@@ -60,7 +60,9 @@ pub use effect::{Action, Closing, DropCause, Effect, Event, LinkId, Reader};
 pub use interception::{Draft, Interception, Interests};
 pub use limit::Limit;
 pub use outbox::{Outbox, SHARED_PAYLOAD_MIN};
-pub use question::{Answer, Authentication, Question, Renewal, Requested, Ruling, Verdict};
+pub use question::{
+    Answer, Asked, Authentication, Grounds, Question, Renewal, Requested, Ruling, Verdict,
+};
 pub use refusal::{answer_to_broken_connect, refusal};
 pub use review::{DELIVERIES_MAX, Delivery, Reviewed};
 pub use session::{Message, Timestamp};

@@ -9,7 +9,8 @@ use crate::broker::Waiter;
 use crate::client::{Client, LastPublish, Promise, Standing};
 use crate::routes::Route;
 use crate::{
-    Action, Answer, Broker, Closing, Conversation, Event, Flow, Limit, Question, Ruling, Verdict,
+    Action, Answer, Broker, Closing, Conversation, Event, Flow, Grounds, Limit, Question, Ruling,
+    Verdict,
 };
 
 impl Broker {
@@ -186,8 +187,9 @@ impl Broker {
         answer: Option<Answer>,
     ) -> Right {
         if crate::system::is_reserved(topic) {
-            self.denied(session, Action::Publish, topic, crate::system::RESERVED.to_owned());
-            return Right::Denied(ReasonCode::NotAuthorized);
+            let code = ReasonCode::NotAuthorized;
+            self.denied(session, Action::Publish, topic, Some(code), crate::system::RESERVED);
+            return Right::Denied(code);
         }
         let refused = ReasonCode::NotAuthorized;
         let Some(client) = self.clients.get(session as usize) else {
@@ -197,7 +199,7 @@ impl Broker {
             Some(set) => {
                 match set.check_publish(&client.identity, topic, publish.qos, publish.retain) {
                     Decision::Allow { .. } => return Right::Granted,
-                    Decision::Deny(reason) => (refused, set.explain(reason)),
+                    Decision::Deny(reason) => (refused, set.explain(reason).into()),
                     Decision::Ask => match answer {
                         Some(Answer::Publish(Ruling { verdict: Verdict::Allow, valid_ms })) => {
                             return Right::GrantedFor(valid_ms);
@@ -220,18 +222,26 @@ impl Broker {
                     },
                 }
             }
-            None => (refused, "no permissions are known".to_owned()),
+            None => (refused, "no permissions are known".into()),
         };
-        self.denied(session, Action::Publish, topic, decision);
+        self.denied(session, Action::Publish, topic, Some(code), decision);
         Right::Denied(code)
     }
 
-    /// Counts and reports a denial.
-    pub(crate) fn denied(&mut self, session: u32, action: Action, topic: &str, decision: String) {
+    /// Counts and reports a denial; `code` is what the client hears, if it hears of it.
+    pub(crate) fn denied(
+        &mut self,
+        session: u32,
+        action: Action,
+        topic: &str,
+        code: Option<ReasonCode>,
+        decision: impl Into<Grounds>,
+    ) {
         self.stats.denied += 1;
         let Some(client) = self.clients.get(session as usize) else { return };
         let (client_id, principal) = client.whose();
-        self.event(Event::Denied { client_id, principal, action, topic: topic.into(), decision });
+        let (topic, decision) = (topic.into(), decision.into());
+        self.event(Event::Denied { client_id, principal, action, topic, code, decision });
     }
 
     /// Remembers a right to publish for what follows. Answers who gets the message, and whether an interceptor wants to see it.

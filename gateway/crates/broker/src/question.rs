@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth::PermissionSet;
 use mqtt::{QoS, ReasonCode};
@@ -118,6 +119,38 @@ pub enum Verdict {
         /// What the client hears: a code that the answering packet may carry.
         code: ReasonCode,
         /// Extension and reason, for the operator.
-        why: String,
+        why: Grounds,
     },
+}
+
+/// Why something is denied, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grounds {
+    /// Extension, and the rule or its reason.
+    pub why: String,
+    /// Who was asked; `None` where a rule or the gateway decides.
+    pub asked: Option<Asked>,
+}
+
+/// A question that an extension has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The version that answered.
+    pub by: Arc<str>,
+    /// Time inside of it; none if it had said so before.
+    pub took: Duration,
+    /// Whether it had said so before, for a while.
+    pub cached: bool,
+}
+
+impl From<String> for Grounds {
+    fn from(why: String) -> Self {
+        Self { why, asked: None }
+    }
+}
+
+impl From<&str> for Grounds {
+    fn from(why: &str) -> Self {
+        why.to_owned().into()
+    }
 }

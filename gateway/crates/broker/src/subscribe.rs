@@ -51,20 +51,19 @@ impl Broker {
             let right = match decision {
                 Decision::Allow { max_qos } => Ok(options.qos.min(max_qos)),
                 Decision::Deny(reason) => {
-                    Err((ReasonCode::NotAuthorized, self.explain(session, reason)))
+                    Err((ReasonCode::NotAuthorized, self.explain(session, reason).into()))
                 }
                 Decision::Ask => match verdicts.as_mut().and_then(Iterator::next) {
                     Some(Verdict::Allow) => Ok(options.qos),
                     Some(Verdict::Deny { code, why }) => Err((code, why)),
                     None => {
-                        let why = "the extension gave no verdict".to_owned();
-                        Err((ReasonCode::NotAuthorized, why))
+                        Err((ReasonCode::NotAuthorized, "the extension gave no verdict".into()))
                     }
                 },
             };
             codes.push(match right {
                 Err((code, why)) => {
-                    self.denied(session, Action::Subscribe, filter.as_str(), why);
+                    self.denied(session, Action::Subscribe, filter.as_str(), Some(code), why);
                     code
                 }
                 Ok(qos) => {

@@ -25,7 +25,7 @@ impl Broker {
                 }
                 Decision::Ask => match &admission.will_verdict {
                     Some(Verdict::Allow) => return Ok(()),
-                    Some(Verdict::Deny { code, why }) => (*code, why.clone()),
+                    Some(Verdict::Deny { code, why }) => (*code, why.why.clone()),
                     None => {
                         return Err(Admitted::Ask(Question::Publish {
                             topic: topic.into(),
@@ -76,7 +76,7 @@ impl Broker {
 
     /// Whether a client is to be told of a will that its extension should be asked about.
     pub(crate) fn will_denied(&mut self, session: u32, topic: &str, decision: String) {
-        self.denied(session, Action::Will, topic, decision);
+        self.denied(session, Action::Will, topic, None, decision);
     }
 }
 

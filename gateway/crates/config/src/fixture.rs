@@ -8,9 +8,12 @@ mod bytes;
 mod case;
 mod connect;
 mod expect;
+mod kept;
 mod moment;
+mod script;
 mod step;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -23,6 +26,8 @@ pub use ask::{Ask, By, Opinion, What};
 pub use case::Case;
 pub use connect::{Carrier, Certificate, Connect, Known};
 pub use expect::{Expect, Fallback, Outcome};
+pub use kept::Kept;
+pub use script::{HttpFailure, HttpOutcome, Script};
 pub use step::Step;
 
 /// A file of cases.
@@ -33,6 +38,10 @@ pub struct Fixture {
     /// What `[extension]` gives the extension: all that `[extensions.NAME]` of `gateway.toml` can, without the
     /// component. Its name is that of the file.
     pub extension: Extension,
+    /// What servers answer in all cases, as often as they are asked unless a script says how often.
+    pub scripts: Vec<Script>,
+    /// What the extension has in `key-value` when a case begins.
+    pub kept: BTreeMap<String, Vec<u8>>,
     /// The cases, at least one, in their order.
     pub cases: Vec<Case>,
 }
@@ -69,9 +78,11 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Fixture {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let extension = extension::read_beside(stem, &root.section("extension"), &Trust::default());
     let usual = connect::read(&root.section("connect"), &Connect::default());
-    let cases = case::read(&root, &usual);
+    let scripts = script::read(&root, &extension, false);
+    let kept = kept::contents(&root, &extension);
+    let cases = case::read(&root, &usual, &extension);
     root.finish();
-    Fixture { file: file.to_owned(), extension, cases }
+    Fixture { file: file.to_owned(), extension, scripts, kept, cases }
 }
 
 #[cfg(test)]
@@ -129,6 +140,93 @@ expect = { outcome = "reject", code = 0x86, reason = "*wrong*" }
         assert!(second.continues);
         assert_eq!(second.connect.client_id, Connect::default().client_id);
         assert_eq!((second.expect.code, second.expect.line), (Some(0x86), 24));
+    }
+
+    const REACHING: &str = r#"
+[extension]
+grants = ["http", "key-value", "broker"]
+connections.idp.url = "https://id.example.com/oauth"
+
+[kept]
+count = 3
+"a b" = { hex = "00ff" }
+
+[[http]]
+path = "/introspect*"
+answer = { body = "{}", headers = { Content-Type = "application/json" } }
+
+[[case]]
+name = "a"
+kept = { count = "4" }
+http = [
+  { connection = "idp", method = "POST", path = "/x", body = "*a*", headers = { Accept = "*" }, fail = "timeout" },
+  { path = "/y", times = 2, delay = "300ms", answer = { status = 404 } },
+]
+expect = { outcome = "accept", requests = ["POST idp /x: *"], orders = [], kept = { count = 4, "a b" = false, x = "*y", z = { hex = "00" } } }
+"#;
+
+    #[test]
+    fn a_case_says_what_servers_answer_and_what_is_kept() {
+        let fixture = parse(REACHING, Path::new("f.toml")).unwrap();
+        assert_eq!(fixture.kept["count"], b"3");
+        assert_eq!(fixture.kept["a b"], [0, 0xff]);
+        let [usual] = fixture.scripts.as_slice() else { panic!("{:?}", fixture.scripts) };
+        assert_eq!((&*usual.connection, usual.times, usual.line), ("idp", None, 10));
+        let HttpOutcome::Answer { status: 200, headers, body } = &usual.outcome else {
+            panic!("{usual:?}")
+        };
+        assert_eq!(headers[0].0, "content-type");
+        assert_eq!(body, b"{}");
+        let case = &fixture.cases[0];
+        assert_eq!(case.kept["count"], b"4");
+        let [fails, answers] = case.scripts.as_slice() else { panic!("{:?}", case.scripts) };
+        assert_eq!(fails.outcome, HttpOutcome::Failure(HttpFailure::Timeout));
+        assert_eq!((fails.times, fails.method.as_deref()), (Some(1), Some("POST")));
+        assert_eq!(fails.headers, [("accept".to_owned(), "*".to_owned())]);
+        assert_eq!((answers.times, answers.delay), (Some(2), Duration::from_millis(300)));
+        assert_eq!((&*answers.body, answers.method.as_deref()), ("*", None));
+        let expect = &case.expect;
+        assert_eq!(expect.orders.as_deref(), Some(&[][..]));
+        assert_eq!(expect.requests.as_deref(), Some(&["POST idp /x: *".to_owned()][..]));
+        assert_eq!(expect.kept["count"], Kept::Text("4".to_owned()));
+        assert_eq!(expect.kept["a b"], Kept::Nothing);
+        assert_eq!(expect.kept["z"], Kept::Bytes(vec![0]));
+    }
+
+    #[test]
+    fn faults_of_scripts_have_their_lines() {
+        let text = r#"
+[extension]
+grants = ["http"]
+connections.idp.url = "https://id.example.com"
+
+[kept]
+x = 1
+
+[[http]]
+connection = "other"
+answer = {}
+fail = "timeout"
+
+[[case]]
+name = "a"
+http = [{ path = "/", fail = "slow" }, { path = "/", answer = { code = 200 } }, { paths = "/" }]
+expect = { outcome = "accept", kept = { a = true, b = { hex = "0" } } }
+"#;
+        let said = faults(text);
+        for line in [
+            "f.toml:6: kept means nothing without the grant \"key-value\"",
+            "f.toml:10: http 1: connection \"other\" is no connection of the extension",
+            "f.toml:9: http 1: has either answer",
+            "f.toml:16: case \"a\": http 1: fail \"slow\" is none of \"refused\", \"timeout\"",
+            "f.toml:16: case \"a\": http 2: \"answer.code\" is not a known key",
+            "f.toml:16: case \"a\": http 3: \"paths\" is not a known key; did you mean \"path\"?",
+            "f.toml:16: case \"a\": http 3: has either answer",
+            "f.toml:17: case \"a\": expect.kept.a is a boolean; it must be a text",
+            "f.toml:17: case \"a\": expect.kept.b is a table; it must be a text",
+        ] {
+            assert!(said.contains(line), "{line}\nis not in\n{said}");
+        }
     }
 
     #[test]

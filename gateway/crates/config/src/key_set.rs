@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use auth::jwt::Algorithm;
+use auth::jwt::{self, Algorithm, Expiry, Policy};
 use toml::de::DeValue;
 
 use crate::algorithm;
@@ -32,6 +32,21 @@ pub struct KeySet {
     pub max_token_age: Option<Duration>,
     /// What the token's header must say that it is.
     pub token_type: Option<String>,
+}
+
+impl KeySet {
+    /// What is accepted of tokens and keys. A token without an end is not.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            required_claims: self.required_claims.clone(),
+            token_type: self.token_type.clone(),
+            leeway_s: self.leeway.as_secs(),
+            expiry: Expiry::Required,
+            max_age_s: self.max_token_age.map(|age| age.as_secs()),
+            ..Policy::new(self.algorithms.clone(), self.issuer.claim(), self.audience.claim())
+        }
+    }
 }
 
 /// Where keys come from.
@@ -67,6 +82,16 @@ pub enum Expected {
     OneOf(Vec<String>),
     /// Any, or none: the operator has said so.
     Any,
+}
+
+impl Expected {
+    /// What is asked of the claim.
+    fn claim(&self) -> jwt::Expected {
+        match self {
+            Self::OneOf(texts) => jwt::Expected::OneOf(texts.clone()),
+            Self::Any => jwt::Expected::Any,
+        }
+    }
 }
 
 /// The word that turns the check of a claim off.

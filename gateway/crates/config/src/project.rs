@@ -11,8 +11,9 @@ use crate::{Disk, Report};
 /// Name of the file, in the folder of the project.
 pub const PROJECT_FILE: &str = "extension.toml";
 
-const LANGUAGES: [(&str, Language); 4] = [
+const LANGUAGES: [(&str, Language); 5] = [
     ("rust", Language::Rust),
+    ("go", Language::Go),
     ("c", Language::C),
     ("javascript", Language::JavaScript),
     ("python", Language::Python),
@@ -36,6 +37,8 @@ pub struct Project {
 pub enum Language {
     /// Rust.
     Rust,
+    /// Go.
+    Go,
     /// C.
     C,
     /// JavaScript.
@@ -46,28 +49,31 @@ pub enum Language {
 
 impl Language {
     /// Every language.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::C, Self::JavaScript, Self::Python];
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Go, Self::C, Self::JavaScript, Self::Python];
 
     /// Its name in the file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
+            Self::Go => "go",
             Self::C => "c",
             Self::JavaScript => "javascript",
             Self::Python => "python",
         }
     }
 
-    /// The language of that name.
+    /// The language of that name, or of the short one that people use for it.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
+        let name = if name == "js" { "javascript" } else { name };
         Self::ALL.into_iter().find(|language| language.name() == name)
     }
 
     fn source(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
+            Self::Go => "main.go",
             Self::C => "extension.c",
             Self::JavaScript => "extension.js",
             Self::Python => "extension.py",
@@ -112,7 +118,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Project> {
         root.fault(name.line, "name", &format!("\"{}\" is none: {rule}", name.value));
     }
     let language = root
-        .required("language", "it is one of rust, c, javascript, python")
+        .required("language", "it is one of rust, go, c, javascript, python")
         .and_then(|word| root.chosen("language", &word, &LANGUAGES));
     let source = root.text("source").map(|source| source.value.to_owned());
     root.finish();
@@ -150,5 +156,6 @@ mod tests {
         for (name, language) in LANGUAGES {
             assert_eq!((language.name(), Language::from_name(name)), (name, Some(language)));
         }
+        assert_eq!(Language::from_name("js"), Some(Language::JavaScript));
     }
 }

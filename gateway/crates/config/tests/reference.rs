@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use auth::jwt;
 use portcullis_config::{
     Bind, Checked, ClientAuth, Engine, Expected, FileProbe, Found, Grant, Judgement, KeySource,
     OnFailure, TlsVersion, Transport, parse,
@@ -64,6 +65,16 @@ fn the_reference_is_valid() {
     let plant = &checked.extensions[2].key_sets[3];
     assert_eq!(plant.audience, Expected::OneOf(vec!["mqtt".into(), "plant".into()]));
     assert_eq!((plant.leeway.as_secs(), plant.max_token_age), (30, None));
+    let policy = plant.policy();
+    let texts =
+        |texts: &[&str]| jwt::Expected::OneOf(texts.iter().map(|text| (*text).into()).collect());
+    assert_eq!(policy.algorithms, [jwt::Algorithm::Rs256, jwt::Algorithm::Es256]);
+    assert_eq!(policy.issuers, texts(&["https://id.example.com/"]));
+    assert_eq!(policy.audiences, texts(&["mqtt", "plant"]));
+    assert_eq!(
+        (policy.leeway_s, policy.max_age_s, policy.expiry),
+        (30, None, jwt::Expiry::Required)
+    );
     let KeySource::Url(url) = &plant.source else { panic!() };
     assert_eq!((url.refresh.as_secs(), url.max_stale.as_secs()), (3600, 86_400));
     let password = &checked.extensions[3];

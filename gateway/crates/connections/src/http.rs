@@ -129,7 +129,7 @@ impl HttpConnection {
         if time.is_zero() {
             return Err(HttpFailure::Timeout { limit: time });
         }
-        let head = request.check(&self.settings)?;
+        let head = request.head(&self.settings)?;
         let _place = self.enter()?;
         let no_request = |error| HttpFailure::Invalid(format!("it is no request: {error}"));
         let answer = if request.takes_body() {

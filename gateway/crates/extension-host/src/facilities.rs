@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 pub use http::{HttpConnection, HttpFault, HttpRequest, HttpResponse};
 pub use key_value::{
-    KeyValue, KeyValueChange, KeyValueChanged, KeyValueFault, MAX_KEY_BYTES, MAX_PAGE_KEYS,
-    MAX_VALUE_BYTES,
+    KeyValue, KeyValueChange, KeyValueChanged, KeyValueFault, KeyValueJudged, MAX_KEY_BYTES,
+    MAX_PAGE_KEYS, MAX_VALUE_BYTES,
 };
-pub use orders::{MAX_MESSAGE_BYTES, Message, Order, OrderFault, Orders};
+pub use orders::{MAX_MESSAGE_BYTES, Message, Order, OrderFault, OrderGrant, Orders, Receipt};
 
 /// What the operator grants one extension beside interfaces. What is not here is refused at the call.
 #[derive(Clone, Debug, Default)]

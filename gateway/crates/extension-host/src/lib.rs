@@ -76,8 +76,8 @@ pub use error::{HostError, LoadError};
 pub use extension::Extension;
 pub use facilities::{
     Facilities, HttpConnection, HttpFault, HttpRequest, HttpResponse, KeyValue, KeyValueChange,
-    KeyValueChanged, KeyValueFault, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_PAGE_KEYS,
-    MAX_VALUE_BYTES, Message, Order, OrderFault, Orders,
+    KeyValueChanged, KeyValueFault, KeyValueJudged, MAX_KEY_BYTES, MAX_MESSAGE_BYTES,
+    MAX_PAGE_KEYS, MAX_VALUE_BYTES, Message, Order, OrderFault, OrderGrant, Orders, Receipt,
 };
 pub use facts::Facts;
 pub use host::{EngineSettings, Host, MAX_COMPONENT_BYTES};

@@ -10,6 +10,7 @@ use wasmtime::component::InstancePre;
 
 use crate::error::LoadError;
 use crate::extension::Extension;
+use crate::facilities::Facilities;
 use crate::generation::{Generation, Shared};
 use crate::guest::{Guest, Services};
 use crate::host::Host;
@@ -55,8 +56,8 @@ impl Prepared {
         self.hooks
     }
 
-    /// Makes an extension of it, with these settings and this time and chance. It shares nothing with others that were
-    /// made of the same.
+    /// Makes an extension of it, with these settings, this to reach and this time and chance. It shares nothing with
+    /// others that were made of the same.
     ///
     /// # Errors
     /// The guest refuses its settings or fails in `init`, or there is no room for it.
@@ -64,10 +65,11 @@ impl Prepared {
         &self,
         config: BTreeMap<String, String>,
         keyring: Arc<Keyring>,
+        facilities: Facilities,
         nature: Arc<dyn Nature>,
     ) -> Result<Extension, LoadError> {
         let host = self.host.clone().with_nature(nature);
-        let spec = ExtensionSpec { config, keyring, ..self.spec.clone() };
+        let spec = ExtensionSpec { config, keyring, facilities, ..self.spec.clone() };
         Extension::of(&Self { host, spec, ..self.clone() })
     }
 

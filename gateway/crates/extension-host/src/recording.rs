@@ -1,5 +1,6 @@
 //! What an extension was asked and said, and what it got from the gateway for it, as lines of JSON.
 
+mod forms;
 mod read;
 mod stand_in;
 mod veil;
@@ -15,6 +16,7 @@ use crate::said::Said;
 use crate::tape::{HostCall, Tape};
 
 pub(crate) use stand_in::StandIn;
+pub(crate) use write::effective;
 
 /// The form of recordings; another number is another form.
 const FORM: u64 = 1;
@@ -59,9 +61,13 @@ pub struct Replayed {
     pub before: String,
     /// What is said now.
     pub now: String,
-    /// Whether both have the same effect, as far as the recording says.
+    /// Whether both have the same effect, as far as the recording says, and nothing is in `outside`. A recording without secrets
+    /// has no such calls of a hook that is shown messages: there those in `outside` do not count.
     pub same: bool,
-    /// Calls of capabilities that are not in the recording, and were made in fact.
+    /// Calls of `key-value`, `http` and `broker` that are not in the recording, and were not made; and changes and orders
+    /// that are in it and were not asked for. Each is a sentence.
+    pub outside: Vec<String>,
+    /// Calls of other capabilities that are not in the recording, and were made in fact.
     pub improvised: u32,
 }
 
@@ -119,16 +125,26 @@ impl RecordedCall {
         self.at_ms
     }
 
-    /// The line, without its end; the secret of the call has its stand-in's place, if there is one.
+    /// The line, without its end; secrets of the call have their stand-ins' places, if there are to be any.
     pub(crate) fn line(&self, stand_in: Option<&StandIn>) -> String {
         let Some(stand_in) = stand_in else { return write::call(self).to_string() };
         if self.is_about_message() {
             return write::call(&self.veiled(stand_in)).to_string();
         }
-        let calls = self.calls.iter().map(|call| stand_in.hide(call)).collect();
+        let connection = &self.asked.connection;
+        let users = connection.username.as_deref().into_iter().chain([&*connection.client_id]);
+        let client_secret = self.asked.secret().map(|secret| stand_in.forms(secret, users));
+        let mut calls = stand_in.hide(&self.calls);
+        // Before digests are made of them: a candidate makes those of stand-ins.
+        if let Some(forms) = &client_secret {
+            for call in &mut calls {
+                forms.replace(&mut call.arguments);
+                forms.replace(&mut call.result);
+            }
+        }
         let mut value = write::call(&Self { calls, ..self.clone() });
-        if let Some(secret) = self.asked.secret() {
-            stand_in.replace(secret, &mut value);
+        if let Some(forms) = &client_secret {
+            forms.replace(&mut value);
         }
         value.to_string()
     }
@@ -140,7 +156,8 @@ impl Extension {
     pub fn replay(&self, call: &RecordedCall) -> Replayed {
         let tape = Tape::playing(&call.calls);
         let said = call.asked.ask(&self.generation(), Some(&tape));
-        let same = match call.is_veiled {
+        let outside = tape.differences();
+        let agrees = match call.is_veiled {
             true => said.agrees_with_veiled(&call.said),
             false => said.agrees(&call.said),
         };
@@ -149,11 +166,12 @@ impl Extension {
             hook: call.asked.hook(),
             what: call.asked.what().to_owned(),
             before: call.said.to_string(),
-            now: match same {
+            now: match agrees {
                 true => said.to_string(),
                 false => said.told_apart_from(&call.said),
             },
-            same,
+            same: agrees && (call.is_veiled || outside.is_empty()),
+            outside,
             improvised: tape.improvised(),
         }
     }

@@ -31,6 +31,28 @@ pub struct Stats {
     pub metrics_refused: u64,
     /// New versions that were dropped because they failed.
     pub rolled_back: u64,
+    /// Reads of `key-value`: values and pages of keys.
+    pub key_value_reads: u64,
+    /// Changes of `key-value` that were made.
+    pub key_value_writes: u64,
+    /// Changes of `key-value` that were not made, or of which that is not known.
+    pub key_value_failures: u64,
+    /// Bytes of values that were read.
+    pub key_value_bytes_read: u64,
+    /// Bytes of values that were written.
+    pub key_value_bytes_written: u64,
+    /// Requests to servers, answered or not.
+    pub http_requests: u64,
+    /// Requests without an answer.
+    pub http_failures: u64,
+    /// Time that guests waited for servers, in microseconds.
+    pub http_us: u64,
+    /// Orders that were taken.
+    pub orders_taken: u64,
+    /// Orders that were not.
+    pub orders_refused: u64,
+    /// Orders that were taken and could not be carried out.
+    pub orders_undone: u64,
     /// Instances that exist now.
     pub instances: u64,
     /// Bytes of linear memory that they have now.
@@ -53,6 +75,17 @@ pub(crate) struct Counters {
     pub(crate) log_dropped: Counter,
     pub(crate) metrics_refused: Counter,
     pub(crate) rolled_back: Counter,
+    pub(crate) key_value_reads: Counter,
+    pub(crate) key_value_writes: Counter,
+    pub(crate) key_value_failures: Counter,
+    pub(crate) key_value_bytes_read: Counter,
+    pub(crate) key_value_bytes_written: Counter,
+    pub(crate) http_requests: Counter,
+    pub(crate) http_failures: Counter,
+    pub(crate) http_us: Counter,
+    pub(crate) orders_taken: Counter,
+    pub(crate) orders_refused: Counter,
+    pub(crate) orders_undone: Counter,
     pub(crate) instances: Counter,
     pub(crate) memory_bytes: Counter,
 }
@@ -73,6 +106,17 @@ impl Counters {
             log_dropped: self.log_dropped.get(),
             metrics_refused: self.metrics_refused.get(),
             rolled_back: self.rolled_back.get(),
+            key_value_reads: self.key_value_reads.get(),
+            key_value_writes: self.key_value_writes.get(),
+            key_value_failures: self.key_value_failures.get(),
+            key_value_bytes_read: self.key_value_bytes_read.get(),
+            key_value_bytes_written: self.key_value_bytes_written.get(),
+            http_requests: self.http_requests.get(),
+            http_failures: self.http_failures.get(),
+            http_us: self.http_us.get(),
+            orders_taken: self.orders_taken.get(),
+            orders_refused: self.orders_refused.get(),
+            orders_undone: self.orders_undone.get(),
             instances: self.instances.get(),
             memory_bytes: self.memory_bytes.get(),
         }

@@ -7,66 +7,21 @@ mod guest;
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guest::{ACCEPT, Guest};
 use portcullis_extension_host::{
-    AuthenticationOutcome, Capability, Extension, ExtensionSpec, Facilities, Failure,
-    HttpConnection, HttpFault, HttpRequest, HttpResponse, KeyValue, KeyValueChange,
-    KeyValueChanged, KeyValueFault, LoadError, Mode, Order, OrderFault, Orders,
+    Capability, Facilities, Failure, KeyValue, KeyValueFault, LoadError, Mode, Order,
 };
-use support::{client, host, identity, refused, spec};
+use support::outside::{
+    AT, DISCONNECT, SEND, SET, Store, Taken, asking, case, disconnecting, granted, importing,
+    judged, keeping, load, ordering, reading, replacing, served, setting,
+};
+use support::{client, host, identity, refused};
 
-/// Where guests have their answers written.
-const AT: u32 = 2048;
 /// Bytes that a guest repeats in keys that are too long.
 const LONG_KEY: u32 = 257;
-
-const SET: (&str, &str, &str) = ("portcullis:host/key-value", "set", "(param i32 i32 i32 i32 i32)");
-const SEND: (&str, &str, &str) =
-    ("portcullis:host/http", "send", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)");
-const DISCONNECT: (&str, &str, &str) =
-    ("portcullis:gateway/broker", "disconnect", "(param i32 i32 i32 i32 i32 i32 i32)");
-const REPLACE: (&str, &str, &str) =
-    ("portcullis:gateway/broker", "replace-permissions", "(param i32 i32 i32 i32 i32 i32)");
-
-fn importing(guest: Guest, (interface, name, signature): (&str, &str, &str)) -> Guest {
-    guest.import(interface, name, &format!("${name}"), signature)
-}
-
-/// A body that rejects the client with 0x80 plus the case of the error that was written at [`AT`], and accepts it
-/// where there was none.
-fn judged(call: &str) -> String {
-    format!(
-        "(i32.store (i32.const {AT}) (i32.const 0)) (i32.store offset=4 (i32.const {AT}) (i32.const 0)) \
-         {call} \
-         (if (i32.load8_u (i32.const {AT})) \
-           (then (i32.store8 (i32.const 1032) (i32.const 1)) \
-                 (i32.store8 (i32.const 1040) (i32.add (i32.const 0x80) (i32.load8_u offset=4 (i32.const {AT}))))) \
-           (else {ACCEPT}))"
-    )
-}
-
-fn granted(guest: &Guest, grants: &[Capability], facilities: Facilities) -> ExtensionSpec {
-    let mut spec = spec(guest);
-    spec.grants = grants.iter().copied().collect();
-    spec.facilities = facilities;
-    spec
-}
-
-fn load(guest: &Guest, grants: &[Capability], facilities: Facilities) -> Extension {
-    host().load(granted(guest, grants, facilities)).unwrap()
-}
-
-/// The case of the error that the guest got; none where it got none.
-fn case(extension: &Extension) -> Option<u8> {
-    match extension.authenticate(&client("c1"), None).result.unwrap() {
-        AuthenticationOutcome::Accept(_) => None,
-        AuthenticationOutcome::Reject { code, .. } => Some(code.as_u8() - 0x80),
-        other => panic!("{other:?}"),
-    }
-}
 
 #[test]
 fn what_is_not_granted_is_not_there() {
@@ -101,55 +56,6 @@ fn a_kind_of_server_that_is_not_built_in_is_refused_by_name_whatever_is_granted(
         let said = error.to_string();
         assert!(said.contains(&import) && said.contains("not built into this gateway"), "{said}");
     }
-}
-
-/// A store in memory, that notes how long it might have taken.
-#[derive(Debug, Default)]
-struct Store {
-    values: Mutex<BTreeMap<String, Vec<u8>>>,
-    waits: Mutex<Vec<Duration>>,
-    fails: Option<KeyValueFault>,
-}
-
-impl KeyValue for Store {
-    fn get(&self, key: &str) -> Option<Arc<[u8]>> {
-        self.values.lock().unwrap().get(key).map(|value| value.as_slice().into())
-    }
-
-    fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> (Vec<String>, bool) {
-        let values = self.values.lock().unwrap();
-        let keys = values.keys().filter(|key| key.starts_with(prefix));
-        let keys: Vec<String> = keys.filter(|key| Some(&***key) > after).cloned().collect();
-        (keys.iter().take(limit).cloned().collect(), keys.len() > limit)
-    }
-
-    fn change(
-        &self,
-        change: KeyValueChange,
-        wait: Duration,
-    ) -> Result<KeyValueChanged, KeyValueFault> {
-        self.waits.lock().unwrap().push(wait);
-        if let Some(fault) = &self.fails {
-            return Err(fault.clone());
-        }
-        let KeyValueChange::Set { key, value } = change else { panic!("{change:?}") };
-        self.values.lock().unwrap().insert(key, value);
-        Ok(KeyValueChanged::Done)
-    }
-}
-
-/// Sets `k` to the client's identifier.
-fn setting() -> Guest {
-    let mut guest = Guest::authenticator("");
-    let key = guest.put(b"k");
-    let call = format!(
-        "(call $set (i32.const {key}) (i32.const 1) (local.get $client) (local.get $client_len) (i32.const {AT}))"
-    );
-    importing(guest.with_authenticate(&judged(&call)), SET)
-}
-
-fn keeping(store: &Arc<Store>) -> Facilities {
-    Facilities { key_value: Some(Arc::clone(store) as _), ..Facilities::default() }
 }
 
 #[test]
@@ -224,47 +130,6 @@ fn who_may_wait_is_never_asked_on_the_thread_of_a_connection() {
     }
 }
 
-/// A server that answers after a while, or says that it took too long.
-#[derive(Debug)]
-struct Server {
-    takes: Duration,
-    asked: Mutex<Vec<HttpRequest>>,
-}
-
-impl HttpConnection for Server {
-    fn send(&self, request: HttpRequest, wait: Duration) -> Result<HttpResponse, HttpFault> {
-        self.asked.lock().unwrap().push(request);
-        std::thread::sleep(self.takes.min(wait));
-        if self.takes > wait {
-            return Err(HttpFault::Timeout("it took too long".into()));
-        }
-        let headers = vec![("x".to_owned(), "y".to_owned())];
-        Ok(HttpResponse { status: 204, headers, body: b"body".to_vec() })
-    }
-}
-
-/// Asks `auth`, or whatever `name` says, for `/x`, and accepts the client if the status is 204 and the body has four bytes.
-fn asking(name: &str) -> Guest {
-    let mut guest = Guest::authenticator("");
-    let (connection, method, path) =
-        (guest.put(name.as_bytes()), guest.put(b"GET"), guest.put(b"/x"));
-    let call = format!(
-        "(call $send (i32.const {connection}) (i32.const {}) (i32.const {method}) (i32.const 3) \
-           (i32.const {path}) (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const {AT})) \
-         (if (i32.eqz (i32.load8_u (i32.const {AT}))) (then \
-           (if (i32.ne (i32.load16_u offset=4 (i32.const {AT})) (i32.const 204)) (then unreachable)) \
-           (if (i32.ne (i32.load offset=20 (i32.const {AT})) (i32.const 4)) (then unreachable))))",
-        name.len()
-    );
-    importing(guest.with_authenticate(&judged(&call)), SEND)
-}
-
-fn served(takes: Duration) -> (Facilities, Arc<Server>) {
-    let server = Arc::new(Server { takes, asked: Mutex::default() });
-    let http = BTreeMap::from([("auth".to_owned(), Arc::clone(&server) as _)]);
-    (Facilities { http, ..Facilities::default() }, server)
-}
-
 #[test]
 fn a_request_goes_to_a_connection_of_the_grant_and_to_no_other() {
     let (facilities, server) = served(Duration::ZERO);
@@ -310,60 +175,6 @@ fn the_time_of_a_request_counts_towards_the_deadline() {
     assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
 }
 
-/// Notes orders; refuses those about the client `no`.
-#[derive(Debug, Default)]
-struct Taken(Mutex<Vec<Order>>);
-
-impl Orders for Taken {
-    fn give(&self, order: Order) -> Result<(), OrderFault> {
-        self.check(&order)?;
-        self.0.lock().unwrap().push(order);
-        Ok(())
-    }
-
-    fn check(&self, order: &Order) -> Result<(), OrderFault> {
-        match order {
-            Order::Disconnect { client_id, .. } if client_id == "no" => {
-                Err(OrderFault::Busy("enough".into()))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn ordering(taken: &Arc<Taken>) -> Facilities {
-    Facilities { orders: Some(Arc::clone(taken) as _), ..Facilities::default() }
-}
-
-/// Has a client disconnected with a code.
-fn disconnecting(client_id: &str, code: u8) -> Guest {
-    let mut guest = Guest::authenticator("");
-    let name = guest.put(client_id.as_bytes());
-    let call = format!(
-        "(call $disconnect (i32.const {name}) (i32.const {}) (i32.const {code}) (i32.const 1) \
-           (i32.const {name}) (i32.const 2) (i32.const {AT}))",
-        client_id.len()
-    );
-    importing(guest.with_authenticate(&judged(&call)), DISCONNECT)
-}
-
-/// Gives a client a set with one rule, about `filter`.
-fn replacing(filter: &str, fallback: u8) -> Guest {
-    let mut guest = Guest::authenticator("");
-    let (name, filter_at) = (guest.put(b"c9"), guest.put(filter.as_bytes()));
-    let mut rule = vec![0, 3, 0, 0];
-    rule.extend(filter_at.to_le_bytes());
-    rule.extend(u32::try_from(filter.len()).unwrap().to_le_bytes());
-    rule.extend([2, 1, 0, 0]);
-    rule.extend([0; 12]);
-    let rules = guest.put(&rule);
-    let call = format!(
-        "(call $replace-permissions (i32.const {name}) (i32.const 2) (i32.const {rules}) (i32.const 1) \
-           (i32.const {fallback}) (i32.const {AT}))"
-    );
-    importing(guest.with_authenticate(&judged(&call)), REPLACE)
-}
-
 #[test]
 fn orders_are_taken_where_they_make_sense_and_are_granted() {
     let taken = Arc::new(Taken::default());
@@ -398,6 +209,50 @@ fn orders_are_taken_where_they_make_sense_and_are_granted() {
 }
 
 #[test]
+fn what_is_reached_is_counted() {
+    let (store, taken) = (Arc::new(Store::default()), Arc::new(Taken::default()));
+    let (served, _) = served(Duration::from_millis(20));
+    let facilities =
+        Facilities { orders: ordering(&taken).orders, http: served.http, ..keeping(&store) };
+    let counted = |guest: Guest, calls: usize| {
+        let grants = [Capability::KeyValue, Capability::Http, Capability::Broker];
+        let extension = load(&guest, &grants, facilities.clone());
+        for _ in 0..calls {
+            extension.authenticate(&client("c1"), None).result.unwrap();
+        }
+        extension.stats()
+    };
+    let stats = counted(setting(), 3);
+    assert_eq!((stats.key_value_writes, stats.key_value_bytes_written), (3, 6));
+    assert_eq!((stats.key_value_reads, stats.key_value_failures), (0, 0));
+    let stats = counted(reading(), 2);
+    assert_eq!((stats.key_value_reads, stats.key_value_bytes_read), (2, 4));
+    let stats = counted(asking("auth"), 2);
+    assert_eq!((stats.http_requests, stats.http_failures), (2, 0));
+    assert!(stats.http_us >= 40_000, "{stats:?}");
+    let orders = |guest| {
+        let stats = counted(guest, 1);
+        [stats.orders_taken, stats.orders_refused, stats.orders_undone]
+    };
+    assert_eq!(orders(disconnecting("c2", 0x98)), [1, 0, 0]);
+    assert_eq!(orders(disconnecting("gone", 0x98)), [1, 0, 1]);
+    assert_eq!(orders(disconnecting("no", 0x98)), [0, 1, 0]);
+    assert_eq!(orders(disconnecting("c2", 0x00)), [0, 1, 0], "not even asked for");
+    let fails = Some(KeyValueFault::Unavailable("why".to_owned()));
+    let broken = Arc::new(Store { fails, ..Store::default() });
+    let extension = load(&setting(), &[Capability::KeyValue], keeping(&broken));
+    assert_eq!(case(&extension), Some(2));
+    let stats = extension.stats();
+    assert_eq!((stats.key_value_failures, stats.key_value_writes), (1, 0));
+    let slow = support::outside::served(Duration::from_secs(30)).0;
+    let mut spec = granted(&asking("auth"), &[Capability::Http], slow);
+    spec.limits.deadline_authenticate = Duration::from_millis(200);
+    let extension = host().load(spec).unwrap();
+    assert_eq!(case(&extension), Some(2));
+    assert_eq!((extension.stats().http_requests, extension.stats().http_failures), (1, 1));
+}
+
+#[test]
 fn of_a_version_that_only_watches_nothing_comes() {
     let (store, taken) = (Arc::new(Store::default()), Arc::new(Taken::default()));
     let facilities = Facilities { orders: ordering(&taken).orders, ..keeping(&store) };
@@ -419,6 +274,8 @@ fn of_a_version_that_only_watches_nothing_comes() {
             "it is told what would come of it"
         );
         assert_eq!((store.waits.lock().unwrap().len(), taken.0.lock().unwrap().len()), (0, 0));
+        let stats = extension.stats();
+        assert_eq!((stats.key_value_writes, stats.orders_taken), (0, 0), "nothing is counted");
         assert!(extension.promote());
         assert_eq!(case(&extension), None);
         assert_eq!(std::mem::take(&mut *store.waits.lock().unwrap()).len(), changes);

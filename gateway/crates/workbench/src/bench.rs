@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::fixture::{self, Ask, By, Case, Opinion, What};
+use extension_host::Extension;
 
 use crate::failure::Failure;
 use crate::given;
-use crate::suite::{Stage, World, host};
+use crate::suite::{Stage, host};
 use crate::visit::Visit;
 
 /// For how long a hook is called, and how often at most.
@@ -64,11 +65,12 @@ pub fn bench(component: &Path, fixture: &Path) -> Result<Measured, Failure> {
     };
     for case in fixture.cases.iter().filter(|case| !case.continues) {
         let began = Instant::now();
+        let world = stage.world(case, true);
         // A case of settings that are refused has nothing to measure.
-        let Ok(world) = stage.world(case) else { continue };
+        let Ok(extension) = &world.extension else { continue };
         measured.started = measured.started.min(began.elapsed());
-        measured.case(case, &world)?;
-        let stats = world.extension.stats();
+        measured.case(case, extension)?;
+        let stats = extension.stats();
         let each = stats.memory_bytes.checked_div(stats.instances).unwrap_or_default();
         measured.memory_bytes = measured.memory_bytes.max(each);
     }
@@ -80,8 +82,7 @@ pub fn bench(component: &Path, fixture: &Path) -> Result<Measured, Failure> {
 }
 
 impl Measured {
-    fn case(&mut self, case: &Case, world: &World) -> Result<(), Failure> {
-        let extension = &world.extension;
+    fn case(&mut self, case: &Case, extension: &Extension) -> Result<(), Failure> {
         let mut visit = Visit::new(1, extension, case)?;
         let hooks = extension.hooks();
         if case.connect.method.is_none() && case.connect.known.is_none() && hooks.authenticator {

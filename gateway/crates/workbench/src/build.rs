@@ -1,6 +1,7 @@
 //! From an author's folder to a component, with the toolchain of its language.
 
 mod c;
+mod go;
 mod javascript;
 mod module;
 mod program;
@@ -26,6 +27,7 @@ pub fn build(folder: &Path) -> Result<PathBuf, Failure> {
     let component = made.join(format!("{}.wasm", project.name));
     match project.language {
         Language::Rust => rust::build(&project, &made, &component)?,
+        Language::Go => go::build(&project, &made, &component)?,
         Language::C => c::build(&project, &made, &component)?,
         Language::JavaScript => javascript::build(&project, &component)?,
         Language::Python => python::build(&project, &component)?,

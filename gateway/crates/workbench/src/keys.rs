@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use auth::jwt::{Expected, Expiry, KeySet, Policy};
+use auth::jwt::{KeySet, Policy};
 use extension_host::{KeySource, Keyring, Look, Miss, Secret, TokenKeys};
 
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 pub(crate) fn keyring(stated: &config::Extension) -> Result<Keyring, Failure> {
     let mut key_sets = BTreeMap::new();
     for stated in &stated.key_sets {
-        let policy = policy(stated);
+        let policy = stated.policy();
         let keys = read(stated, &policy)
             .map_err(|why| Failure::Other(format!("key set \"{}\": {why}", stated.name)))?;
         let source = Arc::new(Fixed(Arc::new(keys)));
@@ -55,28 +55,6 @@ fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
         bytes.pop();
     }
     Ok(bytes)
-}
-
-fn policy(stated: &config::KeySet) -> Policy {
-    Policy {
-        required_claims: stated.required_claims.clone(),
-        token_type: stated.token_type.clone(),
-        leeway_s: stated.leeway.as_secs(),
-        expiry: Expiry::Required,
-        max_age_s: stated.max_token_age.map(|age| age.as_secs()),
-        ..Policy::new(
-            stated.algorithms.clone(),
-            expected(&stated.issuer),
-            expected(&stated.audience),
-        )
-    }
-}
-
-fn expected(stated: &config::Expected) -> Expected {
-    match stated {
-        config::Expected::OneOf(texts) => Expected::OneOf(texts.clone()),
-        config::Expected::Any => Expected::Any,
-    }
 }
 
 /// Keys that do not change.

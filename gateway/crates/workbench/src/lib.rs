@@ -11,7 +11,8 @@
 //!
 //! A fixture is a file of cases ([`config::fixture`]). Each case meets the extension as a client meets the gateway: CONNECT,
 //! the permission set checked natively, and the extension asked where the set says so. The clock stands still and the
-//! random numbers come from a seed, so a case comes out the same each time.
+//! random numbers come from a seed, servers answer what a script says, and what the extension keeps and orders stays in the
+//! case; so a case comes out the same each time.
 
 mod arrival;
 mod bench;
@@ -28,6 +29,7 @@ mod new;
 mod pattern;
 mod questions;
 mod report;
+mod scripted;
 mod suite;
 mod template;
 mod visit;

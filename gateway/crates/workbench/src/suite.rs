@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::lines::Lines;
 use crate::nature::Staged;
 use crate::report::{Summary, Verdict};
+use crate::scripted::Scripted;
 use crate::visit::Visit;
 use crate::{given, keys};
 
@@ -140,8 +141,10 @@ pub(crate) struct Stage<'a> {
 
 /// An extension in a world of its own.
 pub(crate) struct World {
-    pub(crate) extension: Extension,
+    /// Or why it did not start.
+    pub(crate) extension: Result<Extension, LoadError>,
     nature: Arc<Staged>,
+    scripted: Scripted,
 }
 
 impl<'a> Stage<'a> {
@@ -161,15 +164,18 @@ impl<'a> Stage<'a> {
         Ok(Self { fixture, keyring, settings, prepared })
     }
 
-    /// Starts the extension afresh, as a case has it.
-    pub(crate) fn world(&self, case: &Case) -> Result<World, LoadError> {
+    /// Starts the extension afresh, as a case has it. Where calls are `repeated`, scripts answer any number of times.
+    pub(crate) fn world(&self, case: &Case, repeated: bool) -> World {
         let mut settings = self.settings.clone();
         settings.retain(|key, _| !case.without.contains(key));
         settings.extend(case.config.clone());
         let nature = Arc::new(Staged::new(case.now, case.seed));
+        let scripted = Scripted::new(self.fixture, case, &nature, repeated);
+        let facilities = scripted.facilities(&self.fixture.extension);
+        let keyring = Arc::clone(&self.keyring);
         let extension =
-            self.prepared.start(settings, Arc::clone(&self.keyring), Arc::clone(&nature) as _)?;
-        Ok(World { extension, nature })
+            self.prepared.start(settings, keyring, facilities, Arc::clone(&nature) as _);
+        World { extension, nature, scripted }
     }
 
     /// Runs the cases. One that continues another comes with that, whatever the filter.
@@ -189,11 +195,15 @@ impl<'a> Stage<'a> {
                 summary.left_out += row.len();
                 continue;
             }
-            let mut world = lines.during(|| self.world(first));
-            for case in row {
+            let world = lines.during(|| self.world(first, false));
+            for (at, case) in row.iter().enumerate() {
                 number += 1;
                 let began = Instant::now();
-                let differences = lines.during(|| play(number, case, &mut world))?;
+                if at > 0 {
+                    world.scripted.begin(case);
+                }
+                let mut differences = lines.during(|| play(number, case, &world))?;
+                differences.append(&mut world.scripted.end(&case.expect));
                 let log = lines.take();
                 let logged = compare::log(&case.expect, &log);
                 verdicts.push(Verdict {
@@ -210,20 +220,16 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Runs one case, and says what is not as expected.
-fn play(
-    number: u64,
-    case: &Case,
-    world: &mut Result<World, LoadError>,
-) -> Result<Vec<Difference>, Failure> {
-    let world = match world {
-        Ok(world) => world,
+/// Runs one case, and says what is not as expected of the answers.
+fn play(number: u64, case: &Case, world: &World) -> Result<Vec<Difference>, Failure> {
+    let extension = match &world.extension {
+        Ok(extension) => extension,
         Err(error) => {
             return Ok(compare::arrival(&case.expect, &Arrival::Refused(why(error))));
         }
     };
     world.nature.pass(case.after);
-    let mut visit = Visit::new(number, &world.extension, case)?;
+    let mut visit = Visit::new(number, extension, case)?;
     let arrival = visit.connect(case);
     let mut differences = compare::arrival(&case.expect, &arrival);
     if compare::lets_in(&case.expect) && !differences.is_empty() && visit.standing.is_none() {

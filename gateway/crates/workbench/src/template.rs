@@ -71,6 +71,32 @@ const SDK: &[Raw] = &[
     ("wit/deps/portcullis-host/host.wit", HOST_WIT),
 ];
 
+/// A file of the package that speaks the contract, which the example in Go is built on too.
+macro_rules! go_package {
+    ($name:literal) => {
+        (
+            concat!("portcullis/", $name),
+            include_str!(concat!("../../../../examples/extensions/go/portcullis/", $name)),
+        )
+    };
+}
+
+const GO: &[Raw] = &[
+    file!("extension.toml", "go/extension.toml"),
+    file!("go.mod", "go/go.mod"),
+    file!("main.go", "go/main.go"),
+    file!(".gitignore", "go/gitignore"),
+];
+
+const GO_PACKAGE: &[Raw] = &[
+    go_package!("contract.go"),
+    go_package!("hooks.go"),
+    go_package!("host.go"),
+    go_package!("memory.go"),
+    CONTRACT[0],
+    CONTRACT[1],
+];
+
 const C: &[Raw] = &[
     file!("extension.toml", "c/extension.toml"),
     file!("extension.c", "c/extension.c"),
@@ -107,6 +133,7 @@ const GRANTS_OF_PYTHON: &str = "# The interpreter draws random numbers when it s
 pub(crate) fn files(language: Language, name: &str) -> Vec<File> {
     let (own, with): (&[Raw], &[Raw]) = match language {
         Language::Rust => (RUST, SDK),
+        Language::Go => (GO, GO_PACKAGE),
         Language::C => (C, CONTRACT),
         Language::JavaScript => (JAVASCRIPT, CONTRACT),
         Language::Python => (PYTHON, CONTRACT),
@@ -154,6 +181,19 @@ mod tests {
         let folder = "vendor/portcullis-extension/src/";
         let comes = SDK.iter().filter_map(|(path, _)| path.strip_prefix(folder));
         assert_eq!(comes.map(str::to_owned).collect::<BTreeSet<_>>(), there);
+    }
+
+    #[test]
+    fn the_whole_package_comes_with_a_project_in_go() {
+        let read = fs::read_dir(root().join("examples/extensions/go/portcullis")).unwrap();
+        let there: BTreeSet<_> =
+            read.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let comes = GO_PACKAGE.iter().filter_map(|(path, _)| path.strip_prefix("portcullis/"));
+        assert_eq!(comes.map(str::to_owned).collect::<BTreeSet<_>>(), there);
+        let version =
+            |text: &str| text.lines().find(|line| line.starts_with("go ")).map(str::to_owned);
+        let ours = fs::read_to_string(root().join("examples/extensions/go/go.mod")).unwrap();
+        assert_eq!(version(GO[1].1), version(&ours));
     }
 
     #[test]

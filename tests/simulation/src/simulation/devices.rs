@@ -91,7 +91,7 @@ impl Simulation {
         let valid_ms = self.random.pick(&[0, 50, 5_000]);
         let verdict = || match allow {
             true => Verdict::Allow,
-            false => Verdict::Deny { code, why: "it trapped".to_owned() },
+            false => Verdict::Deny { code, why: "it trapped".into() },
         };
         match asked {
             // A will that interceptors see goes on as it is.

@@ -292,7 +292,7 @@ impl Stage {
             true => Verdict::Allow,
             false => Verdict::Deny {
                 code: words.value("code").map_or(ReasonCode::NotAuthorized, words::code),
-                why: "the script says no".to_owned(),
+                why: "the script says no".into(),
             },
         };
         let valid_ms = words.value("ms").map_or(0, |ms| ms.parse().expect("milliseconds"));
@@ -341,7 +341,7 @@ impl Stage {
             })),
             _ => Authentication::Refuse {
                 code: words::code(words.from(1).first().unwrap_or(&"0x87")),
-                why: "the script says no".to_owned(),
+                why: "the script says no".into(),
             },
         }
     }

@@ -229,7 +229,7 @@ impl Play {
                 2 => Authentication::Challenge { data: None },
                 3 => Authentication::Refuse {
                     code: ReasonCode::NotAuthorized,
-                    why: "the guest said so".to_owned(),
+                    why: "the guest said so".into(),
                 },
                 choice => {
                     let valid_for_ms = (choice == 1).then_some(500);
@@ -472,7 +472,7 @@ fn verdict(source: &mut Source<'_>) -> Verdict {
 
 fn chosen(choice: usize) -> Verdict {
     match choice {
-        2 => Verdict::Deny { code: ReasonCode::NotAuthorized, why: "the guest said so".to_owned() },
+        2 => Verdict::Deny { code: ReasonCode::NotAuthorized, why: "the guest said so".into() },
         _ => Verdict::Allow,
     }
 }

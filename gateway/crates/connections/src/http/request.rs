@@ -78,7 +78,23 @@ impl HttpRequest {
     }
 
     /// The head of the request below the address of `settings`, if it may be sent.
-    pub(super) fn check(&self, settings: &HttpSettings) -> Result<Builder, HttpFailure> {
+    pub(super) fn head(&self, settings: &HttpSettings) -> Result<Builder, HttpFailure> {
+        self.check(settings.headers.iter().map(|(name, _)| &**name))?;
+        let mut head = Builder::new().method(&*self.method).uri(settings.base.clone() + &self.path);
+        for (name, value) in settings.headers.iter().chain(&self.headers) {
+            head = head.header(name, value);
+        }
+        Ok(head)
+    }
+
+    /// Whether the request may be sent to a server whose grant sets headers of these names.
+    ///
+    /// # Errors
+    /// [`HttpFailure::Invalid`] with what is wrong with it.
+    pub fn check<'a>(
+        &self,
+        granted: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<(), HttpFailure> {
         let invalid = |why: String| Err(HttpFailure::Invalid(why));
         let method = METHODS.iter().find(|(method, _)| *method == self.method);
         let Some((method, has_body)) = method else {
@@ -105,15 +121,13 @@ impl HttpRequest {
             let path = self.path.split('?').next().unwrap_or_default();
             return invalid(format!("the path {path:?} {why}"));
         }
-        self.check_headers(settings)?;
-        let mut head = Builder::new().method(*method).uri(settings.base.clone() + &self.path);
-        for (name, value) in settings.headers.iter().chain(&self.headers) {
-            head = head.header(name, value);
-        }
-        Ok(head)
+        self.check_headers(granted)
     }
 
-    fn check_headers(&self, settings: &HttpSettings) -> Result<(), HttpFailure> {
+    fn check_headers<'a>(
+        &self,
+        granted: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<(), HttpFailure> {
         let invalid = |why: String| Err(HttpFailure::Invalid(why));
         let bytes: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         if self.headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
@@ -133,7 +147,7 @@ impl HttpRequest {
             if is_reserved_header(name) {
                 return invalid(format!("header {name:?} is set by the gateway"));
             }
-            if settings.headers.iter().any(|(granted, _)| granted.eq_ignore_ascii_case(name)) {
+            if granted.clone().any(|granted| granted.eq_ignore_ascii_case(name)) {
                 return invalid(format!("header {name:?} is set by the operator's grant"));
             }
         }

@@ -85,6 +85,9 @@ pub enum KeyValueChanged {
     Number(i64),
 }
 
+/// What comes of a change, and what is there afterwards if it changes anything.
+pub type KeyValueJudged = (KeyValueChanged, Option<Option<Vec<u8>>>);
+
 /// Why nothing was changed, each with a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyValueFault {
@@ -97,28 +100,34 @@ pub enum KeyValueFault {
 }
 
 impl KeyValueChange {
-    /// What it would come to where `there` is under its key.
-    pub(crate) fn rehearse(&self, there: Option<&[u8]>) -> Result<KeyValueChanged, KeyValueFault> {
+    /// What comes of it where `there` is under its key.
+    ///
+    /// # Errors
+    /// What is there is no number, and something is to be added to it.
+    pub fn judge(&self, there: Option<&[u8]>) -> Result<KeyValueJudged, KeyValueFault> {
         Ok(match self {
-            Self::Set { .. } => KeyValueChanged::Done,
-            Self::Delete { .. } if there.is_none() => KeyValueChanged::Unchanged,
-            Self::Delete { .. } => KeyValueChanged::Done,
-            Self::CompareAndSet { expected, .. } if expected.as_deref() == there => {
-                KeyValueChanged::Done
+            Self::Set { value, .. } => (KeyValueChanged::Done, Some(Some(value.clone()))),
+            Self::Delete { .. } if there.is_none() => (KeyValueChanged::Unchanged, None),
+            Self::Delete { .. } => (KeyValueChanged::Done, Some(None)),
+            Self::CompareAndSet { expected, .. } if expected.as_deref() != there => {
+                (KeyValueChanged::Unchanged, None)
             }
-            Self::CompareAndSet { .. } => KeyValueChanged::Unchanged,
+            Self::CompareAndSet { value, .. } => (KeyValueChanged::Done, Some(value.clone())),
             Self::Increment { delta, .. } => {
                 let number = there.map_or(Ok(0), |there| {
                     let text = std::str::from_utf8(there).unwrap_or_default();
                     text.parse::<i64>()
                         .map_err(|_| KeyValueFault::Invalid("what is there is no number".into()))
                 });
-                KeyValueChanged::Number(number?.saturating_add(*delta))
+                let sum = number?.saturating_add(*delta);
+                (KeyValueChanged::Number(sum), Some(Some(sum.to_string().into_bytes())))
             }
         })
     }
 
-    pub(crate) fn key(&self) -> &str {
+    /// The key that it is about.
+    #[must_use]
+    pub fn key(&self) -> &str {
         match self {
             Self::Set { key, .. }
             | Self::Delete { key }

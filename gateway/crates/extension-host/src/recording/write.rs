@@ -8,17 +8,16 @@ use crate::asked::{Asked, Question, Shown};
 use crate::connecting::{CertificateInfo, Connecting};
 use crate::interception::{DeliveryAction, MessageChange, PublishAction};
 use crate::said::Said;
-use crate::tape::{HostCall, bytes, hex};
+use crate::tape::{HostCall, bytes, hex, written};
 
 pub(super) fn call(call: &RecordedCall) -> Value {
     let Asked { connection, identity, question } = &call.asked;
     let identity = identity
         .as_ref()
         .map(|who| json!({ "principal": &*who.principal, "attributes": who.attributes }));
-    let calls = call
-        .calls
-        .iter()
-        .map(|HostCall { function, arguments, result }| json!([function, arguments, result]));
+    let calls = call.calls.iter().map(|HostCall { function, arguments, result }| {
+        json!([function, written(function, arguments), result])
+    });
     let mut line = json!({
         "at_ms": call.at_ms,
         "by": &*call.by,
@@ -176,6 +175,17 @@ fn verdict(verdict: &Verdict) -> Value {
 }
 
 fn permissions(permissions: &auth::Permissions) -> Value {
+    let mut value = effective(permissions);
+    value["source"] = json!(&*permissions.source);
+    let shown = value["rules"].as_array_mut().into_iter().flatten();
+    for (shown, rule) in shown.zip(&permissions.rules) {
+        shown["label"] = json!(rule.label.as_deref());
+    }
+    value
+}
+
+/// What a set allows, without what is for people.
+pub(crate) fn effective(permissions: &auth::Permissions) -> Value {
     let rules = permissions.rules.iter().map(|rule| {
         json!({
             "allow": rule.effect == auth::Effect::Allow,
@@ -184,7 +194,6 @@ fn permissions(permissions: &auth::Permissions) -> Value {
             "filter": rule.filter,
             "max_qos": rule.max_qos.as_u8(),
             "retain": rule.retain,
-            "label": rule.label.as_deref(),
         })
     });
     let fallback = match permissions.fallback {
@@ -192,5 +201,5 @@ fn permissions(permissions: &auth::Permissions) -> Value {
         auth::Fallback::Allow => "allow",
         auth::Fallback::Ask => "ask",
     };
-    json!({ "rules": rules.collect::<Vec<_>>(), "fallback": fallback, "source": &*permissions.source })
+    json!({ "rules": rules.collect::<Vec<_>>(), "fallback": fallback })
 }

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::OnTape;
-use crate::bindings::portcullis::host::credentials::{PasswordCheck, TokenError, VerifiedToken};
+use crate::bindings::portcullis::host::credentials::{PasswordCheck, VerifiedToken};
+use crate::bindings::portcullis::host::http::Response;
+use crate::bindings::portcullis::host::key_value::KeyPage;
 
 /// Bytes: as text where they are one, else in hexadecimal.
 pub(crate) fn bytes(bytes: &[u8]) -> Value {
@@ -136,55 +138,63 @@ impl OnTape for PasswordCheck {
     }
 }
 
-impl OnTape for Result<VerifiedToken, TokenError> {
+impl OnTape for VerifiedToken {
     fn write(&self) -> Value {
-        match self {
-            Ok(VerifiedToken { claims, flattened, subject, valid_for_ms }) => json!({
-                "claims": claims, "flattened": flattened, "subject": subject, "valid_for_ms": valid_for_ms,
-            }),
-            Err(error) => {
-                let (name, why) = match error {
-                    TokenError::UnknownKeySet => ("unknown-key-set", ""),
-                    TokenError::Malformed(why) => ("malformed", why.as_str()),
-                    TokenError::Wrong(why) => ("wrong", why.as_str()),
-                    TokenError::Expired(why) => ("expired", why.as_str()),
-                    TokenError::NotYetValid(why) => ("not-yet-valid", why.as_str()),
-                    TokenError::Unavailable(why) => ("unavailable", why.as_str()),
-                    TokenError::Other((name, why)) => (name.as_str(), why.as_str()),
-                };
-                json!({ "error": [name, why] })
-            }
-        }
+        let Self { claims, flattened, subject, valid_for_ms } = self;
+        json!({ "claims": claims, "flattened": flattened, "subject": subject, "valid_for_ms": valid_for_ms })
     }
 
     fn read(value: &Value) -> Option<Self> {
-        if let [name, why] = value["error"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            let (name, why) = (name.as_str()?, why.as_str()?.to_owned());
-            return Some(Err(match name {
-                "unknown-key-set" => TokenError::UnknownKeySet,
-                "malformed" => TokenError::Malformed(why),
-                "wrong" => TokenError::Wrong(why),
-                "expired" => TokenError::Expired(why),
-                "not-yet-valid" => TokenError::NotYetValid(why),
-                "unavailable" => TokenError::Unavailable(why),
-                other => TokenError::Other((other.to_owned(), why)),
-            }));
-        }
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let texts = |value: &Value| value.as_array()?.iter().map(text).collect::<Option<Vec<_>>>();
         let claim = |value: &Value| Some((text(value.get(0)?)?, texts(value.get(1)?)?));
-        Some(Ok(VerifiedToken {
+        Some(Self {
             claims: text(&value["claims"])?,
             flattened: value["flattened"].as_array()?.iter().map(claim).collect::<Option<_>>()?,
             subject: text(&value["subject"]),
             valid_for_ms: value["valid_for_ms"].as_u64(),
-        }))
+        })
+    }
+}
+
+impl OnTape for KeyPage {
+    fn write(&self) -> Value {
+        json!({ "keys": self.keys, "more": self.more })
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        let keys = value["keys"].as_array()?.iter().map(|key| key.as_str().map(str::to_owned));
+        Some(Self { keys: keys.collect::<Option<_>>()?, more: value["more"].as_bool()? })
+    }
+}
+
+impl OnTape for Response {
+    fn write(&self) -> Value {
+        json!({ "status": self.status, "headers": self.headers, "body": bytes(&self.body) })
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        let header = |value: &Value| match value.as_array().map(Vec::as_slice) {
+            Some([Value::String(name), Value::String(value)]) => {
+                Some((name.clone(), value.clone()))
+            }
+            _ => None,
+        };
+        Some(Self {
+            status: value["status"].as_u64()?.try_into().ok()?,
+            headers: value["headers"].as_array()?.iter().map(header).collect::<Option<_>>()?,
+            body: read_bytes(&value["body"])?,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bindings::portcullis::gateway::broker::OrderError;
+    use crate::bindings::portcullis::host::connections::ConnectionError;
+    use crate::bindings::portcullis::host::credentials::TokenError;
+    use crate::bindings::portcullis::host::key_value::StoreError;
 
     fn comes_back<R: OnTape + std::fmt::Debug>(value: &R) {
         let written = value.write();
@@ -229,6 +239,49 @@ mod tests {
             TokenError::Other(("later".to_owned(), why())),
         ] {
             comes_back(&Err::<VerifiedToken, _>(error));
+        }
+    }
+
+    #[test]
+    fn what_came_from_outside_comes_back_from_the_tape() {
+        let why = || "why".to_owned();
+        comes_back(&KeyPage { keys: vec!["a".to_owned(), "b/c".to_owned()], more: true });
+        let headers = vec![("set-cookie".to_owned(), "a=b".to_owned()), ("x".to_owned(), why())];
+        let response =
+            |body: &[u8]| Response { status: 404, headers: headers.clone(), body: body.to_vec() };
+        comes_back(&Ok::<_, ConnectionError>(response(b"{\"active\": true}")));
+        comes_back(&Ok::<_, ConnectionError>(response(&[0xFF, 0])));
+        for error in [
+            ConnectionError::UnknownConnection,
+            ConnectionError::Invalid(why()),
+            ConnectionError::Timeout(why()),
+            ConnectionError::Unreachable(why()),
+            ConnectionError::Tls(why()),
+            ConnectionError::TooLarge(why()),
+            ConnectionError::Busy(why()),
+            ConnectionError::Protocol(why()),
+            ConnectionError::Other(("later".to_owned(), why())),
+        ] {
+            comes_back(&Err::<Response, _>(error));
+        }
+        comes_back(&Ok::<(), StoreError>(()));
+        comes_back(&Ok::<bool, StoreError>(false));
+        comes_back(&Ok::<i64, StoreError>(-7));
+        for error in [
+            StoreError::Invalid(why()),
+            StoreError::QuotaExceeded(why()),
+            StoreError::Unavailable(why()),
+            StoreError::Other(("later".to_owned(), why())),
+        ] {
+            comes_back(&Err::<bool, _>(error));
+        }
+        for error in [
+            OrderError::NotGranted(why()),
+            OrderError::Invalid(why()),
+            OrderError::Busy(why()),
+            OrderError::Other(("later".to_owned(), why())),
+        ] {
+            comes_back(&Err::<(), _>(error));
         }
     }
 

@@ -9,6 +9,8 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+pub mod outside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, OnceLock};

@@ -1,0 +1,3 @@
+module my-extension
+
+go 1.24
