@@ -99,10 +99,19 @@ impl Shared {
             stream.read_exact(&mut byte)?;
             request.push(byte[0]);
         }
+        // What is left unread would make the system break the connection off instead of ending it.
+        io::copy(&mut Read::by_ref(&mut stream).take(body_bytes(&request)), &mut io::sink())?;
         thread::sleep(Duration::from_millis(self.delay.load(Ordering::SeqCst)));
         let bytes = document.len();
         write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n{document}")?;
         stream.conn.send_close_notify();
         stream.flush()
     }
+}
+
+/// The bytes that follow this head of a request.
+fn body_bytes(head: &[u8]) -> u64 {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    length.and_then(|length| length.trim().parse().ok()).unwrap_or(0)
 }
