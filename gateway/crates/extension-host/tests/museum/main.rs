@@ -16,10 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use guest::Guest;
+use mqtt::{QoS, ReasonCode};
 use portcullis_extension_host::{
-    AuthenticationOutcome, Capability, CertificateInfo, Connecting, Continuation, Extension,
-    ExtensionSpec, Progress, Publication, Step, SubscriptionRequest, Verdict,
+    AuthenticationOutcome, Capability, CertificateInfo, Connecting, Continuation, DeliveryAction,
+    Extension, ExtensionSpec, Facilities, Intercepted, Observed, Progress, Publication,
+    PublishAction, Step, SubscriptionRequest, Verdict,
 };
+use support::outside::{Taken, ordering};
 use support::{client, host, identity, spec};
 
 /// A piece is kept for ever.
@@ -47,12 +50,15 @@ fn every_piece_still_does_what_it_did() {
                 "capabilities" => capabilities(bytes),
                 "authorization" => authorization(bytes),
                 "enhanced-authentication" => enhanced(bytes),
+                "interception" => interception(bytes),
+                "observation" => observation(bytes),
+                "batch-authorization" => batches(bytes),
                 other => panic!("{other} is laid down and nobody says what it does"),
             }
             shown += 1;
         }
     }
-    assert!(shown >= 5, "{shown} pieces");
+    assert!(shown >= 8, "{shown} pieces");
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {
@@ -66,11 +72,24 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 }
 
 fn load(component: Vec<u8>, grants: &[Capability], config: &[(&str, &str)]) -> Extension {
-    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    load_with(component, grants, config, Facilities::default())
+}
+
+fn settings(stated: &[(&str, &str)]) -> BTreeMap<String, String> {
+    stated.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn load_with(
+    component: Vec<u8>,
+    grants: &[Capability],
+    config: &[(&str, &str)],
+    facilities: Facilities,
+) -> Extension {
     let spec = ExtensionSpec {
         component: component.into(),
         grants: grants.iter().copied().collect(),
-        config: config.collect::<BTreeMap<_, _>>(),
+        config: settings(config),
+        facilities,
         ..spec(&Guest::default())
     };
     host().load(spec).unwrap()
@@ -100,11 +119,7 @@ fn password(component: Vec<u8>) {
 
 /// What the extension says of an empty configuration.
 fn load_error(extension: &Extension) -> String {
-    let empty = extension.reconfigure(
-        BTreeMap::new(),
-        Arc::default(),
-        portcullis_extension_host::Facilities::default(),
-    );
+    let empty = extension.reconfigure(BTreeMap::new(), Arc::default(), Facilities::default());
     empty.unwrap_err().to_string()
 }
 
@@ -171,4 +186,81 @@ fn enhanced(component: Vec<u8>) {
     };
     assert_eq!((&*grant.principal, data.as_deref()), ("c1", Some(&b"!"[..])));
     assert!(matches!(step(Some(b"no"), Some(&challenge.state)), Progress::Reject { .. }));
+}
+
+fn interception(component: Vec<u8>) {
+    let extension = load(component, &[Capability::Config, Capability::Log], &[("cleared", "boss")]);
+    let message = |topic| Intercepted {
+        topic,
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        payload: b"a,b",
+        content_type: Some("text/plain"),
+        response_topic: Some("r"),
+        correlation_data: Some(b"7"),
+        user_properties: vec![("k", "v")],
+        expiry_seconds: Some(60),
+    };
+    let publish = |topic| {
+        extension.intercept_publish(&identity(), &client("c1"), &message(topic)).result.unwrap()
+    };
+    assert_eq!(publish("elsewhere"), PublishAction::Pass);
+    assert_eq!(publish("drop/a"), PublishAction::Discard);
+    let PublishAction::Refuse { code, reason } = publish("refuse/a") else { panic!("it refuses") };
+    assert_eq!(code, ReasonCode::PayloadFormatInvalid);
+    assert_eq!(reason.as_deref(), Some("nothing is wanted here"));
+    let PublishAction::Replace(parts) = publish("split/a") else { panic!("it splits") };
+    let part = |at: usize| (parts[at].topic.as_ref().unwrap().as_str(), parts[at].payload.clone());
+    assert_eq!(part(1), ("split-out/2", Some(b"b".to_vec())));
+    let PublishAction::Replace(shaped) = publish("shape/a") else { panic!("it shapes") };
+    assert_eq!((shaped[0].qos, shaped[0].retain), (Some(QoS::AtMostOnce), Some(true)));
+    assert_eq!((shaped[0].expiry_seconds, shaped.len()), (Some(60), 1));
+    let deliver = |topic| {
+        extension.intercept_delivery(&identity(), &client("c1"), &message(topic)).result.unwrap()
+    };
+    assert_eq!(deliver("hide/a"), DeliveryAction::Discard);
+    let DeliveryAction::Replace(masked) = deliver("secret/a") else { panic!("it masks") };
+    assert_eq!(masked.payload.as_deref(), Some(&b"***"[..]));
+}
+
+fn observation(component: Vec<u8>) {
+    let taken = Arc::new(Taken::default());
+    let grants = [Capability::Broker, Capability::Config, Capability::Log];
+    let extension = load_with(component, &grants, &[("prefix", "seen")], ordering(&taken));
+    let event = Observed {
+        at_ms: 7,
+        client_id: "c1",
+        principal: Some("p1"),
+        kind: "subscribed",
+        details: vec![("filter", "a/#")],
+    };
+    extension.observe(std::slice::from_ref(&event), 3).result.unwrap();
+    extension
+        .reconfigure(settings(&[("prefix", "heard")]), Arc::default(), ordering(&taken))
+        .unwrap();
+    extension.observe(&[event], 0).result.unwrap();
+    let orders = format!("{:?}", taken.0.lock().unwrap());
+    for part in ["seen/subscribed", "heard/subscribed"] {
+        assert!(orders.contains(part), "{part} is not in {orders}");
+    }
+    let wrong = extension.reconfigure(BTreeMap::new(), Arc::default(), ordering(&taken));
+    assert!(wrong.unwrap_err().to_string().contains("prefix"));
+}
+
+fn batches(component: Vec<u8>) {
+    let grants = [Capability::Config, Capability::Log];
+    let extension = load(component, &grants, &[("prefix", "own"), ("remember-ms", "0")]);
+    assert!(extension.hooks().batch_authorizer);
+    let what = |topic| Publication { topic, qos: QoS::AtLeastOnce, retain: false, payload_len: 1 };
+    let mut sitting = (0..1000)
+        .find_map(|_| {
+            // Only who has been quick is asked so.
+            let single = extension.authorize_publish(&identity(), &client("c1"), &what("own/a"));
+            assert!(matches!(single.result.unwrap(), Verdict::Allow { .. }));
+            extension.sit(&identity(), &client("c1"))
+        })
+        .unwrap();
+    let verdicts = sitting.authorize_publishes(&[what("own/a"), what("other/a")]);
+    let verdicts = verdicts.expect("it answers at once").unwrap();
+    assert!(matches!(verdicts[..], [Verdict::Allow { .. }, Verdict::Deny { .. }]), "{verdicts:?}");
 }
