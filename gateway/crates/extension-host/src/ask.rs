@@ -23,6 +23,8 @@ pub(crate) enum Hook {
     Step,
     /// A step of a client that is in.
     StepAgain,
+    /// The permissions of a client that wants in.
+    Permissions,
     Authorize,
     InterceptPublish,
     InterceptDelivery,
@@ -138,7 +140,7 @@ impl Generation {
             Hook::Authenticate => &self.breakers.authenticate,
             Hook::Step => &self.breakers.step,
             Hook::StepAgain => &self.breakers.step_again,
-            Hook::Authorize => &self.breakers.authorize,
+            Hook::Permissions | Hook::Authorize => &self.breakers.authorize,
             Hook::InterceptPublish => &self.breakers.intercept_publish,
             Hook::InterceptDelivery => &self.breakers.intercept_delivery,
             Hook::Observe => &self.breakers.observe,
@@ -150,13 +152,20 @@ impl Generation {
         match hook {
             Hook::Authorize => Some(&self.pace),
             Hook::InterceptPublish | Hook::InterceptDelivery => Some(&self.intercepting_pace),
-            Hook::Authenticate | Hook::Step | Hook::StepAgain | Hook::Observe => None,
+            Hook::Authenticate
+            | Hook::Step
+            | Hook::StepAgain
+            | Hook::Permissions
+            | Hook::Observe => None,
         }
     }
 
     fn budget(&self, hook: Hook) -> Duration {
         match hook {
-            Hook::Authenticate | Hook::Step | Hook::StepAgain => self.limits.deadline_authenticate,
+            // Many clients may come at once, each once: they can wait for their turn.
+            Hook::Authenticate | Hook::Step | Hook::StepAgain | Hook::Permissions => {
+                self.limits.deadline_authenticate
+            }
             Hook::Authorize => self.limits.deadline_authorize,
             Hook::InterceptPublish | Hook::InterceptDelivery => self.limits.deadline_intercept,
             Hook::Observe => self.limits.deadline_observe,
@@ -165,6 +174,7 @@ impl Generation {
 }
 
 impl Hook {
+    /// One for each breaker.
     pub(crate) const ALL: [Self; 7] = [
         Self::Authenticate,
         Self::Step,
@@ -180,6 +190,7 @@ impl Hook {
             Self::Authenticate => "authenticate",
             Self::Step => "step",
             Self::StepAgain => "step (re-authentication)",
+            Self::Permissions => "permissions",
             Self::Authorize => "authorize",
             Self::InterceptPublish => "intercept-publish",
             Self::InterceptDelivery => "intercept-delivery",

@@ -108,7 +108,7 @@ impl Generation {
         tape: Option<&Tape>,
     ) -> Result<Option<auth::Permissions>, Failure> {
         let client = client(connection, Some(who));
-        self.ask(Hook::Authorize, connection, 0, subject(who, connection, tape), |h, s| {
+        self.ask(Hook::Permissions, connection, 0, subject(who, connection, tape), |h, s| {
             let result = h.authorizer.as_ref()?.call_permissions(s, client, handle());
             Some(result.map(|answer| {
                 let given = answer.map_err(hook_error)?;

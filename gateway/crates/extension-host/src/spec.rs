@@ -153,9 +153,9 @@ pub struct ExtensionLimits {
     pub recycle_after: Duration,
     /// Time for instantiation and `lifecycle.init`.
     pub deadline_init: Duration,
-    /// Time for `authenticate`, and for waiting until an instance is free for it.
+    /// Time for `authenticate`, and for waiting until an instance is free for it; also for `permissions`.
     pub deadline_authenticate: Duration,
-    /// The same for each function of the authorizer.
+    /// The same for a question about a publish or subscribe.
     pub deadline_authorize: Duration,
     /// The same for one message before an interceptor.
     pub deadline_intercept: Duration,

@@ -324,6 +324,24 @@ fn callers_wait_for_an_instance_no_longer_than_the_deadline() {
     assert_eq!(extension.stats().instances, 1);
 }
 
+/// After an outage all clients come at once: none is refused because others are being decided about for longer than a
+/// question about a publish may take.
+#[test]
+fn permissions_wait_for_an_instance_as_long_as_authentication_does() {
+    let guest = Guest::authenticator(&provoked(ENDLESS, ACCEPT));
+    let mut spec = spec(&guest.granting(&[allow("#")], Fallback::Deny));
+    spec.limits.deadline_authenticate = DEADLINE * 2;
+    spec.limits.deadline_authorize = Duration::from_millis(1);
+    spec.limits.instances = 1;
+    let extension = host().load(spec).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| extension.authenticate(&client("!"), None).result.unwrap_err());
+        std::thread::sleep(DEADLINE);
+        let permissions = extension.permissions(&identity(), &client("c1"));
+        assert!(permissions.result.unwrap().is_some());
+    });
+}
+
 #[test]
 fn another_extension_does_not_notice() {
     let hostile = provocable(ENDLESS);
