@@ -24,8 +24,12 @@ pub(crate) struct Hearing<'a, 'p> {
     /// Asked for when the first question comes; `Some(None)` if there is none to be had.
     sitting: Option<Option<Sitting>>,
     questions: usize,
-    /// Publishes that are to be asked about in one call, each by where its packet begins.
-    gathered: Vec<(usize, Publication<'p>)>,
+    /// Whether anything is remembered of the client that could answer.
+    remembers: bool,
+    /// Publishes that are to be asked about in one call.
+    gathered: Vec<Publication<'p>>,
+    /// Where their packets begin.
+    places: Vec<usize>,
     /// What is known of publishes behind the first of those.
     behind: Vec<(usize, Ruling)>,
     /// Where decisions are written, if that is wanted; otherwise nobody wants to know the time of one either.
@@ -47,7 +51,9 @@ impl<'a, 'p> Hearing<'a, 'p> {
             now: Instant::now(),
             sitting: None,
             questions: 0,
+            remembers: !memory.is_empty(),
             gathered: Vec::new(),
+            places: Vec::new(),
             behind: Vec::new(),
             decisions,
         }
@@ -67,7 +73,9 @@ impl<'a, 'p> Hearing<'a, 'p> {
         if permissions.check_publish(identity, topic, qos, retain) != Decision::Ask {
             return true;
         }
-        if let Some(ruling) = self.memory.recall(topic, qos, retain, self.now) {
+        if self.remembers
+            && let Some(ruling) = self.memory.recall(topic, qos, retain, self.now)
+        {
             self.rule(at, ruling);
             return true;
         }
@@ -80,7 +88,8 @@ impl<'a, 'p> Hearing<'a, 'p> {
         let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
         let what = Publication { topic, qos, retain, payload_len };
         if sitting.takes_batches() {
-            self.gathered.push((at, what));
+            self.gathered.push(what);
+            self.places.push(at);
             return self.gathered.len() < TOGETHER_MAX || self.put();
         }
         let began = self.decisions.map(|_| Instant::now());
@@ -108,22 +117,40 @@ impl<'a, 'p> Hearing<'a, 'p> {
     /// then.
     fn put(&mut self) -> bool {
         let gathered = std::mem::take(&mut self.gathered);
+        let places = std::mem::take(&mut self.places);
         let behind = std::mem::take(&mut self.behind);
         let Some(Some(sitting)) = &mut self.sitting else { return gathered.is_empty() };
         let began = self.decisions.map(|_| Instant::now());
-        let Some(results) = answers(sitting, &gathered) else { return false };
+        let answers = match gathered.as_slice() {
+            [] => return true,
+            [one] => sitting.authorize_publish(one).map(|answer| answer.map(|one| vec![one])),
+            several => sitting.authorize_publishes(several),
+        };
+        let Some(answers) = answers else { return false };
         let questions = u32::try_from(gathered.len()).unwrap_or(u32::MAX);
         let took =
             began.and_then(|began| began.elapsed().checked_div(questions)).unwrap_or_default();
         let by = Arc::clone(sitting.by());
-        let mut rulings = behind;
-        for ((at, what), result) in gathered.into_iter().zip(results) {
-            rulings.push((at, self.judged(&what, result, &by, took)));
-        }
-        rulings.sort_by_key(|(at, _)| *at);
-        for (at, ruling) in rulings {
+        // A failure of the call is one of each question.
+        let (verdicts, failure) = match answers {
+            Ok(verdicts) => (verdicts, None),
+            Err(failure) => (Vec::new(), Some(failure)),
+        };
+        let mut verdicts = verdicts.into_iter();
+        let mut behind = behind.into_iter().peekable();
+        for (what, at) in gathered.iter().zip(places) {
+            while let Some((at, ruling)) = behind.next_if(|(other, _)| *other < at) {
+                self.foresight.note(at, ruling);
+            }
+            let answer = match (&failure, verdicts.next()) {
+                (None, Some(verdict)) => Ok(verdict),
+                (Some(failure), _) => Err(failure.clone()),
+                (None, None) => break,
+            };
+            let ruling = self.judged(what, answer, &by, took);
             self.foresight.note(at, ruling);
         }
+        behind.for_each(|(at, ruling)| self.foresight.note(at, ruling));
         true
     }
 
@@ -141,26 +168,11 @@ impl<'a, 'p> Hearing<'a, 'p> {
         }
         let Publication { topic, qos, retain, .. } = *what;
         match validity {
-            Some(validity) => self.memory.remember(topic, qos, retain, verdict, validity, self.now),
+            Some(validity) => {
+                self.remembers = true;
+                self.memory.remember(topic, qos, retain, verdict, validity, self.now)
+            }
             None => verdict.into(),
-        }
-    }
-}
-
-/// An answer for each question. A failure of the call is one of each.
-fn answers(
-    sitting: &mut Sitting,
-    questions: &[(usize, Publication<'_>)],
-) -> Option<Vec<Result<extension_host::Verdict, Failure>>> {
-    match questions {
-        [] => Some(Vec::new()),
-        [(_, one)] => sitting.authorize_publish(one).map(|result| vec![result]),
-        several => {
-            let several: Vec<_> = several.iter().map(|(_, what)| *what).collect();
-            Some(match sitting.authorize_publishes(&several)? {
-                Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
-                Err(failure) => several.iter().map(|_| Err(failure.clone())).collect(),
-            })
         }
     }
 }

@@ -47,6 +47,12 @@ impl Memory {
         *self.notes() = Notes::default();
     }
 
+    /// Whether nothing is remembered.
+    pub(crate) fn is_empty(&self) -> bool {
+        let notes = self.notes();
+        notes.topics.is_empty() && notes.filters.is_empty()
+    }
+
     pub(crate) fn recall(
         &self,
         topic: &str,
