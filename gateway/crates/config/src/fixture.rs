@@ -7,8 +7,10 @@ mod ask;
 mod bytes;
 mod case;
 mod connect;
+mod event;
 mod expect;
 mod kept;
+mod message;
 mod moment;
 mod script;
 mod step;
@@ -25,8 +27,10 @@ use crate::{Disk, Extension, Report, Trust, extension};
 pub use ask::{Ask, By, Opinion, What};
 pub use case::Case;
 pub use connect::{Carrier, Certificate, Connect, Known};
+pub use event::Event;
 pub use expect::{Expect, Fallback, Outcome};
 pub use kept::Kept;
+pub use message::Message;
 pub use script::{HttpFailure, HttpOutcome, Script};
 pub use step::Step;
 
@@ -142,6 +146,39 @@ expect = { outcome = "reject", code = 0x86, reason = "*wrong*" }
         assert_eq!((second.expect.code, second.expect.line), (Some(0x86), 24));
     }
 
+    #[test]
+    fn a_case_says_what_becomes_of_messages_and_who_is_told() {
+        let text = r#"
+[[case]]
+name = "a"
+expect = { outcome = "abstain" }
+asks = [
+  { intercept-publish = "a/b", qos = 1, payload = "x", content-type = "text/plain", user-properties = { k = "v" }, expiry = "60s", expect = "replace", becomes = ["topic c", "*"] },
+  { intercept-delivery = "a/b", payload = { hex = "00" }, response-topic = "r", correlation-data = "7", retain = true, expect = "discard" },
+  { observe = [{ kind = "connected", details = { listener = "tls" } }, { kind = "dropped", client-id = "x", principal = "p" }], missed = 3, expect = "taken" },
+  { reconfigure = { n = 3 }, expect = "refuse", reason = "n*" },
+]
+"#;
+        let fixture = parse(text, Path::new("f.toml")).unwrap();
+        let asks = &fixture.cases[0].asks;
+        let What::InterceptPublish(message) = &asks[0].what else { panic!("{:?}", asks[0]) };
+        assert_eq!((message.topic.as_str(), &*message.payload), ("a/b", &b"x"[..]));
+        assert_eq!((message.qos, message.expiry_seconds), (mqtt::QoS::AtLeastOnce, Some(60)));
+        assert_eq!(message.content_type.as_deref(), Some("text/plain"));
+        assert_eq!(message.user_properties, [("k".to_owned(), "v".to_owned())]);
+        assert_eq!(asks[0].becomes.as_deref().map(<[String]>::len), Some(2));
+        let What::InterceptDelivery(message) = &asks[1].what else { panic!("{:?}", asks[1]) };
+        assert_eq!((&*message.payload, message.retain), (&[0][..], true));
+        assert_eq!(message.response_topic.as_deref(), Some("r"));
+        assert_eq!(message.correlation_data.as_deref(), Some(&b"7"[..]));
+        assert_eq!(asks[1].expect, [Opinion::Discard]);
+        let What::Observe { events, missed: 3 } = &asks[2].what else { panic!("{:?}", asks[2]) };
+        assert_eq!(events[0].details, [("listener".to_owned(), "tls".to_owned())]);
+        assert_eq!((&*events[1].kind, events[1].client_id.as_deref()), ("dropped", Some("x")));
+        let What::Reconfigure(settings) = &asks[3].what else { panic!("{:?}", asks[3]) };
+        assert_eq!(settings["n"], "3");
+    }
+
     const REACHING: &str = r#"
 [extension]
 grants = ["http", "key-value", "broker"]
@@ -239,7 +276,8 @@ grant = ["config"]
 name = "a"
 connect = { user-name = "x" }
 expect = { outcome = "acept", principal = 1 }
-asks = [{ publish = "a/#", expect = "allow" }, { publish = "a", deliver = "a", expect = "no" }]
+asks = [{ publish = "a/#", expect = "allow" }, { publish = "a", deliver = "a", expect = "no" },
+  { intercept-publish = "a", expect = "allow", becomes = ["*"] }, { reconfigure = {}, expect = "fail" }, { observe = [{}], expect = "taken" }]
 
 [[case]]
 name = "a"
@@ -253,10 +291,14 @@ expects = { outcome = "accept" }
             "f.toml:8: case \"a\": expect.principal is a whole number; it must be a text",
             "f.toml:9: case \"a\": ask 1: publish \"a/#\" is not a topic",
             "f.toml:9: case \"a\": ask 2: asks one thing",
-            "f.toml:9: case \"a\": ask 2: expect \"no\" is none of \"allow\", \"deny\", \"fail\"",
-            "f.toml:11: case \"a\": has the name of the case in line 5",
-            "f.toml:13: case \"a\": \"expects\" is not a known key; did you mean \"expect\"?",
-            "f.toml:11: case \"a\": expect is missing",
+            "f.toml:9: case \"a\": ask 2: expect \"no\" is none of \"allow\", \"deny\", \"pass\"",
+            "f.toml:10: case \"a\": ask 3: expect \"allow\" is none of \"pass\", \"discard\", \"refuse\", \"replace\", \"fail\"",
+            "f.toml:10: case \"a\": ask 3: becomes means nothing where nothing takes the place",
+            "f.toml:10: case \"a\": ask 4: expect \"fail\" is none of \"refuse\", \"taken\"",
+            "f.toml:10: case \"a\": ask 5: event 1: kind is missing",
+            "f.toml:12: case \"a\": has the name of the case in line 5",
+            "f.toml:14: case \"a\": \"expects\" is not a known key; did you mean \"expect\"?",
+            "f.toml:12: case \"a\": expect is missing",
         ] {
             assert!(said.contains(line), "{line}\nis not in\n{said}");
         }

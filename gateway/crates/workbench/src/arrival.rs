@@ -98,13 +98,33 @@ pub(crate) fn rule(rule: &auth::Rule) -> String {
     text
 }
 
-/// Bytes as a text, or as digits where they are none.
+/// Bytes as a text in one line, or as digits where they are none.
 pub(crate) fn shown(bytes: &[u8]) -> String {
+    let is_text = |text: &str| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t'));
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => format!("\"{text}\""),
+        Ok(text) if is_text(text) => {
+            format!("\"{}\"", text.replace('\n', "\\n").replace('\t', "\\t"))
+        }
         _ => {
             let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("{{ hex = \"{digits}\" }}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_one_line() {
+        for (bytes, text) in [
+            (&b"plain"[..], "\"plain\""),
+            (b"a\tb\n", "\"a\\tb\\n\""),
+            (b"\0", "{ hex = \"00\" }"),
+            (b"\xff", "{ hex = \"ff\" }"),
+        ] {
+            assert_eq!(shown(bytes), text);
         }
     }
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use config::fixture::{self, Ask, By, Case, Opinion, What};
+use config::fixture::{self, Ask, By, Case, Fixture, Opinion, What};
 use extension_host::Extension;
 
 use crate::failure::Failure;
 use crate::given;
 use crate::suite::{Stage, host};
 use crate::visit::Visit;
+use crate::world::World;
 
 /// For how long a hook is called, and how often at most.
 const TIME: Duration = Duration::from_secs(1);
@@ -69,7 +70,7 @@ pub fn bench(component: &Path, fixture: &Path) -> Result<Measured, Failure> {
         // A case of settings that are refused has nothing to measure.
         let Ok(extension) = &world.extension else { continue };
         measured.started = measured.started.min(began.elapsed());
-        measured.case(case, extension)?;
+        measured.case(case, &fixture, &world, extension)?;
         let stats = extension.stats();
         let each = stats.memory_bytes.checked_div(stats.instances).unwrap_or_default();
         measured.memory_bytes = measured.memory_bytes.max(each);
@@ -82,8 +83,14 @@ pub fn bench(component: &Path, fixture: &Path) -> Result<Measured, Failure> {
 }
 
 impl Measured {
-    fn case(&mut self, case: &Case, extension: &Extension) -> Result<(), Failure> {
-        let mut visit = Visit::new(1, extension, case)?;
+    fn case(
+        &mut self,
+        case: &Case,
+        fixture: &Fixture,
+        world: &World,
+        extension: &Extension,
+    ) -> Result<(), Failure> {
+        let mut visit = Visit::new(1, extension, &fixture.extension.messages, case)?;
         let hooks = extension.hooks();
         if case.connect.method.is_none() && case.connect.known.is_none() && hooks.authenticator {
             let secret = case.connect.password.as_deref();
@@ -93,6 +100,13 @@ impl Measured {
             });
         }
         visit.connect(case);
+        for ask in &case.asks {
+            if let What::Observe { events, missed } = &ask.what {
+                self.row("on-events", &case.name, || {
+                    world.observe(&visit, events, *missed).opinion != Opinion::Fail
+                });
+            }
+        }
         let Some(standing) = &visit.standing else { return Ok(()) };
         let identity = Arc::clone(&standing.identity);
         if hooks.authorizer {
@@ -112,7 +126,12 @@ impl Measured {
         let (hook, subject) = match &ask.what {
             What::Publish { topic, .. } => ("authorize-publish", topic.clone()),
             What::Subscribe { filters, .. } => ("authorize-subscribe", filters.join(", ")),
-            What::Deliver { .. } | What::Authenticate { .. } => return,
+            What::InterceptPublish(message) => ("on-publish", message.topic.clone()),
+            What::InterceptDelivery(message) => ("on-delivery", message.topic.clone()),
+            What::Deliver { .. }
+            | What::Authenticate { .. }
+            | What::Observe { .. }
+            | What::Reconfigure(_) => return,
         };
         let is_asked = visit.ask(ask).iter().any(|answer| answer.by == By::Hook);
         let hook = if is_asked { hook } else { "(rules)" };

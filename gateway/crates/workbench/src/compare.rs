@@ -9,6 +9,7 @@ use crate::arrival::{Arrival, fallback, rule, shown};
 use crate::diff;
 use crate::pattern::matches;
 use crate::questions::Answer;
+use crate::scripted::list;
 
 /// Something that is not as expected.
 #[derive(Debug)]
@@ -90,6 +91,10 @@ pub(crate) fn answers(ask: &Ask, got: &[Answer]) -> Vec<Difference> {
     {
         found.note(&format!("{what}: reason"), reason, &answer.reason);
     }
+    if let Some(becomes) = &ask.becomes {
+        let what = format!("{what}: becomes");
+        found.differences.extend(list(ask.line, &what, becomes, answer.becomes.clone()));
+    }
     if let Some(qos) = ask.granted_qos.filter(|qos| Some(*qos) != answer.granted_qos) {
         let got = answer.granted_qos.map_or("none".to_owned(), |qos| (qos as u8).to_string());
         found.note(&format!("{what}: granted-qos"), (qos as u8).to_string(), got);
@@ -169,6 +174,13 @@ fn subject(what: &What) -> String {
         What::Subscribe { filters, .. } => format!("subscribe {}", filters.join(", ")),
         What::Deliver { topic } => format!("deliver {topic}"),
         What::Authenticate { .. } => "authenticate".to_owned(),
+        What::InterceptPublish(message) => format!("intercept-publish {}", message.topic),
+        What::InterceptDelivery(message) => format!("intercept-delivery {}", message.topic),
+        What::Observe { events, .. } => {
+            let kinds: Vec<_> = events.iter().map(|event| &*event.kind).collect();
+            format!("observe {}", kinds.join(", "))
+        }
+        What::Reconfigure(_) => "reconfigure".to_owned(),
     }
 }
 
@@ -179,8 +191,11 @@ fn words(opinions: &[Opinion]) -> String {
 
 fn with_reason(answer: &Answer) -> String {
     match answer.opinion {
-        Opinion::Allow => format!("allow (by {})", answer.by.word()),
-        opinion => {
+        opinion @ (Opinion::Allow | Opinion::Pass | Opinion::Discard | Opinion::Taken) => {
+            format!("{} (by {})", opinion.word(), answer.by.word())
+        }
+        Opinion::Replace => format!("replace: {}", answer.becomes.join("; ")),
+        opinion @ (Opinion::Deny | Opinion::Refuse | Opinion::Fail) => {
             let (word, code) = (opinion.word(), answer.code);
             format!("{word} 0x{code:02x} (by {}): {}", answer.by.word(), answer.reason)
         }

@@ -24,6 +24,7 @@ mod failure;
 mod given;
 mod keys;
 mod lines;
+mod messages;
 mod nature;
 mod new;
 mod pattern;
@@ -34,6 +35,7 @@ mod suite;
 mod template;
 mod visit;
 mod watch;
+mod world;
 
 pub use bench::{Measured, bench};
 pub use build::build;

@@ -19,29 +19,57 @@ const IMPLEMENTATION_SPECIFIC_ERROR: u8 = 0x83;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) opinion: Opinion,
-    /// Of a denial.
+    /// Of a denial or refusal.
     pub(crate) code: u8,
     pub(crate) reason: String,
     pub(crate) by: By,
     /// Of a subscription that is allowed.
     pub(crate) granted_qos: Option<QoS>,
+    /// What takes the place of a message, each as a line of what is different in it.
+    pub(crate) becomes: Vec<String>,
 }
 
 impl Answer {
+    fn plain(opinion: Opinion, by: By) -> Self {
+        let (reason, becomes) = (String::new(), Vec::new());
+        Self { opinion, code: 0, reason, by, granted_qos: None, becomes }
+    }
+
     fn allow(by: By, granted_qos: Option<QoS>) -> Self {
-        Self { opinion: Opinion::Allow, code: 0, reason: String::new(), by, granted_qos }
+        Self { granted_qos, ..Self::plain(Opinion::Allow, by) }
     }
 
     fn deny(by: By, code: u8, reason: String) -> Self {
-        Self { opinion: Opinion::Deny, code, reason, by, granted_qos: None }
+        Self { code, reason, ..Self::plain(Opinion::Deny, by) }
     }
 
-    fn fail(failure: &Failure) -> Self {
-        let reason = failure.to_string();
-        Self {
-            opinion: Opinion::Fail,
-            ..Self::deny(By::Hook, IMPLEMENTATION_SPECIFIC_ERROR, reason)
-        }
+    /// No answer.
+    pub(crate) fn fail(failure: &Failure) -> Self {
+        Self::broken(failure.to_string())
+    }
+
+    /// An answer that does not count.
+    pub(crate) fn broken(reason: String) -> Self {
+        let code = IMPLEMENTATION_SPECIFIC_ERROR;
+        Self { code, reason, ..Self::plain(Opinion::Fail, By::Hook) }
+    }
+
+    /// What becomes of a message, or that events were heard.
+    pub(crate) fn treated(opinion: Opinion) -> Self {
+        Self::plain(opinion, By::Hook)
+    }
+
+    /// A message that the operator does not show the extension.
+    pub(crate) fn not_shown() -> Self {
+        Self::plain(Opinion::Pass, By::Rules)
+    }
+
+    pub(crate) fn refused(code: u8, reason: String) -> Self {
+        Self { code, reason, ..Self::plain(Opinion::Refuse, By::Hook) }
+    }
+
+    pub(crate) fn replaced(becomes: Vec<String>) -> Self {
+        Self { becomes, ..Self::plain(Opinion::Replace, By::Hook) }
     }
 
     /// What an extension said of what its set leaves open.
@@ -92,7 +120,9 @@ impl Visit<'_> {
                 let decision = permissions.check_delivery(identity, topic);
                 Answer::by_rules(permissions, decision, false).into_iter().collect()
             }
-            What::Authenticate { .. } => Vec::new(),
+            What::InterceptPublish(message) => vec![self.intercept_publish(standing, message)],
+            What::InterceptDelivery(message) => vec![self.intercept_delivery(standing, message)],
+            What::Authenticate { .. } | What::Observe { .. } | What::Reconfigure(_) => Vec::new(),
         }
     }
 

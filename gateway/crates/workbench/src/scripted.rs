@@ -104,7 +104,12 @@ impl Scripted {
 }
 
 /// Two lists that are not the same. What fits a pattern is shown as the pattern has it.
-fn list(line: usize, what: &str, expected: &[String], got: Vec<String>) -> Option<Difference> {
+pub(crate) fn list(
+    line: usize,
+    what: &str,
+    expected: &[String],
+    got: Vec<String>,
+) -> Option<Difference> {
     let mut rest = expected.iter();
     let as_expected = |text: String| {
         let mut ahead = rest.clone();

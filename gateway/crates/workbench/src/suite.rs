@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use config::fixture::{self, Case, Fixture};
-use extension_host::{EngineSettings, Extension, Host, Keyring, LoadError, Prepared};
+use config::MessageGrant;
+use config::fixture::{self, Case, Fixture, What};
+use extension_host::{EngineSettings, Host, Keyring, Prepared};
 
 use crate::arrival::Arrival;
 use crate::build::build;
@@ -20,6 +21,7 @@ use crate::nature::Staged;
 use crate::report::{Summary, Verdict};
 use crate::scripted::Scripted;
 use crate::visit::Visit;
+use crate::world::{World, why};
 use crate::{given, keys};
 
 /// Which cases are run.
@@ -139,14 +141,6 @@ pub(crate) struct Stage<'a> {
     prepared: Prepared,
 }
 
-/// An extension in a world of its own.
-pub(crate) struct World {
-    /// Or why it did not start.
-    pub(crate) extension: Result<Extension, LoadError>,
-    nature: Arc<Staged>,
-    scripted: Scripted,
-}
-
 impl<'a> Stage<'a> {
     /// Compiles the component with what the file grants it.
     pub(crate) fn new(
@@ -173,9 +167,7 @@ impl<'a> Stage<'a> {
         let scripted = Scripted::new(self.fixture, case, &nature, repeated);
         let facilities = scripted.facilities(&self.fixture.extension);
         let keyring = Arc::clone(&self.keyring);
-        let extension =
-            self.prepared.start(settings, keyring, facilities, Arc::clone(&nature) as _);
-        World { extension, nature, scripted }
+        World::begin(&self.prepared, settings, keyring, (scripted, facilities), nature)
     }
 
     /// Runs the cases. One that continues another comes with that, whatever the filter.
@@ -202,7 +194,8 @@ impl<'a> Stage<'a> {
                 if at > 0 {
                     world.scripted.begin(case);
                 }
-                let mut differences = lines.during(|| play(number, case, &world))?;
+                let grant = &self.fixture.extension.messages;
+                let mut differences = lines.during(|| play(number, case, &world, grant))?;
                 differences.append(&mut world.scripted.end(&case.expect));
                 let log = lines.take();
                 let logged = compare::log(&case.expect, &log);
@@ -221,7 +214,12 @@ impl<'a> Stage<'a> {
 }
 
 /// Runs one case, and says what is not as expected of the answers.
-fn play(number: u64, case: &Case, world: &World) -> Result<Vec<Difference>, Failure> {
+fn play(
+    number: u64,
+    case: &Case,
+    world: &World,
+    grant: &MessageGrant,
+) -> Result<Vec<Difference>, Failure> {
     let extension = match &world.extension {
         Ok(extension) => extension,
         Err(error) => {
@@ -229,7 +227,7 @@ fn play(number: u64, case: &Case, world: &World) -> Result<Vec<Difference>, Fail
         }
     };
     world.nature.pass(case.after);
-    let mut visit = Visit::new(number, extension, case)?;
+    let mut visit = Visit::new(number, extension, grant, case)?;
     let arrival = visit.connect(case);
     let mut differences = compare::arrival(&case.expect, &arrival);
     if compare::lets_in(&case.expect) && !differences.is_empty() && visit.standing.is_none() {
@@ -237,17 +235,13 @@ fn play(number: u64, case: &Case, world: &World) -> Result<Vec<Difference>, Fail
     }
     for ask in &case.asks {
         world.nature.pass(ask.after);
-        let answers = visit.ask(ask);
+        let answers = match &ask.what {
+            What::Reconfigure(settings) => vec![world.reconfigure(extension, settings)],
+            What::Observe { events, missed } => vec![world.observe(&visit, events, *missed)],
+            _ => visit.ask(ask),
+        };
         differences.extend(compare::answers(ask, &answers));
     }
     differences.append(&mut visit.differences);
     Ok(differences)
-}
-
-/// The guest's words where it refuses its settings.
-fn why(error: &LoadError) -> String {
-    match error {
-        LoadError::InitFailed { reason, .. } => reason.clone(),
-        other => other.to_string(),
-    }
 }

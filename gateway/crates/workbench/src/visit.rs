@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use auth::{Identity, PermissionSet, Permissions};
+use config::MessageGrant;
 use config::fixture::{Case, Step as Answer};
 use extension_host::{
     AuthenticationOutcome, Challenge, Connecting, Continuation, Extension, Failure, Progress, Step,
@@ -19,6 +20,8 @@ const BAD_AUTHENTICATION_METHOD: u8 = 0x8c;
 /// A client and what is known of it.
 pub(crate) struct Visit<'a> {
     pub(crate) extension: &'a Extension,
+    /// Which messages the extension may look at.
+    pub(crate) grant: &'a MessageGrant,
     pub(crate) connecting: Arc<Connecting>,
     pub(crate) standing: Option<Standing>,
     method: Option<&'a str>,
@@ -43,10 +46,12 @@ impl<'a> Visit<'a> {
     pub(crate) fn new(
         number: u64,
         extension: &'a Extension,
+        grant: &'a MessageGrant,
         case: &'a Case,
     ) -> Result<Self, failure::Failure> {
         Ok(Self {
             extension,
+            grant,
             connecting: Arc::new(given::connecting(number, &case.connect)?),
             standing: None,
             method: case.connect.method.as_deref(),
