@@ -1,4 +1,4 @@
-//! What one check costs: 100 rules, of which the last matches.
+//! What one check costs: 100 rules, of which the last matches; 50 of which each has a placeholder; and 50 as people write them.
 
 #![allow(missing_docs, reason = "criterion's macros make public items without documentation")]
 #![allow(clippy::expect_used, reason = "a benchmark of a broken set would measure nothing")]
@@ -46,6 +46,24 @@ fn permission(criterion: &mut Criterion) {
             .map(|n| format!("site/${{attr.a{n}}}/cell/#"))
             .chain(["site/line99/cell/telemetry".to_owned()]),
     );
+    let fifty = compile(
+        (0..49)
+            .map(|n| format!("site/${{attr.a{n}}}/cell/#"))
+            .chain(["site/line99/cell/telemetry".to_owned()]),
+    );
+    // Groups of devices, each with topics of its own, a few of which are everybody's.
+    let written = compile(
+        (0..12)
+            .flat_map(|n| {
+                [
+                    format!("plant{n}/${{client-id}}/#"),
+                    format!("plant{n}/+/${{attr.site}}/status"),
+                    format!("plant{n}/shared/telemetry"),
+                    format!("plant{n}/commands/${{principal}}/+"),
+                ]
+            })
+            .chain(["alarms/#".to_owned(), "site/+/cell/telemetry".to_owned()]),
+    );
     let topic = "site/line99/cell/telemetry";
     let mut group = criterion.benchmark_group("permission");
     for (name, set) in [
@@ -53,6 +71,8 @@ fn permission(criterion: &mut Criterion) {
         ("100 literal rules", &literal),
         ("100 wildcard rules", &wildcard),
         ("99 placeholder rules", &placeholder),
+        ("49 placeholder rules", &fifty),
+        ("50 rules as written", &written),
     ] {
         assert!(set.check_publish(&who, topic, QoS::AtLeastOnce, false).is_allowed());
         group.bench_function(format!("publish, {name}"), |bencher| {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use crate::Identity;
-use crate::template::{Fit, Level, Pattern, Template};
+use crate::template::{Fit, Level, Pattern, Placeholder, Template};
 
 /// The most rules in a permission set: more than any hand-written list, and few enough that the
 /// slowest possible check stays below a millisecond on the smallest supported box.
@@ -24,16 +24,6 @@ pub(crate) struct RuleIndex {
     root: Node,
 }
 
-/// The first rule that matches, and what was in the way of an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// The number of the rule.
-    pub(crate) rule: Option<u16>,
-    /// The lowest rule before `rule` that has a placeholder for which the client has no usable
-    /// value.
-    pub(crate) passed_over: Option<u16>,
-}
-
 impl RuleIndex {
     /// Adds a rule. Of two with the same template the first added counts.
     pub(crate) fn insert(&mut self, template: &Template, rule: u16) {
@@ -48,11 +38,24 @@ impl RuleIndex {
 
     /// The first rule that matches every topic that `filter` matches. A topic is a filter that
     /// matches itself alone.
-    pub(crate) fn first(&self, filter: &str, who: &Identity) -> Found {
-        let mut walk = Walk { who, best: NONE, passed_over: NONE };
+    pub(crate) fn first(&self, filter: &str, who: &Identity) -> Option<u16> {
+        let mut walk = Walk { who, best: NONE, passed_over: None };
         walk.root(&self.root, filter);
-        let passed_over = if walk.passed_over < walk.best { walk.passed_over } else { NONE };
-        Found { rule: some(walk.best), passed_over: some(passed_over) }
+        some(walk.best)
+    }
+
+    /// The lowest rule before `first` that has a placeholder for which the client has no usable value, and that might
+    /// have matched otherwise. Looks at each placeholder on the way, so it is for denials, which are told with their
+    /// reason.
+    pub(crate) fn passed_over(
+        &self,
+        filter: &str,
+        who: &Identity,
+        first: Option<u16>,
+    ) -> Option<u16> {
+        let mut walk = Walk { who, best: NONE, passed_over: Some(NONE) };
+        walk.root(&self.root, filter);
+        walk.passed_over.filter(|rule| *rule < first.unwrap_or(NONE))
     }
 }
 
@@ -77,8 +80,21 @@ struct Node {
     /// Below a literal level. Only ever looked up, so that its order does not matter; whoever
     /// writes the rules chooses the keys, so that the hash needs no secret.
     literals: HashMap<Box<str>, Node, FixedState>,
-    /// Below a level with placeholders.
+    /// Below a level that is one placeholder.
+    values: Option<Box<Values>>,
+    /// Below a level that is more than one placeholder.
     patterns: Vec<(Pattern, Node)>,
+}
+
+/// What is below levels that are one placeholder each. A client has few values, and a set may have many placeholders:
+/// so the values of the client are looked up, and not the placeholders tried.
+#[derive(Debug, Default)]
+struct Values {
+    /// In the order in which they were added.
+    nodes: Vec<(Placeholder, Node)>,
+    client_id: Option<usize>,
+    principal: Option<usize>,
+    attributes: HashMap<Box<str>, usize, FixedState>,
 }
 
 impl Default for Node {
@@ -89,6 +105,7 @@ impl Default for Node {
             rest: NONE,
             any: None,
             literals: HashMap::default(),
+            values: None,
             patterns: Vec::new(),
         }
     }
@@ -107,6 +124,9 @@ impl Node {
             Level::Literal(text) => {
                 self.literals.entry(text.clone()).or_default().insert(below, rule);
             }
+            Level::Pattern(pattern) if let Some(placeholder) = pattern.alone() => {
+                self.values.get_or_insert_default().insert(placeholder, below, rule);
+            }
             Level::Pattern(pattern) => {
                 if let Some((_, node)) = self.patterns.iter_mut().find(|(key, _)| key == pattern) {
                     node.insert(below, rule);
@@ -120,10 +140,33 @@ impl Node {
     }
 }
 
+impl Values {
+    fn insert(&mut self, placeholder: &Placeholder, below: &[Level], rule: u16) {
+        let next = self.nodes.len();
+        let at = match placeholder {
+            Placeholder::ClientId => *self.client_id.get_or_insert(next),
+            Placeholder::Principal => *self.principal.get_or_insert(next),
+            Placeholder::Attribute(name) => *self.attributes.entry(name.clone()).or_insert(next),
+        };
+        if let Some((_, node)) = self.nodes.get_mut(at) {
+            node.insert(below, rule);
+        } else {
+            let mut node = Node::default();
+            node.insert(below, rule);
+            self.nodes.push((placeholder.clone(), node));
+        }
+    }
+
+    fn at(&self, place: Option<usize>) -> Option<&Node> {
+        self.nodes.get(place?).map(|(_, node)| node)
+    }
+}
+
 struct Walk<'a> {
     who: &'a Identity,
     best: u16,
-    passed_over: u16,
+    /// The lowest rule so far whose placeholder has no usable value; `None` where nobody asks.
+    passed_over: Option<u16>,
 }
 
 impl Walk<'_> {
@@ -139,6 +182,7 @@ impl Walk<'_> {
             }
             // A pattern that starts with text may well start with `$`.
             self.patterns(root, level, tail, true);
+            self.values(root, level, tail, true);
         } else {
             self.best = root.rest;
             if root.lowest < self.best {
@@ -167,6 +211,7 @@ impl Walk<'_> {
                 self.node(node, tail);
             }
             self.patterns(node, level, tail, first);
+            self.values(node, level, tail, first);
         }
         if let Some(node) = &node.any {
             self.node(node, tail);
@@ -181,8 +226,52 @@ impl Walk<'_> {
             match pattern.fit(level, first, self.who) {
                 Fit::Equal => self.node(node, tail),
                 Fit::Different => {}
-                Fit::Unusable => self.passed_over = self.passed_over.min(node.lowest),
+                Fit::Unusable => self.pass_over(node),
             }
+        }
+    }
+
+    fn values(&mut self, node: &Node, level: &str, tail: Option<&str>, first: bool) {
+        let Some(values) = &node.values else { return };
+        let who = self.who;
+        if self.passed_over.is_some() {
+            for (placeholder, node) in &values.nodes {
+                if placeholder.value(who, first).is_none() {
+                    self.pass_over(node);
+                }
+            }
+        }
+        // No level holds what makes a value unusable, but for these two.
+        if level.is_empty() || (first && level.starts_with('$')) {
+            return;
+        }
+        if let Some(node) = values.at(values.client_id)
+            && *who.client_id == *level
+        {
+            self.node(node, tail);
+        }
+        if let Some(node) = values.at(values.principal)
+            && *who.principal == *level
+        {
+            self.node(node, tail);
+        }
+        if values.attributes.is_empty() {
+            return;
+        }
+        for (name, value) in &who.attributes {
+            if value == level
+                && let Some(node) = values.at(values.attributes.get(name.as_str()).copied())
+                // Of two with one name the first counts.
+                && who.attribute(name) == Some(level)
+            {
+                self.node(node, tail);
+            }
+        }
+    }
+
+    fn pass_over(&mut self, node: &Node) {
+        if let Some(lowest) = &mut self.passed_over {
+            *lowest = node.lowest.min(*lowest);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mqtt::{QoS, TopicFilter};
 
-use crate::index::{Found, MAX_RULES, RuleIndex};
+use crate::index::{MAX_RULES, RuleIndex};
 use crate::template::{Level, Template};
 use crate::{
     Actions, Decision, DenyCause, DenyReason, Effect, Fallback, Identity, Permissions, Rule,
@@ -74,11 +74,12 @@ impl PermissionSet {
     /// The first rule for publishing that matches the topic decides. An allow rule denies what is
     /// above its QoS, and retained messages unless it allows them.
     pub fn check_publish(&self, who: &Identity, topic: &str, qos: QoS, retain: bool) -> Decision {
-        let found = self.publish.first(topic, who);
-        match self.decide(found) {
-            Decision::Allow { max_qos } if qos > max_qos => deny(found, DenyCause::Qos),
-            Decision::Allow { .. } if retain && !self.allows_retain(found) => {
-                deny(found, DenyCause::Retain)
+        let look = Look { index: &self.publish, text: topic, who };
+        let rule = look.first();
+        match self.decide(rule, look) {
+            Decision::Allow { max_qos } if qos > max_qos => look.deny(rule, DenyCause::Qos),
+            Decision::Allow { .. } if retain && !self.allows_retain(rule) => {
+                look.deny(rule, DenyCause::Retain)
             }
             decision => decision,
         }
@@ -88,9 +89,9 @@ impl PermissionSet {
     /// [`check_publish`](Self::check_publish), but that everything is allowed which no rule names
     /// does not count.
     pub fn check_control(&self, who: &Identity, topic: &str, qos: QoS, retain: bool) -> Decision {
-        let found = self.publish.first(topic, who);
-        if found.rule.is_none() && self.stated.fallback == Fallback::Allow {
-            return deny(found, DenyCause::NoRule);
+        let look = Look { index: &self.publish, text: topic, who };
+        if self.stated.fallback == Fallback::Allow && look.first().is_none() {
+            return look.deny(None, DenyCause::NoRule);
         }
         self.check_publish(who, topic, qos, retain)
     }
@@ -102,7 +103,8 @@ impl PermissionSet {
     /// ([`check_delivery`](Self::check_delivery)). `qos` does not lead to a denial: the
     /// subscription is to be granted at the lower of it and the `max_qos` of the answer.
     pub fn check_subscribe(&self, who: &Identity, filter: TopicFilter<'_>, qos: QoS) -> Decision {
-        match self.decide(self.subscribe.first(filter.matcher(), who)) {
+        let look = Look { index: &self.subscribe, text: filter.matcher(), who };
+        match self.decide(look.first(), look) {
             Decision::Allow { max_qos } => Decision::Allow { max_qos: max_qos.min(qos) },
             decision => decision,
         }
@@ -112,7 +114,8 @@ impl PermissionSet {
     ///
     /// Where the set says to ask, the answer is yes: the subscription itself was asked for.
     pub fn check_delivery(&self, who: &Identity, topic: &str) -> Decision {
-        match self.decide(self.subscribe.first(topic, who)) {
+        let look = Look { index: &self.subscribe, text: topic, who };
+        match self.decide(look.first(), look) {
             Decision::Ask => Decision::Allow { max_qos: QoS::ExactlyOnce },
             decision => decision,
         }
@@ -157,22 +160,22 @@ impl PermissionSet {
         why
     }
 
-    fn decide(&self, found: Found) -> Decision {
-        match self.rule(found.rule) {
+    fn decide(&self, first: Option<u16>, look: Look<'_>) -> Decision {
+        match self.rule(first) {
             Some(rule) => match rule.effect {
                 Effect::Allow => Decision::Allow { max_qos: rule.max_qos },
-                Effect::Deny => deny(found, DenyCause::Rule),
+                Effect::Deny => look.deny(first, DenyCause::Rule),
             },
             None => match self.stated.fallback {
-                Fallback::Deny => deny(found, DenyCause::NoRule),
+                Fallback::Deny => look.deny(None, DenyCause::NoRule),
                 Fallback::Allow => Decision::Allow { max_qos: QoS::ExactlyOnce },
                 Fallback::Ask => Decision::Ask,
             },
         }
     }
 
-    fn allows_retain(&self, found: Found) -> bool {
-        self.rule(found.rule).is_none_or(|rule| rule.retain)
+    fn allows_retain(&self, first: Option<u16>) -> bool {
+        self.rule(first).is_none_or(|rule| rule.retain)
     }
 
     fn rule(&self, number: Option<u16>) -> Option<&Rule> {
@@ -188,8 +191,23 @@ impl PermissionSet {
     }
 }
 
-fn deny(found: Found, cause: DenyCause) -> Decision {
-    Decision::Deny(DenyReason { rule: found.rule, cause, passed_over: found.passed_over })
+/// A topic or filter of a client before the rules of one action.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    index: &'a RuleIndex,
+    text: &'a str,
+    who: &'a Identity,
+}
+
+impl Look<'_> {
+    fn first(self) -> Option<u16> {
+        self.index.first(self.text, self.who)
+    }
+
+    fn deny(self, rule: Option<u16>, cause: DenyCause) -> Decision {
+        let passed_over = self.index.passed_over(self.text, self.who, rule);
+        Decision::Deny(DenyReason { rule, cause, passed_over })
+    }
 }
 
 fn text(rule: &Rule) -> String {

@@ -155,6 +155,14 @@ pub enum Fit {
 }
 
 impl Pattern {
+    /// The placeholder, if that is all there is.
+    pub(crate) fn alone(&self) -> Option<&Placeholder> {
+        match &*self.parts {
+            [Part::Value(placeholder)] => Some(placeholder),
+            _ => None,
+        }
+    }
+
     /// Compares `level`, the `first` of its topic or not, with the pattern for `who`.
     pub fn fit(&self, level: &str, first: bool, who: &Identity) -> Fit {
         let mut remaining = Some(level);
@@ -207,7 +215,7 @@ impl Placeholder {
     }
 
     /// The client's value, unless using it could widen the filter.
-    fn value<'a>(&self, who: &'a Identity, at_start: bool) -> Option<&'a str> {
+    pub(crate) fn value<'a>(&self, who: &'a Identity, at_start: bool) -> Option<&'a str> {
         let value = match self {
             Self::ClientId => &*who.client_id,
             Self::Principal => &*who.principal,

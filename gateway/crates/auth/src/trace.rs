@@ -66,8 +66,8 @@ impl PermissionSet {
             }
             Act::Receive { topic } => (&self.subscribe, topic, self.check_delivery(who, topic)),
         };
-        let found = index.first(text, who);
-        Trace { decision, rule: found.rule, passed_over: found.passed_over }
+        let rule = index.first(text, who);
+        Trace { decision, rule, passed_over: index.passed_over(text, who, rule) }
     }
 
     /// A rule as decisions name it: by its label, or by its number and itself.

@@ -42,15 +42,24 @@ fn matches(filter: &str, topic: &str) -> bool {
 }
 
 fn rendered(filter: &str, who: &Identity) -> Option<String> {
-    let id = &*who.client_id;
-    if filter.contains("${client-id}")
-        && (id.is_empty()
-            || id.contains(['+', '#', '/'])
-            || (id.starts_with('$') && filter.starts_with("${client-id}")))
-    {
-        return None;
+    let attribute = |name: &str| who.attribute(name).unwrap_or_default().to_owned();
+    let values = [
+        ("${client-id}", who.client_id.to_string()),
+        ("${principal}", who.principal.to_string()),
+        ("${attr.k}", attribute("k")),
+        ("${attr.l}", attribute("l")),
+    ];
+    let mut rendered = filter.to_owned();
+    for (placeholder, value) in values {
+        let usable = !value.is_empty()
+            && !value.contains(['+', '#', '/'])
+            && !(value.starts_with('$') && filter.starts_with(placeholder));
+        if filter.contains(placeholder) && !usable {
+            return None;
+        }
+        rendered = rendered.replace(placeholder, &value);
     }
-    Some(filter.replace("${client-id}", id))
+    Some(rendered)
 }
 
 /// The first rule for which `fits` holds, with its number.
@@ -109,7 +118,19 @@ fn filters(levels: &'static [&'static str]) -> impl Strategy<Value = String> {
 }
 
 fn rules() -> impl Strategy<Value = Rule> {
-    let filter = filters(&["a", "b", "+", "+", "$s", "${client-id}", "x${client-id}"]);
+    let filter = filters(&[
+        "a",
+        "b",
+        "+",
+        "+",
+        "$s",
+        "${client-id}",
+        "x${client-id}",
+        "${principal}",
+        "${attr.k}",
+        "${attr.l}",
+        "${attr.k}${attr.l}",
+    ]);
     let actions = proptest::sample::select(vec![
         Actions::BOTH,
         Actions::PUBLISH,
@@ -134,8 +155,13 @@ fn permissions() -> impl Strategy<Value = Permissions> {
 }
 
 fn identities() -> impl Strategy<Value = Identity> {
-    proptest::sample::select(vec!["a", "b", "$s", "+", "#", "a/b", "", "s"]).prop_map(|id| {
-        Identity { client_id: id.into(), principal: "p".into(), attributes: Vec::new() }
+    let value = || proptest::sample::select(vec!["a", "b", "$s", "+", "#", "a/b", "", "s", "xa"]);
+    let name = proptest::sample::select(vec!["k", "l", "m"]);
+    let attributes = proptest::collection::vec((name, value()), 0..4);
+    (value(), value(), attributes).prop_map(|(client_id, principal, attributes)| Identity {
+        client_id: client_id.into(),
+        principal: principal.into(),
+        attributes: attributes.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
     })
 }
 
