@@ -22,7 +22,7 @@ pub use error::PkiError;
 pub use index::Entry;
 pub use order::{Issued, Order, Purpose, Reason, RevocationList};
 pub use revocation::CRL_VALIDITY;
-pub use show::show;
+pub use show::{describe, show};
 pub use site::Site;
 
 /// The files of a private authority and of the server certificate that it has issued.

@@ -23,6 +23,16 @@ fn proxy_header() {
     replay("proxy_header", checks::proxy_header, checks::OF_PROXY_HEADERS);
 }
 
+#[test]
+fn certificate() {
+    replay("certificate", checks::certificate, checks::OF_CERTIFICATES);
+}
+
+#[test]
+fn described() {
+    replay("described", checks::described, checks::OF_DESCRIPTIONS);
+}
+
 fn replay(target: &str, check: fn(&[u8]) -> &'static str, all: &[&'static str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut reached = BTreeSet::new();

@@ -19,15 +19,23 @@ use crate::utc::utc;
 /// # Errors
 /// If the file cannot be read, or holds nothing in PEM or something that is broken.
 pub fn show(path: &Path) -> Result<String, PkiError> {
-    let unusable = |reason: String| PkiError::Unusable { path: path.to_owned(), reason };
     let bytes = std::fs::read(path).map_err(|source| PkiError::File {
         action: "read",
         path: path.to_owned(),
         source,
     })?;
+    describe(&bytes).map_err(|reason| PkiError::Unusable { path: path.to_owned(), reason })
+}
+
+/// Describes what is in PEM, as [`show`] does. Whoever made it cannot have a terminal do anything: control characters are
+/// shown as `\u{1b}`.
+///
+/// # Errors
+/// A sentence: it is nothing in PEM, or something in it is broken.
+pub fn describe(pem: &[u8]) -> Result<String, String> {
     let mut text = String::new();
-    for block in Pem::iter_from_buffer(&bytes) {
-        let block = block.map_err(|cause| unusable(cause.to_string()))?;
+    for block in Pem::iter_from_buffer(pem) {
+        let block = block.map_err(|cause| cause.to_string())?;
         let described = match block.label.as_str() {
             "CERTIFICATE" => certificate(&block.contents),
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => request(&block.contents),
@@ -35,14 +43,24 @@ pub fn show(path: &Path) -> Result<String, PkiError> {
             label if label.ends_with("PRIVATE KEY") => Some("private key\n".to_owned()),
             label => Some(format!("{label}\n")),
         };
-        let described = described
-            .ok_or_else(|| unusable(format!("a {} block in it is broken", block.label)))?;
-        text.push_str(&described);
+        let described = described.ok_or_else(|| format!("a {} block in it is broken", block.label));
+        text.push_str(&described.map_err(|why| harmless(&why))?);
     }
     if text.is_empty() {
-        return Err(unusable("it holds nothing in PEM".to_owned()));
+        return Err("it holds nothing in PEM".to_owned());
     }
-    Ok(text.trim_end().to_owned())
+    Ok(harmless(text.trim_end()))
+}
+
+fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() && c != '\n' {
+            true => harmless.extend(c.escape_unicode()),
+            false => harmless.push(c),
+        }
+    }
+    harmless
 }
 
 fn certificate(der: &[u8]) -> Option<String> {

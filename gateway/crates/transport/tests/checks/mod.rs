@@ -1,7 +1,10 @@
 //! What must hold for whatever strangers send. The fuzz targets and the replay of the committed corpus call
 //! the same functions; an input for which one returns has found nothing.
 
-use portcullis_transport::{End, FrameDecoder, FrameFault, ProxyError, ProxyHeader, ProxyRest};
+use portcullis_transport::pki;
+use portcullis_transport::{
+    Certificate, End, FrameDecoder, FrameFault, ProxyError, ProxyHeader, ProxyRest,
+};
 
 /// Every name that [`web_frames`] can answer with.
 pub(crate) const OF_WEB_FRAMES: &[&str] = &[
@@ -162,4 +165,50 @@ fn refused(error: &ProxyError) -> &'static str {
         ProxyError::Checksum => "checksum",
         other => unreachable!("nothing was read from a socket: {other}"),
     }
+}
+
+/// Every name that [`certificate`] can answer with.
+pub(crate) const OF_CERTIFICATES: &[&str] = &["unreadable", "nameless", "named"];
+
+/// What policies are told of a client's certificate, whatever its authority signed.
+pub(crate) fn certificate(der: &[u8]) -> &'static str {
+    let read = match Certificate::from_der(der) {
+        Ok(read) => read,
+        Err(error) => {
+            assert!(error.to_string().len() < 500);
+            return "unreadable";
+        }
+    };
+    assert_eq!(read.sha256.len(), 64);
+    assert!(read.serial.len() <= 2 * der.len() && read.serial.len().is_multiple_of(2));
+    let names = [&read.san_dns, &read.san_uri, &read.san_email];
+    let bytes: usize = names.iter().flat_map(|names| names.iter()).map(String::len).sum();
+    assert!(bytes <= der.len(), "names out of nowhere");
+    for address in &read.san_ip {
+        assert!(address.parse::<std::net::IpAddr>().is_ok(), "{address}");
+    }
+    let named = names.iter().any(|names| !names.is_empty()) || !read.san_ip.is_empty();
+    if named { "named" } else { "nameless" }
+}
+
+/// Every name that [`described`] can answer with.
+pub(crate) const OF_DESCRIPTIONS: &[&str] =
+    &["refused", "certificate", "certificate request", "revocation list", "private key", "other"];
+
+/// What an operator is shown of a PEM file that somebody sent.
+pub(crate) fn described(pem: &[u8]) -> &'static str {
+    let (shown, is_described) = match pki::describe(pem) {
+        Ok(text) => (text, true),
+        Err(why) => (why, false),
+    };
+    let control = shown.chars().find(|c| c.is_control() && *c != '\n');
+    assert_eq!(control, None, "a terminal would do it: {shown:?}");
+    if !is_described {
+        assert!(shown.len() < 500 + pem.len());
+        return "refused";
+    }
+    // From the longest name to the shortest.
+    let mut names = OF_DESCRIPTIONS.to_vec();
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    names.into_iter().find(|name| shown.starts_with(name)).unwrap_or("other")
 }
