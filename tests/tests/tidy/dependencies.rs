@@ -13,6 +13,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("session", &["mqtt"]),
     ("auth", &["mqtt"]),
     ("broker", &["auth", "mqtt", "session"]),
+    ("warden", &[]),
     ("store", &["auth", "broker", "mqtt", "session"]),
     ("transport", &[]),
     ("extension-host", &["auth", "mqtt"]),
@@ -37,6 +38,7 @@ const OURS: &[(&str, &[&str])] = &[
             "store",
             "telemetry",
             "transport",
+            "warden",
             "workbench",
         ],
     ),
@@ -83,6 +85,7 @@ const OUTSIDE_OF_PURE: &[(&str, &[&str])] = &[
         ],
     ),
     ("broker", &["foldhash", "slab"]),
+    ("warden", &[]),
 ];
 
 /// The technologies that have one home each.

@@ -4,17 +4,18 @@ use crate::source::code_only;
 use crate::sources;
 
 /// Where the pure crates are.
-const PURE: [&str; 4] = [
+const PURE: [&str; 5] = [
     "gateway/crates/mqtt/src/",
     "gateway/crates/session/src/",
     "gateway/crates/broker/src/",
     "gateway/crates/auth/src/",
+    "gateway/crates/warden/src/",
 ];
 
 /// What they have no use for, and what it would bring in.
 const FORBIDDEN: &[(&str, &str)] = &[
     ("tokio", "tasks"),
-    ("std::net", "sockets; std::net::IpAddr comes in as text"),
+    ("std::net", "sockets; addresses as values are in core::net"),
     ("std::fs", "the disk"),
     ("std::env", "the environment"),
     ("std::thread", "threads"),
