@@ -8,9 +8,9 @@ use toml::de::DeTable;
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::{
-    Admin, Broker, Compiler, Decisions, Extension, FileProbe, Listener, Log, Mqtt, Report,
-    Sessions, Store, TopicRule, Trust, admin, broker, compiler, decisions, extension, listener,
-    log, mqtt, relations, roster, sessions, store, topics, trust,
+    Admin, Broker, Compiler, Decisions, Extension, FileProbe, Limits, Listener, Log, Mqtt, Report,
+    Sessions, Store, TopicRule, Trust, admin, broker, compiler, decisions, extension, limits,
+    listener, log, mqtt, relations, roster, sessions, store, topics, trust,
 };
 
 /// A configuration without faults. Relative paths are resolved against the file's directory.
@@ -38,6 +38,8 @@ pub struct Checked {
     pub sessions: Sessions,
     /// What all clients together may use.
     pub broker: Broker,
+    /// What one address or name may do.
+    pub limits: Limits,
     /// What survives a power cut, and where.
     pub store: Store,
     /// Where the operator reaches it.
@@ -89,6 +91,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
         topics: topics::read(&root),
         sessions: sessions::read(&root),
         broker: broker::read(&root),
+        limits: limits::read(&root),
         store: store::read(&root, &data),
         admin: admin::read(&root, &data),
         decisions: decisions::read(&root),

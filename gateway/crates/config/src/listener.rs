@@ -31,6 +31,10 @@ pub struct Listener {
     pub max_connections: u32,
     /// Time for handshake and CONNECT together.
     pub connect_timeout: Duration,
+    /// Connections that may be between their first byte and their CONNECT.
+    pub max_handshakes: u32,
+    /// Time for a packet of a client that is in, once it has begun, besides that for its bytes.
+    pub packet_timeout: Duration,
     /// Whether clients may speak MQTT 3.1 as well as 3.1.1 and 5.
     pub mqtt_3_1: bool,
     /// What the acknowledgements of QoS 1 publishes wait for, where topics say nothing else.
@@ -56,6 +60,12 @@ const DEFAULT_MAX_CONNECTIONS: u32 = 10_000;
 
 /// A handshake over a bad radio link takes seconds; longer is somebody holding a slot.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A crowd after a power cut waits a little; a flood holds 64 KiB for each of them at the most.
+const DEFAULT_MAX_HANDSHAKES: u32 = 1024;
+
+/// Longer than a link is silent that will go on.
+const DEFAULT_PACKET_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads all listeners. One whose essentials are faulty is left out.
 /// `extensions` are the names to which chains can refer.
@@ -86,6 +96,12 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         DEFAULT_CONNECT_TIMEOUT,
         Duration::from_secs(1)..=Duration::from_secs(120),
     );
+    let max_handshakes = max_handshakes(section, transport.as_ref());
+    let packet_timeout = section.duration(
+        "packet-timeout",
+        DEFAULT_PACKET_TIMEOUT,
+        Duration::from_secs(1)..=Duration::from_secs(3600),
+    );
     let mqtt_3_1 = section.flag("mqtt-3-1", false);
     let durability = section.choice("durability", Durability::Strict, &DURABILITIES);
     section.finish();
@@ -98,9 +114,21 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         chain,
         max_connections,
         connect_timeout,
+        max_handshakes,
+        packet_timeout,
         mqtt_3_1,
         durability,
     })
+}
+
+/// With QUIC the number stands beside the others of its handshakes.
+fn max_handshakes(section: &Section<'_>, transport: Option<&Transport>) -> u32 {
+    const KEY: &str = "max-handshakes";
+    if let Some(Transport::Quic(quic)) = transport {
+        section.meaningless(&[KEY], "with transport = \"quic\"; it is quic.max-handshakes there");
+        return quic.max_handshakes;
+    }
+    section.number(KEY, DEFAULT_MAX_HANDSHAKES, 1..=1_000_000)
 }
 
 fn proxies(section: &Section<'_>, bind: Option<&Bind>, kind: Option<Kind>) -> Vec<Network> {
