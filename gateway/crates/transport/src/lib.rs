@@ -30,7 +30,7 @@ pub use address::{Address, Process};
 pub use arrival::ArrivalError;
 pub use connection::{Connection, Stream};
 pub use identity::{Certificate, CertificateError, CertificateKey, PeerIdentity, TransportKind};
-pub use listener::{BindError, Incoming, Listener, SHORTAGE_PAUSE};
+pub use listener::{BindError, Incoming, Listener, Origin, SHORTAGE_PAUSE};
 pub use network::Network;
 pub use pem::FileError;
 pub use proxy::{ProxyError, ProxyHeader, ProxyRest};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,7 +134,60 @@ pub struct Incoming {
     terms: Arc<Terms>,
 }
 
+/// Where a connection comes from, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From this machine by a Unix socket, or from a proxy for itself.
+    Local,
+    /// From a proxy that has yet to say whose connection it is.
+    Unknown,
+    /// Somebody claims to be there, and has not shown that it gets packets there (QUIC).
+    Claimed(IpAddr),
+    /// From there.
+    Shown(IpAddr),
+}
+
 impl Incoming {
+    /// Where it comes from, as far as is known by now.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        let Some(address) = self.peer.ip() else { return Origin::Local };
+        if let Arrived::Quic(knock) = &self.socket {
+            return match knock.is_validated() {
+                true => Origin::Shown(address),
+                false => Origin::Claimed(address),
+            };
+        }
+        // What a proxy has said counts, wherever that is.
+        let is_proxy = self.reached.is_none()
+            && self.terms.proxies.iter().any(|network| network.contains(address));
+        match (is_proxy, self.identified) {
+            (false, _) => Origin::Shown(address),
+            (true, false) => Origin::Unknown,
+            (true, true) => Origin::Local,
+        }
+    }
+
+    /// Has a peer that only claims to be somewhere come again and show it, by a Retry; nothing is kept. Others are turned
+    /// away.
+    pub fn prove(self) {
+        match self.socket {
+            Arrived::Quic(knock) => knock.retry(),
+            Arrived::Tcp(_) | Arrived::Unix(_) => self.turn_away(),
+        }
+    }
+
+    /// Ends the connection at the least cost, and nothing of it remains, in the kernel either: without a word, unless it is
+    /// QUIC and the peer is where it says; then it hears that it is refused, and does not ask again.
+    pub fn turn_away(self) {
+        match self.socket {
+            // If it fails the connection ends in order, which costs a little more.
+            Arrived::Tcp(socket) => drop(socket.set_zero_linger()),
+            Arrived::Quic(knock) => knock.turn_away(),
+            Arrived::Unix(_) => {}
+        }
+    }
+
     /// Finds out who the peer is, where proxies in front have to say so; at once where there are none.
     ///
     /// It waits for the proxy as long as the proxy likes: wrap it with a time-out.

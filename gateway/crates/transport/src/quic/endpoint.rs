@@ -127,6 +127,25 @@ impl Knock {
         canonical(self.incoming.remote_address())
     }
 
+    /// Whether the client has shown that it gets packets at its address.
+    pub(crate) fn is_validated(&self) -> bool {
+        self.incoming.remote_address_validated()
+    }
+
+    /// Has the client show that, and keeps nothing.
+    pub(crate) fn retry(self) {
+        // It fails only for one that has shown it, which then is refused.
+        let _ = self.incoming.retry();
+    }
+
+    /// Does not answer; or refuses, where the client gets packets at its address.
+    pub(crate) fn turn_away(self) {
+        match self.is_validated() {
+            true => self.incoming.refuse(),
+            false => self.incoming.ignore(),
+        }
+    }
+
     /// Makes the handshake, and waits for the client's first stream.
     pub(crate) async fn establish(self) -> Result<(QuicStream, PeerIdentity), HandshakeError> {
         let Self { incoming, terms: (ready, config), local, _place } = self;
