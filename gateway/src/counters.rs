@@ -59,6 +59,7 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &Extensions) {
         in_flight = broker.in_flight,
         waiting_bytes = broker.waiting_bytes,
         limit_disk_full = broker.limit_disk_full,
+        limit_packet_time = broker.limit_packet_time,
         decisions_dropped = totals.decisions_dropped,
         events_missed = totals.events_missed,
         extensions = in_words(extensions),

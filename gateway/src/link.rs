@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use broker::{Answer, Closing, Conversation, Delivery, Outbox, Question, Reviewed};
+use broker::{Answer, Closing, Conversation, Delivery, Limit, Outbox, Question, Reviewed};
 use mqtt::{Decoder, ReasonCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 use crate::foresight::Foresight;
 use crate::hub::{Hub, Next, Registration};
 use crate::judge::Judge;
+use crate::patience::Patience;
 
 /// Bytes that are asked of a socket at a time, and that may wait to be written before it is
 /// not read any more.
@@ -26,6 +27,9 @@ pub(crate) const LINGER: Duration = Duration::from_secs(5);
 
 /// How long a peer may take to close its side once it has been sent everything.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long the rest of a packet is waited for unless somebody says otherwise.
+const PACKET_TIME: Duration = Duration::from_secs(30);
 
 thread_local! {
     /// One buffer per thread serves every connection, so that an idle one costs none.
@@ -46,6 +50,8 @@ pub(crate) struct Link<S> {
     handled: usize,
     /// With fewer bytes `unhandled` holds no whole packet.
     wanted: usize,
+    /// How long the rest of what it holds is waited for.
+    patience: Patience,
     /// `unhandled` may hold a whole packet, or one that waits for `answer`.
     try_again: bool,
     /// Answers about what is to be passed on next.
@@ -92,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             unhandled,
             handled: 0,
             wanted: 0,
+            patience: Patience::new(PACKET_TIME),
             foresight: Foresight::default(),
             may_read: true,
             outbox: Outbox::default(),
@@ -101,6 +108,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             linger: None,
             shut: false,
         }
+    }
+
+    /// Gives a packet that has begun so much time, besides that for its bytes.
+    pub(crate) fn patient_for(mut self, time: Duration) -> Self {
+        self.patience = Patience::new(time);
+        self
     }
 
     /// Runs until the packet at the front needs an answer, interceptors are to see something or the connection is over.
@@ -163,13 +176,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 }
             }
             if !self.may_read || (written.is_pending() && self.outbox.len() >= READ_MAX) {
+                self.patience.rest();
                 return Poll::Pending;
             }
-            match ready!(self.poll_read(context, judge)) {
-                Ok(Next::Read | Next::Closed) => {}
-                Ok(Next::Ask(question)) => return Poll::Ready(Step::Ask(question)),
-                Err(error) => return Poll::Ready(self.lost("read from", &error)),
+            match self.poll_read(context, judge) {
+                Poll::Ready(Ok(Next::Read | Next::Closed)) => {}
+                Poll::Ready(Ok(Next::Ask(question))) => return Poll::Ready(Step::Ask(question)),
+                Poll::Ready(Err(error)) => return Poll::Ready(self.lost("read from", &error)),
+                Poll::Pending => {
+                    self.check_patience(context);
+                    return Poll::Pending;
+                }
             }
+        }
+    }
+
+    /// Lets go of a peer that takes too long over a packet that it has begun. The hub rings then, as it always does when a
+    /// connection ends.
+    fn check_patience(&mut self, context: &mut Context<'_>) {
+        if self.unhandled.len() <= self.handled {
+            self.patience.rest();
+        } else if self.patience.is_over(context, self.wanted) {
+            let why = format!("a packet of {} bytes did not come in time", self.wanted);
+            let closing = Closing::new(ReasonCode::QuotaExceeded, why);
+            self.hub.disconnect(self.conversation, closing.because_of(Limit::PacketTime));
         }
     }
 
@@ -309,6 +339,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 &mut self.outbox,
             );
             self.foresight.advance(batch.consumed);
+            if batch.consumed > 0 {
+                self.patience.rest();
+            }
             consumed += batch.consumed;
             self.may_read = batch.may_read;
             let rest = bytes.get(consumed..).unwrap_or_default();

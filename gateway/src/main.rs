@@ -39,6 +39,7 @@ mod meter;
 mod observers;
 mod operator;
 mod package;
+mod patience;
 mod presence;
 mod reauthentication;
 mod replay;

@@ -33,6 +33,8 @@ pub enum Limit {
     RetainedBytes,
     /// The disk is full.
     DiskFull,
+    /// The time for a packet that has begun.
+    PacketTime,
 }
 
 impl Broker {
@@ -63,6 +65,7 @@ impl Stats {
             Limit::RetainedMessages => &mut self.limit_retained_messages,
             Limit::RetainedBytes => &mut self.limit_retained_bytes,
             Limit::DiskFull => &mut self.limit_disk_full,
+            Limit::PacketTime => &mut self.limit_packet_time,
         };
         *count += 1;
     }
