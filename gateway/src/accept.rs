@@ -11,6 +11,7 @@ use crate::judge::Judge;
 use crate::link::{Link, Step};
 use crate::report::Reporter;
 use crate::screen::Screen;
+use crate::sentry::{Sentry, Visit};
 
 /// A listener with all that its connections need.
 pub(crate) struct Door {
@@ -22,6 +23,8 @@ pub(crate) struct Door {
     pub(crate) number: u16,
     pub(crate) hub: Arc<Hub>,
     pub(crate) reporter: Arc<Reporter>,
+    /// Who may knock.
+    pub(crate) sentry: Arc<Sentry>,
     pub(crate) max_packet_size: u32,
     /// Whether MQTT 3.1 is spoken here too.
     pub(crate) mqtt_3_1: bool,
@@ -29,6 +32,10 @@ pub(crate) struct Door {
     pub(crate) durability: broker::Durability,
     /// Time for handshake, CONNECT and decision.
     pub(crate) connect_timeout: Duration,
+    /// Time for a packet of a client that is in, once it has begun.
+    pub(crate) packet_timeout: Duration,
+    /// A place per connection that may be between its first byte and its CONNECT.
+    pub(crate) handshakes: Semaphore,
     /// Places for questions of connected clients.
     pub(crate) bench: Arc<Semaphore>,
     /// A place per connection that there may be.
@@ -46,9 +53,12 @@ impl Door {
             match listener.accept().await {
                 Ok(incoming) => {
                     self.hub.sockets.increment();
+                    let Some((incoming, visit)) = self.sentry.screen(&self.name, incoming) else {
+                        continue;
+                    };
                     let door = Arc::clone(&self);
                     tokio::spawn(async move {
-                        door.serve(incoming).await;
+                        door.serve(incoming, visit).await;
                         drop(place);
                     });
                 }
@@ -62,10 +72,10 @@ impl Door {
     }
 
     /// One connection from its first byte to its last.
-    async fn serve(self: Arc<Self>, incoming: Incoming) {
+    async fn serve(self: Arc<Self>, incoming: Incoming, mut visit: Visit) {
         let mut stopping = self.stopping.clone();
         // Boxed, so that a connection that is in does not go on paying for the way in.
-        let greeting = Box::pin(greeting::greet(&self, incoming));
+        let greeting = Box::pin(greeting::greet(&self, incoming, &mut visit));
         let greeting = tokio::select! {
             greeting = greeting => greeting,
             _ = stopping.wait_for(|stopping| *stopping) => None,
@@ -73,6 +83,7 @@ impl Door {
         let Some(Greeting { link, judge }) = greeting else { return };
         drop(self);
         run(link, judge).await;
+        drop(visit);
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use transport::{BindError, Listener};
 
 use crate::accept::Door;
+use crate::ban_file::BanFile;
 use crate::certificates::Certificates;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
@@ -28,6 +29,7 @@ use crate::judge::{self, QUESTIONS_MAX};
 use crate::observers::Observers;
 use crate::report::Reporter;
 use crate::screen::Screen;
+use crate::sentry::Sentry;
 use crate::signals::{Signals, Subject};
 use crate::{cli, link, secret, settings, supervisor, system};
 
@@ -114,6 +116,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     warn_of_idle_observers(&extensions, &checked.observers);
     let observers = Observers::start(extensions.named(&checked.observers))?;
     let reporter = Arc::new(Reporter::new(decisions).telling(observers.clone()));
+    let sentry = post_sentry(&checked, clock, &reporter)?;
     let disk = Disk::default();
     let to_disk = disk.clone();
     let submit = Box::new(move |errand| to_disk.submit(errand));
@@ -127,15 +130,17 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         hub: Arc::clone(&hub),
         disk: disk.clone(),
         certificates: Arc::clone(&certificates),
+        sentry: Arc::clone(&sentry),
     };
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
     background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
+    background.spawn(Arc::clone(&sentry).keep());
     background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
     if let Some(interval) = checked.broker.sys_interval {
         background.spawn(system::report(Arc::clone(&hub), disk.clone(), interval));
     }
-    let gatehouse = Gatehouse::open(&checked, listeners, &extensions, &hub, &reporter);
+    let gatehouse = Gatehouse::open(&checked, listeners, &extensions, &hub, &reporter, &sentry);
     if let Some(socket) = admin {
         let chains = gatehouse.chains.clone();
         let desk = Desk {
@@ -144,6 +149,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
             disk: disk.clone(),
             chains,
             certificates,
+            sentry: Arc::clone(&sentry),
         };
         background.spawn(desk::attend(Arc::new(desk), socket));
     }
@@ -158,7 +164,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         tracing::error!("disk did not catch up; what it lacks was not acknowledged");
     }
     subject.count();
-    put_away(observers, surroundings, disk).await?;
+    put_away(observers, surroundings, sentry, disk).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -167,6 +173,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
 async fn put_away(
     observers: Option<Arc<Observers>>,
     surroundings: Arc<Surroundings>,
+    sentry: Arc<Sentry>,
     disk: Disk,
 ) -> Result<(), Failure> {
     let closing = tokio::task::spawn_blocking(move || {
@@ -174,6 +181,7 @@ async fn put_away(
             observers.close();
         }
         surroundings.close();
+        sentry.save();
         disk.shut_down()
     });
     let closed = closing.await.map_err(|error| Failure::System {
@@ -181,6 +189,16 @@ async fn put_away(
         error: std::io::Error::other(error),
     })?;
     closed.map_err(Failure::Store)
+}
+
+fn post_sentry(
+    checked: &Checked,
+    clock: Clock,
+    reporter: &Arc<Reporter>,
+) -> Result<Arc<Sentry>, Failure> {
+    let seed = u64::from_ne_bytes(secret::random()?);
+    let (limits, file) = (settings::limits(&checked.limits), BanFile::of(&checked.data));
+    Ok(Arc::new(Sentry::new(limits, seed, clock, Arc::clone(reporter), file)))
 }
 
 fn bind(checked: &Checked) -> Result<Vec<Listener>, Failure> {
@@ -264,6 +282,7 @@ impl Gatehouse {
         extensions: &Extensions,
         hub: &Arc<Hub>,
         reporter: &Arc<Reporter>,
+        sentry: &Arc<Sentry>,
     ) -> Self {
         let (stopping, stops) = watch::channel(false);
         let (office, bench) = (Arc::new(Office::new()), judge::bench());
@@ -297,10 +316,13 @@ impl Gatehouse {
                 number,
                 hub: Arc::clone(hub),
                 reporter: Arc::clone(reporter),
+                sentry: Arc::clone(sentry),
                 max_packet_size: checked.sessions.max_packet_size,
                 mqtt_3_1: stated.mqtt_3_1,
                 durability: settings::durability(stated.durability),
                 connect_timeout: stated.connect_timeout,
+                packet_timeout: stated.packet_timeout,
+                handshakes: Semaphore::new(stated.max_handshakes as usize),
                 bench: Arc::clone(&bench),
                 places,
                 stopping: stops.clone(),

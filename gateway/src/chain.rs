@@ -12,6 +12,10 @@ use tokio::time::Instant;
 /// as their connect-timeout lets them.
 pub(crate) const CONNECT_CALLS_MAX: usize = 32;
 
+/// Strangers that may wait for such a call, in all listeners. More are told at once to come again: a box that hashes
+/// a hundred passwords a second would not get to them within their connect-timeout.
+const STRANGERS_WAITING_MAX: usize = 1024;
+
 /// The extensions of a listener, in the order in which they are asked.
 #[derive(Clone)]
 pub(crate) struct Chain {
@@ -36,6 +40,8 @@ pub(crate) enum Caller {
 pub(crate) struct Office {
     sets: Mutex<PermissionSets>,
     connects: Arc<Semaphore>,
+    /// Places for strangers that wait.
+    waiting: Semaphore,
 }
 
 impl Office {
@@ -43,6 +49,7 @@ impl Office {
         Self {
             sets: Mutex::new(PermissionSets::new()),
             connects: Arc::new(Semaphore::new(CONNECT_CALLS_MAX)),
+            waiting: Semaphore::new(STRANGERS_WAITING_MAX),
         }
     }
 }
@@ -114,6 +121,13 @@ impl Chain {
             Caller::Stranger { until } => (&self.turns, &self.office.connects, Some(until)),
             Caller::Client { ref bench } => (&self.turns_again, bench, None),
         };
+        let waits = match until {
+            Some(_) => Some(self.office.waiting.try_acquire().map_err(|_| {
+                let why = "as many clients wait to be decided about as may";
+                Refusal::ours(ReasonCode::ServerBusy, why)
+            })?),
+            None => None,
+        };
         let turn = async {
             let own = Arc::clone(turns).acquire_owned().await?;
             let shared = Arc::clone(places).acquire_owned().await?;
@@ -127,6 +141,7 @@ impl Chain {
             let why = "other clients were being decided about all the time";
             return Err(Refusal::ours(ReasonCode::ServerBusy, why));
         };
+        drop(waits);
         // The turn is part of the job: a caller that gives up leaves the guest running.
         let job = tokio::task::spawn_blocking(move || {
             let decided = job();
@@ -252,5 +267,53 @@ impl Refusal {
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.extensions.iter().map(Extension::id)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_strangers_wait_and_further_ones_hear_so_at_once() {
+        let chain = Chain::new(Vec::new(), Arc::new(Office::new()));
+        let until = Instant::now() + Duration::from_secs(60);
+        let (release, held) = mpsc::channel::<()>();
+        let first = chain.clone();
+        let first = tokio::spawn(async move {
+            let job = move || {
+                // Until the test lets go of it.
+                let _ = held.recv();
+                Ok(())
+            };
+            first.in_turn(Caller::Stranger { until }, job).await
+        });
+        while chain.turns.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let waiting: Vec<_> = (0..STRANGERS_WAITING_MAX)
+            .map(|_| {
+                let chain = chain.clone();
+                tokio::spawn(
+                    async move { chain.in_turn(Caller::Stranger { until }, || Ok(())).await },
+                )
+            })
+            .collect();
+        while chain.office.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = chain.in_turn(Caller::Stranger { until }, || Ok(())).await;
+        assert_eq!(refused.map_err(|refusal| refusal.code), Err(ReasonCode::ServerBusy));
+        // A client that is in has a place of its own.
+        let bench = Arc::new(Semaphore::new(1));
+        assert_eq!(chain.in_turn(Caller::Client { bench }, || Ok(())).await, Ok(()));
+        drop(release);
+        assert_eq!(first.await.expect("it ends"), Ok(()));
+        for stranger in waiting {
+            assert_eq!(stranger.await.expect("it ends"), Ok(()));
+        }
+        assert_eq!(chain.office.waiting.available_permits(), STRANGERS_WAITING_MAX);
     }
 }

@@ -78,6 +78,12 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
                                     who has a session; or all about one
   portcullis disconnect ID [--code N] [--reason TEXT] GATEWAY
                                     send a client away, with 0x98 (Administrative action) or another code
+  portcullis ban list GATEWAY
+  portcullis ban add WHOM [--for TIME] [--reason TEXT] GATEWAY
+  portcullis ban lift WHOM GATEWAY
+                                    who is banned; ban somebody, for good unless TIME is named (gateway/ABUSE.md);
+                                    take that back. WHOM is --network ADDRESS[/BITS], --identity NAME,
+                                    --client ID, or several of them for who fits them all
   portcullis metrics [--prometheus] GATEWAY
                                     all counters
   portcullis version
@@ -114,6 +120,7 @@ impl Command {
             Some("explain") => Self::Operator(words.explain()?),
             Some("clients") => Self::Operator(words.clients()?),
             Some("disconnect") => Self::Operator(words.disconnect()?),
+            Some("ban") => Self::Operator(words.ban()?),
             Some("metrics") => Self::Operator(words.metrics()?),
             Some("version" | "--version" | "-V") => Self::Version,
             Some("help" | "--help" | "-h") => Self::Help,

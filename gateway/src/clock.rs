@@ -25,6 +25,12 @@ impl Clock {
         Timestamp::from_unix_ms(self.unix_ms).after(self.started.elapsed())
     }
 
+    /// Milliseconds since the Unix epoch, as the system says now. Unlike [`Clock::now`] it may jump.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The moment at which `at` will be, on the scheduler's clock.
     pub(crate) fn instant(&self, at: Timestamp) -> Instant {
         let ms = at.as_unix_ms().saturating_sub(self.unix_ms);

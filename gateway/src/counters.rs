@@ -4,13 +4,15 @@ use crate::desk::of_extension;
 use crate::disk::Disk;
 use crate::extensions::Extensions;
 use crate::hub::Hub;
+use crate::sentry::{Counts, Sentry};
 use crate::system::Totals;
 
 /// Logs every counter.
-pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &Extensions) {
+pub(crate) fn log(hub: &Hub, disk: &Disk, sentry: &Sentry, extensions: &Extensions) {
     let totals = Totals::gather(hub, disk);
     let broker = totals.broker;
     log_store(&disk.stats(), &totals);
+    log_door(&sentry.counts());
     tracing::info!(
         sockets = totals.sockets,
         connects = totals.connects,
@@ -64,6 +66,28 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, extensions: &Extensions) {
         events_missed = totals.events_missed,
         extensions = in_words(extensions),
         "counters"
+    );
+}
+
+/// Those of who comes, as an event of their own.
+fn log_door(counts: &Counts) {
+    let door = &counts.warden;
+    tracing::info!(
+        limit_arrivals = door.limit_arrivals,
+        limit_connections_per_address = door.limit_connections_per_address,
+        limit_connections_per_identity = door.limit_connections_per_identity,
+        limit_strangers_per_address = door.limit_strangers_per_address,
+        limit_handshakes = counts.handshakes,
+        limit_waiting = counts.waiting,
+        limit_kept_back = counts.kept_back,
+        limit_flapping = door.limit_flapping,
+        failed_authentications = door.failed_authentications,
+        stalled_connections = door.stalled_connections,
+        refused_banned = door.refused_banned,
+        bans_made = door.bans_made,
+        bans = door.bans,
+        tracked_addresses = door.tracked_addresses,
+        "door counters"
     );
 }
 

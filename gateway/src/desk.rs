@@ -1,5 +1,6 @@
 //! What the operator asks and orders through the admin socket. `gateway/ADMIN.md` has all of it.
 
+mod bans;
 mod certificates;
 mod clients;
 mod explain;
@@ -25,6 +26,7 @@ use crate::disk::Disk;
 use crate::extensions::Extensions;
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::sentry::Sentry;
 
 pub(crate) use metrics::of_extension;
 
@@ -39,6 +41,7 @@ pub(crate) struct Desk {
     /// The chain of each listener.
     pub(crate) chains: BTreeMap<String, Chain>,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) sentry: Arc<Sentry>,
 }
 
 /// What a path stands for.
@@ -55,6 +58,9 @@ enum Route {
     Clients,
     Client(String),
     Disconnect(String),
+    Bans,
+    AddBan,
+    LiftBan,
     Explain,
     Metrics,
 }
@@ -131,6 +137,9 @@ impl Desk {
             Route::Clients => clients::page(&self.hub, request),
             Route::Client(client_id) => clients::one(&self.hub, &client_id),
             Route::Disconnect(client_id) => clients::disconnect(&self.hub, &client_id, request),
+            Route::Bans => Ok(bans::list(self)),
+            Route::AddBan => bans::add(self, request).await,
+            Route::LiftBan => bans::lift(self, request).await,
             Route::Explain => explain::explain(self, request).await,
             Route::Metrics => metrics::answer(self, request),
         }
@@ -152,6 +161,9 @@ impl Route {
             ["v1", "clients"] => Self::Clients,
             ["v1", "clients", client_id] => Self::Client(client_id.to_owned()),
             ["v1", "clients", client_id, "disconnect"] => Self::Disconnect(client_id.to_owned()),
+            ["v1", "bans"] => Self::Bans,
+            ["v1", "bans", "add"] => Self::AddBan,
+            ["v1", "bans", "lift"] => Self::LiftBan,
             ["v1", "explain"] => Self::Explain,
             ["v1", "metrics"] => Self::Metrics,
             _ => return None,
@@ -165,6 +177,8 @@ impl Route {
             | Self::Abandon(_)
             | Self::Record(_)
             | Self::Disconnect(_)
+            | Self::AddBan
+            | Self::LiftBan
             | Self::Explain => Method::Post,
             _ => Method::Get,
         }
@@ -196,6 +210,7 @@ mod tests {
         assert_eq!(route("v1/clients/a"), Some(Route::Client("a".to_owned())));
         assert_eq!(route("v1/clients/a/disconnect"), Some(Route::Disconnect("a".to_owned())));
         assert_eq!(route("v1/extensions/acl/reload"), Some(Route::Reload("acl".to_owned())));
+        assert_eq!(route("v1/bans/lift"), Some(Route::LiftBan));
         for path in ["", "v2", "v1/clients/a/b", "clients", "v1/extensions/acl/remove"] {
             assert_eq!(route(path), None, "{path}");
         }

@@ -74,6 +74,24 @@ pub(crate) enum Order {
     Metrics {
         prometheus: bool,
     },
+    Bans,
+    Ban {
+        whom: Named,
+        /// Milliseconds; without end if none.
+        length: Option<u64>,
+        reason: Option<String>,
+    },
+    Unban {
+        whom: Named,
+    },
+}
+
+/// Whom a ban names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) network: Option<String>,
+    pub(crate) identity: Option<String>,
+    pub(crate) client: Option<String>,
 }
 
 /// Whose acts are explained.
@@ -172,8 +190,22 @@ impl Order {
                 post(format!("/v1/clients/{}/disconnect", segment(client_id)), body)
             }
             Self::Metrics { prometheus: false } => get("/v1/metrics".to_owned()),
+            Self::Bans => get("/v1/bans".to_owned()),
+            Self::Ban { whom, length, reason } => {
+                let mut body = whom.document();
+                body["for_ms"] = json!(length);
+                body["reason"] = json!(reason);
+                post("/v1/bans/add".to_owned(), body)
+            }
+            Self::Unban { whom } => post("/v1/bans/lift".to_owned(), whom.document()),
             Self::Metrics { prometheus: true } => get("/v1/metrics?format=prometheus".to_owned()),
         })
+    }
+}
+
+impl Named {
+    fn document(&self) -> Value {
+        json!({ "network": self.network, "identity": self.identity, "client": self.client })
     }
 }
 

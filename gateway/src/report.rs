@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use broker::{Action, DropCause, Event};
 use telemetry::{Sample, Sampler, SamplerSettings};
 use transport::Address;
+use warden::{Ban, Refusal};
 
 use crate::decisions::Decisions;
 use crate::observers::Observers;
@@ -115,6 +116,24 @@ impl Reporter {
             return;
         };
         tracing::info!(listener, peer = address, why, suppressed, "connection turned away");
+    }
+
+    /// Reports a connection that was refused before anything of it was read. Sampled by the cause and not by the address:
+    /// many addresses are what a flood has.
+    pub(crate) fn kept_out(&self, listener: &str, peer: &Address, refusal: &Refusal) {
+        let Some(suppressed) = self.sample(&self.clients, "kept out", refusal.label()) else {
+            return;
+        };
+        let (peer, why) = (peer.host(), refusal.to_string());
+        tracing::info!(listener, peer, why, suppressed, "connection kept out");
+    }
+
+    /// Reports a ban that a rule has made.
+    pub(crate) fn banned(&self, ban: &Ban) {
+        if let Some(suppressed) = self.sample(&self.clients, "banned", "by a rule") {
+            let (whom, until_ms) = (&ban.whom, ban.until_unix_ms);
+            tracing::warn!(%whom, until_ms, why = ban.reason, suppressed, "banned");
+        }
     }
 
     /// Reports what an extension wanted done and could not be.

@@ -156,6 +156,28 @@ fn certificate_files(files: &config::CertificateFiles) -> transport::Certificate
     transport::CertificateFiles { cert: files.cert.clone(), key: files.key.clone() }
 }
 
+pub(crate) fn limits(limits: &config::Limits) -> warden::Limits {
+    let network = |it: &config::Network| warden::Network::new(it.address, it.prefix);
+    warden::Limits {
+        exempt: limits.exempt.iter().filter_map(network).collect(),
+        arrival_rate: limits.arrival_rate,
+        arrival_burst: limits.arrival_burst,
+        connections_per_address: limits.max_connections_per_address,
+        connections_per_identity: limits.max_connections_per_identity,
+        strangers_per_address: limits.max_strangers_per_address,
+        failures_per_name: limits.max_failures_per_name,
+        failures_per_address: limits.max_failures_per_address,
+        failure_window: limits.failure_window,
+        failure_delay: limits.max_failure_delay,
+        connects_per_client: limits.max_connects_per_client,
+        connects_per_address: limits.max_connects_per_address,
+        flapping_window: limits.flapping_window,
+        ban_time: limits.ban_time,
+        tracked: limits.max_tracked as usize,
+        bans: limits.max_bans as usize,
+    }
+}
+
 pub(crate) fn committer(checked: &Checked) -> store::CommitterSettings {
     store::CommitterSettings {
         group_delay: checked.store.group_commit_delay,

@@ -9,6 +9,7 @@ use crate::disk::Disk;
 use crate::extensions::Extensions;
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::sentry::Sentry;
 
 /// What the operator can ask of a gateway that runs.
 pub(crate) struct Signals {
@@ -25,6 +26,7 @@ pub(crate) struct Subject {
     pub(crate) hub: Arc<Hub>,
     pub(crate) disk: Disk,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) sentry: Arc<Sentry>,
 }
 
 impl Signals {
@@ -57,7 +59,7 @@ impl Signals {
 impl Subject {
     /// Logs all counters.
     pub(crate) fn count(&self) {
-        counters::log(&self.hub, &self.disk, &self.extensions);
+        counters::log(&self.hub, &self.disk, &self.sentry, &self.extensions);
     }
 
     async fn reload(&self) {

@@ -1,12 +1,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth::Fallback;
-use broker::{Admission, Admitted, Answer, Conversation, Verdict};
+use broker::{Admission, Admitted, Answer, Closing, Conversation, Verdict};
 use extension_host::Connecting;
 use mqtt::{Auth, Connect, ReasonCode, Version};
 use tokio::time::Instant;
 use transport::{Address, CertificateKey, PeerIdentity};
+use warden::Newcomer;
 
 use crate::accept::Door;
 use crate::badges::Badge;
@@ -19,6 +21,7 @@ use crate::hub::Registration;
 use crate::judge::Judge;
 use crate::presence::Presence;
 use crate::reauthentication::Reauthentication;
+use crate::sentry::{self, Visit};
 
 /// Bytes of a client identifier at most. It becomes part of topics, rules and log lines; MQTT
 /// itself asks for 23 (5.0, MQTT-3.1.3-5).
@@ -40,18 +43,25 @@ pub(crate) struct Admittance {
     pub(crate) judge: Judge,
 }
 
+/// A client is not let in.
+pub(crate) struct Dismissal {
+    /// What CONNACK says; nothing to a client that has gone.
+    pub(crate) code: Option<ReasonCode>,
+    /// How long that is to be kept back.
+    pub(crate) after: Duration,
+}
+
 impl Visitor<'_> {
-    /// Has the chain decide, and takes a session. Logs the outcome either way; a refusal is what
-    /// CONNACK says, and nothing to a client that has gone.
+    /// Has the chain decide, and takes a session. Logs the outcome either way.
     pub(crate) async fn admit(
         &self,
         peer: PeerIdentity,
         dialogue: &mut Dialogue,
-    ) -> Result<Admittance, Option<ReasonCode>> {
-        let client_id = match self.client_id() {
-            Ok(client_id) => client_id,
-            Err(refusal) => return Err(Some(self.refused(self.connect.client_id, &refusal))),
-        };
+        visit: &mut Visit,
+    ) -> Result<Admittance, Dismissal> {
+        let shown = self.connect.client_id;
+        let client_id = self.client_id().map_err(|refusal| self.dismissed(shown, &refusal))?;
+        self.greet(visit).await.map_err(|refusal| self.dismissed(shown, &refusal))?;
         let certificates = peer.certificate_keys();
         let registration = self.door.hub.register();
         let connecting =
@@ -59,13 +69,15 @@ impl Visitor<'_> {
         let standing = match self.decide(&connecting, dialogue).await {
             Ok(standing) => standing,
             Err(NotAdmitted::Refused(refusal)) => {
-                return Err(Some(self.refused(&client_id, &refusal)));
+                let after = self.held_against(visit, &refusal);
+                return Err(Dismissal { after, ..self.dismissed(&client_id, &refusal) });
             }
             Err(NotAdmitted::Gone(why)) => {
                 self.door.reporter.turned_away(&self.door.name, &self.address, &why);
-                return Err(None);
+                return Err(Dismissal { code: None, after: Duration::ZERO });
             }
         };
+        self.introduce(visit, &standing).map_err(|refusal| self.dismissed(&client_id, &refusal))?;
         let method = self.connect.properties.authentication_method;
         let again = method
             .map(|method| Reauthentication::new(&self.door.chain, &connecting, method, &standing));
@@ -79,10 +91,72 @@ impl Visitor<'_> {
                 self.accepted(&connecting, &standing);
                 let badge = self.badge(certificates, &standing);
                 registration.introduce(self.presence(&connecting, &standing, &judge, badge));
+                self.look_again(&standing);
                 Ok(Admittance { registration, conversation, judge })
             }
-            Err(refusal) => Err(Some(self.refused(&client_id, &refusal))),
+            Err(refusal) => Err(self.dismissed(&client_id, &refusal)),
         }
+    }
+
+    /// Keeps out who is banned, and has those wait under whose name somebody guesses passwords.
+    async fn greet(&self, visit: &Visit) -> Result<(), Refusal> {
+        let greeted = visit.greet(self.connect.username, self.connect.client_id);
+        let wait = greeted.map_err(|refusal| kept_out(&refusal))?;
+        // Half of its time is left for the decision.
+        let left = self.until.saturating_duration_since(Instant::now());
+        if self.door.sentry.keep_back(wait.min(left / 2)).await {
+            return Ok(());
+        }
+        let why = "many fail to authenticate under its user name, and too many wait for their turn";
+        Err(Refusal::ours(ReasonCode::ServerBusy, why))
+    }
+
+    /// A refusal that says that the client has not shown who it is counts: answers how long it is to be kept back.
+    fn held_against(&self, visit: &Visit, refusal: &Refusal) -> Duration {
+        match refusal.code {
+            ReasonCode::BadUserNameOrPassword
+            | ReasonCode::NotAuthorized
+            | ReasonCode::BadAuthenticationMethod => {
+                visit.failed(self.connect.username, self.connect.client_id)
+            }
+            ReasonCode::ServerBusy if refusal.by.is_none() => {
+                self.door.sentry.busy.increment();
+                Duration::ZERO
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// It is known who the client is.
+    fn introduce(&self, visit: &mut Visit, standing: &Standing) -> Result<(), Refusal> {
+        let identity = &standing.identity;
+        let newcomer = Newcomer {
+            user: self.connect.username,
+            client: self.connect.client_id,
+            principal: &identity.principal,
+            takes_over: self.door.hub.is_connected(&identity.client_id),
+        };
+        visit.admit(&newcomer).map_err(|refusal| kept_out(&refusal))
+    }
+
+    /// A ban that was made while the client was on its way in holds for it too: whoever made it may have looked for it too
+    /// early.
+    fn look_again(&self, standing: &Standing) {
+        let identity = &standing.identity;
+        let guest = warden::Guest {
+            address: self.address.ip(),
+            identity: Some(&identity.principal),
+            client: Some(&identity.client_id),
+        };
+        if self.door.sentry.has_banned(guest) {
+            let closing =
+                Closing::new(ReasonCode::AdministrativeAction, "banned while it connected");
+            self.door.hub.dismiss(&identity.client_id, closing);
+        }
+    }
+
+    fn dismissed(&self, client_id: &str, refusal: &Refusal) -> Dismissal {
+        Dismissal { code: Some(self.refused(client_id, refusal)), after: Duration::ZERO }
     }
 
     /// Who the client is and what it may do: by its password, or by the exchange that its CONNECT asks for.
@@ -253,6 +327,11 @@ impl Visitor<'_> {
     }
 }
 
+/// The warden's word, as everybody else says it.
+fn kept_out(refusal: &warden::Refusal) -> Refusal {
+    Refusal::ours(sentry::code(refusal), refusal.to_string())
+}
+
 /// The beginning of what a stranger sent, for the log.
 fn shortened(text: &str) -> Cow<'_, str> {
     if text.len() <= CLIENT_ID_BYTES_MAX {
@@ -262,6 +341,6 @@ fn shortened(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
 }
 
-fn micros(time: std::time::Duration) -> u64 {
+fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -150,9 +150,11 @@ impl<'a> Gateway<'a> {
             let event = self.log.wait(mark, PATIENCE, |event| event["message"] == message);
             event.unwrap_or_else(|| panic!("no {message}:\n{}", self.log.text()))
         };
-        let (mut all, store) = (read("counters"), read("store counters"));
-        if let (Some(all), Value::Object(store)) = (all.as_object_mut(), store) {
-            all.extend(store);
+        let mut all = read("counters");
+        for more in ["store counters", "door counters"] {
+            if let (Some(all), Value::Object(more)) = (all.as_object_mut(), read(more)) {
+                all.extend(more);
+            }
         }
         Counters(all)
     }

@@ -1,13 +1,14 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, VarInt};
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 
 use crate::PATIENCE;
@@ -31,6 +32,7 @@ pub struct QuicWire {
 
 impl QuicWire {
     pub(crate) fn connect(
+        source: Ipv4Addr,
         port: u16,
         ca: &Path,
         identity: Option<(&Path, &Path)>,
@@ -39,7 +41,7 @@ impl QuicWire {
             QuicClientConfig::try_from(client_config(b"mqtt", ca, identity)).expect("TLS 1.3");
         let config = ClientConfig::new(Arc::new(tls));
         RUNTIME.block_on(async {
-            let endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            let endpoint = Endpoint::client(SocketAddr::from((source, 0)))?;
             let gateway = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let connecting = endpoint.connect_with(config, gateway, "localhost");
             let connecting = connecting.map_err(io::Error::other)?;
@@ -95,6 +97,18 @@ impl Write for QuicWire {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Opens a TCP connection from an address of this machine: the standard library cannot choose one.
+pub(crate) fn connect_from(source: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let connect = async {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((source, 0)))?;
+        socket.connect(to).await?.into_std()
+    };
+    let stream = RUNTIME.block_on(connect)?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 async fn within<T>(time: Duration, job: impl Future<Output = T>) -> io::Result<T> {

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::PATIENCE;
-use crate::quic::QuicWire;
+use crate::quic::{self, QuicWire};
 use crate::websocket::{MQTT, WebSocket};
 
 /// A byte stream to a gateway on loopback. Reads give up after a time.
@@ -43,6 +43,18 @@ impl Wire {
     /// If nobody accepts it.
     pub fn plain_to(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self::Plain(stream))
+    }
+
+    /// Opens a TCP connection to loopback from this address of it.
+    ///
+    /// # Errors
+    /// If nobody accepts it.
+    pub fn plain_from(source: Ipv4Addr, port: u16) -> io::Result<Self> {
+        let stream = quic::connect_from(source, (Ipv4Addr::LOCALHOST, port).into())?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -116,9 +128,20 @@ impl Wire {
         ca: &Path,
         identity: Option<(&Path, &Path)>,
     ) -> io::Result<Self> {
-        let Self::Plain(mut stream) = Self::plain_to(address)? else {
-            unreachable!("plain is plain")
-        };
+        Self::plain_to(address)?.encrypted(alpn, ca, identity)
+    }
+
+    /// Makes a TLS handshake on a TCP connection.
+    ///
+    /// # Errors
+    /// If the handshake fails.
+    pub fn encrypted(
+        self,
+        alpn: &[u8],
+        ca: &Path,
+        identity: Option<(&Path, &Path)>,
+    ) -> io::Result<Self> {
+        let Self::Plain(mut stream) = self else { unreachable!("TLS is spoken over TCP") };
         let config = client_config(alpn, ca, identity);
         let name = ServerName::try_from("localhost").expect("a name");
         let mut session = ClientConnection::new(Arc::new(config), name).expect("a TLS client");
@@ -134,7 +157,20 @@ impl Wire {
     /// # Errors
     /// If nobody accepts it, or the handshake fails.
     pub fn quic(port: u16, ca: &Path, identity: Option<(&Path, &Path)>) -> io::Result<Self> {
-        Ok(Self::Quic(Box::new(QuicWire::connect(port, ca, identity)?)))
+        Self::quic_from(Ipv4Addr::LOCALHOST, port, ca, identity)
+    }
+
+    /// As [`Wire::quic`], from this address of loopback.
+    ///
+    /// # Errors
+    /// If nobody accepts it, or the handshake fails.
+    pub fn quic_from(
+        source: Ipv4Addr,
+        port: u16,
+        ca: &Path,
+        identity: Option<(&Path, &Path)>,
+    ) -> io::Result<Self> {
+        Ok(Self::Quic(Box::new(QuicWire::connect(source, port, ca, identity)?)))
     }
 
     /// How long a read waits.

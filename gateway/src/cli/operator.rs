@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::{Words, usage};
 use crate::failure::Failure;
 use crate::operator::record::Recording;
-use crate::operator::{Order, Place, Request, Whom};
+use crate::operator::{Named, Order, Place, Request, Whom};
 use crate::replay;
 
 /// Clients that are shown unless a limit is named.
@@ -124,6 +124,42 @@ impl Words {
         self.request(Order::Disconnect { client_id, code, reason })
     }
 
+    pub(super) fn ban(&mut self) -> Result<Request, Failure> {
+        let verb = self.next();
+        let mut whom = || -> Result<Named, Failure> {
+            let (network, identity) = (self.text("--network")?, self.text("--identity")?);
+            let named = Named { network, identity, client: self.text("--client")? };
+            if named == Named::default() {
+                let why =
+                    "whom it names is missing: --network, --identity, --client or several of them";
+                return Err(usage(why.to_owned()));
+            }
+            Ok(named)
+        };
+        let order = match verb.as_deref() {
+            Some("list") => Order::Bans,
+            Some("add") => {
+                let whom = whom()?;
+                let (length, reason) = (self.length("--for")?, self.text("--reason")?);
+                Order::Ban { whom, length, reason }
+            }
+            Some("lift") => Order::Unban { whom: whom()? },
+            _ => {
+                let why = "\"ban\" is followed by \"list\", \"add\" or \"lift\"";
+                return Err(usage(why.to_owned()));
+            }
+        };
+        self.request(order)
+    }
+
+    /// A time, in milliseconds.
+    fn length(&mut self, name: &str) -> Result<Option<u64>, Failure> {
+        let Some(stated) = self.text(name)? else { return Ok(None) };
+        let time = config::parse_duration(&stated)
+            .map_err(|why| usage(format!("{name} {stated:?} {why}")))?;
+        Ok(Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     pub(super) fn metrics(&mut self) -> Result<Request, Failure> {
         let prometheus = self.flag("--prometheus");
         self.request(Order::Metrics { prometheus })
@@ -195,6 +231,25 @@ mod tests {
                 "disconnect c1 --code 0x97",
                 Order::Disconnect { client_id: client_id.clone(), code: Some(0x97), reason: None },
             ),
+            ("ban list", Order::Bans),
+            (
+                "ban add --network 192.0.2.0/24 --identity alice --for 2h --reason guesses",
+                Order::Ban {
+                    whom: Named {
+                        network: Some("192.0.2.0/24".to_owned()),
+                        identity: Some("alice".to_owned()),
+                        client: None,
+                    },
+                    length: Some(7_200_000),
+                    reason: Some("guesses".to_owned()),
+                },
+            ),
+            (
+                "ban lift --client c1",
+                Order::Unban {
+                    whom: Named { client: Some(client_id.clone()), ..Named::default() },
+                },
+            ),
             ("metrics --prometheus", Order::Metrics { prometheus: true }),
             (
                 "explain --client c1 --publish a --publish b --subscribe c/# --qos 1 --retain",
@@ -259,6 +314,9 @@ mod tests {
             ("disconnect a --code 300 --socket s", "--code \"300\" is not"),
             ("explain --socket s", "either --client ID or --connect FILE"),
             ("explain --client a --socket s", "what is to be explained is missing"),
+            ("ban --socket s", "followed by \"list\", \"add\" or \"lift\""),
+            ("ban add --reason x --socket s", "--network, --identity, --client"),
+            ("ban add --client c --for long --socket s", "--for \"long\""),
             ("metrics a --socket s", "\"a\" has no meaning here"),
             ("extension", "\"extension\" is followed by"),
             ("extension walk --socket s", "\"extension\" is followed by"),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::bad;
 use super::{Desk, certificates};
+use crate::sentry::Counts;
 use crate::system::Totals;
 
 /// How a number behaves.
@@ -142,6 +143,7 @@ fn all(desk: &Desk) -> Vec<Metric> {
     let mut all = traffic(&totals);
     all.extend(limits(&totals));
     all.extend(amounts(&totals.broker));
+    all.extend(of_door(&desk.sentry.counts()));
     all.extend(of_store(&desk.disk.stats(), &totals));
     all.extend(certificates::counters(&desk.certificates));
     all
@@ -200,6 +202,26 @@ fn limits(totals: &Totals) -> Vec<Metric> {
         ("limit_disk_full", Counter, broker.limit_disk_full),
         ("limit_packet_time", Counter, broker.limit_packet_time),
         ("limit_journal_bytes", Counter, totals.pauses),
+    ]
+}
+
+fn of_door(counts: &Counts) -> Vec<Metric> {
+    let door = &counts.warden;
+    vec![
+        ("limit_arrivals", Counter, door.limit_arrivals),
+        ("limit_connections_per_address", Counter, door.limit_connections_per_address),
+        ("limit_connections_per_identity", Counter, door.limit_connections_per_identity),
+        ("limit_strangers_per_address", Counter, door.limit_strangers_per_address),
+        ("limit_handshakes", Counter, counts.handshakes),
+        ("limit_waiting", Counter, counts.waiting),
+        ("limit_kept_back", Counter, counts.kept_back),
+        ("limit_flapping", Counter, door.limit_flapping),
+        ("failed_authentications", Counter, door.failed_authentications),
+        ("stalled_connections", Counter, door.stalled_connections),
+        ("refused_banned", Counter, door.refused_banned),
+        ("bans_made", Counter, door.bans_made),
+        ("bans", Gauge, door.bans),
+        ("tracked_addresses", Gauge, door.tracked_addresses),
     ]
 }
 
@@ -295,6 +317,7 @@ mod tests {
         let mut names: Vec<_> = traffic(&totals);
         names.extend(limits(&totals));
         names.extend(amounts(&totals.broker));
+        names.extend(of_door(&Counts::default()));
         names.extend(of_store(&store::CommitterStats::default(), &totals));
         let mut names: Vec<_> = names.into_iter().map(|(name, ..)| name).collect();
         names.sort_unstable();

@@ -1,9 +1,14 @@
 use std::sync::Arc;
 
 use broker::{Closing, Rights, SessionPage, SessionView, SubscriptionView};
+use mqtt::ReasonCode;
+use warden::{Guest, Whom};
 
 use super::Hub;
 use crate::presence::Presence;
+
+/// Sessions that are looked at for a ban at a time: how long the lock is held.
+const BANISH_PAGE: usize = 1000;
 
 /// Some sessions, each with how its client came in.
 pub(crate) struct Guests {
@@ -58,6 +63,35 @@ impl Hub {
         let was_there = inner.broker.disconnect_client(now, client_id, closing);
         self.finish(inner, None);
         was_there
+    }
+
+    /// Sends away whom a ban names, a page of sessions at a time; answers how many. DISCONNECT has no code for a ban (MQTT 5,
+    /// 3.14.2.1).
+    pub(crate) fn banish(&self, whom: &Whom) -> usize {
+        let (mut from, mut sent_away) = (Some(0), 0);
+        while let Some(place) = from {
+            let Guests { page, presences } = self.guests(place, BANISH_PAGE);
+            for (session, presence) in page.sessions.iter().zip(&presences) {
+                let guest = Guest {
+                    address: presence.as_ref().and_then(|presence| presence.address.ip()),
+                    identity: Some(&session.principal),
+                    client: Some(&session.client_id),
+                };
+                let closing =
+                    || Closing::new(ReasonCode::AdministrativeAction, "banned by the operator");
+                let is_meant = session.link.is_some() && whom.fits(guest);
+                if is_meant && self.dismiss(&session.client_id, closing()) {
+                    sent_away += 1;
+                }
+            }
+            from = page.next;
+        }
+        sent_away
+    }
+
+    /// Whether a client of this identifier is there.
+    pub(crate) fn is_connected(&self, client_id: &str) -> bool {
+        self.lock().broker.link_of(client_id).is_some()
     }
 
     pub(crate) fn now(&self) -> broker::Timestamp {

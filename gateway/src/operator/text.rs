@@ -43,6 +43,14 @@ pub(super) fn of(order: &Order, answer: &Value) -> String {
             shown(&answer["meaning"])
         ),
         Order::Metrics { .. } => metrics(answer),
+        Order::Bans => bans(answer),
+        Order::Ban { .. } => {
+            let words = format!("{} sent away", answer["disconnected"]);
+            format!("banned {}; {words}{}", whom(answer), kept(answer))
+        }
+        Order::Unban { .. } => {
+            format!("the ban of {} was lifted{}", shown(&answer["lifted"]), kept(answer))
+        }
     }
 }
 
@@ -210,6 +218,42 @@ fn client(client: &Value) -> String {
     text
 }
 
+fn bans(answer: &Value) -> String {
+    let header = ["WHOM", "BY", "SINCE", "ENDS IN", "REASON"];
+    let mut rows = vec![header.map(str::to_owned)];
+    let now = now_ms();
+    for ban in list(&answer["bans"]) {
+        let by = match ban["user"].as_u64() {
+            Some(user) => format!("{} uid={user}", shown(&ban["by"])),
+            None => shown(&ban["by"]),
+        };
+        let since = ban["since_ms"].as_u64().unwrap_or(now);
+        let ends = ban["until_ms"].as_u64().map(|until| age(until.saturating_sub(now)));
+        rows.push([
+            whom(ban),
+            by,
+            format!("{} ago", age(now.saturating_sub(since))),
+            ends.unwrap_or_else(|| "never".to_owned()),
+            shown(&ban["reason"]),
+        ]);
+    }
+    table(&rows)
+}
+
+/// Whom a ban names, as options name it.
+fn whom(ban: &Value) -> String {
+    let named = ["network", "identity", "client"].into_iter().filter(|name| ban[name].is_string());
+    let parts: Vec<_> = named.map(|name| format!("{name} {}", shown(&ban[name]))).collect();
+    parts.join(", ")
+}
+
+fn kept(answer: &Value) -> &'static str {
+    match answer["kept"].as_bool() {
+        Some(true) => "",
+        _ => "; it is not on disk yet, the gateway's log says why",
+    }
+}
+
 fn metrics(answer: &Value) -> String {
     let mut text = String::new();
     for (name, value) in answer["gateway"].as_object().into_iter().flatten() {
@@ -307,6 +351,23 @@ mod tests {
         assert_eq!(
             [119_000, 120_000, 7_200_000, 172_800_000].map(age),
             ["119 s", "2 min", "2 h", "2 d"]
+        );
+    }
+
+    #[test]
+    fn a_ban_is_shown_with_whom_it_names() {
+        let now = now_ms();
+        let answer = json!({ "bans": [
+            {"network": "192.0.2.0/24", "identity": null, "client": null, "by": "rule", "user": null,
+             "reason": "20 failed authentications", "since_ms": now, "until_ms": now + 900_500},
+            {"network": null, "identity": "a\u{1b}b", "client": "c", "by": "operator", "user": 0, "reason": "stolen",
+             "since_ms": now, "until_ms": null},
+        ]});
+        assert_eq!(
+            bans(&answer),
+            "WHOM                         BY              SINCE    ENDS IN  REASON\n\
+             network 192.0.2.0/24         rule            0 s ago  15 min   20 failed authentications\n\
+             identity a\\u{1b}b, client c  operator uid=0  0 s ago  never    stolen\n"
         );
     }
 

@@ -6,6 +6,8 @@ use crate::root;
 
 const SETTINGS: &str = "gateway/crates/broker/src/settings.rs";
 const STATS: &str = "gateway/crates/broker/src/stats.rs";
+const DOOR_LIMITS: &str = "gateway/crates/config/src/limits.rs";
+const DOOR_STATS: &str = "gateway/crates/warden/src/stats.rs";
 const COUNTERS: &str = "gateway/src/counters.rs";
 const DESK: &str = "gateway/src/desk/metrics.rs";
 
@@ -22,6 +24,25 @@ fn every_limit_is_in_the_table_and_every_metric_is_logged() {
     let metrics: Vec<_> = fields(&stats).filter(|name| name.starts_with("limit_")).collect();
     assert!(metrics.len() > 10, "{metrics:?}");
     for metric in metrics {
+        assert!(table.contains(&quoted(metric)), "gateway/LIMITS.md does not name {metric}");
+        assert!(counters.contains(&format!(" {metric} = ")), "{COUNTERS} does not log {metric}");
+        assert!(desk.contains(&format!("\"{metric}\"")), "{DESK} does not show {metric}");
+    }
+}
+
+#[test]
+fn what_addresses_may_do_is_in_the_table_and_what_is_counted_is_logged() {
+    let read = |path| fs::read_to_string(root().join(path)).expect("a file of the tree");
+    let (table, counters, desk) = (read("gateway/LIMITS.md"), read(COUNTERS), read(DESK));
+    let keys = read(DOOR_LIMITS);
+    let keys: Vec<_> = fields(&keys).map(|name| name.replace('_', "-")).collect();
+    assert!(keys.len() > 10, "{keys:?}");
+    // Who is exempt is no limit, and how long a ban lasts neither.
+    let limits = keys.iter().filter(|key| !["exempt", "ban-time"].contains(&key.as_str()));
+    let missing: Vec<_> = limits.filter(|key| !table.contains(&format!(".{key}`"))).collect();
+    assert!(missing.is_empty(), "gateway/LIMITS.md does not name {missing:?}");
+    let stats = read(DOOR_STATS);
+    for metric in fields(&stats) {
         assert!(table.contains(&quoted(metric)), "gateway/LIMITS.md does not name {metric}");
         assert!(counters.contains(&format!(" {metric} = ")), "{COUNTERS} does not log {metric}");
         assert!(desk.contains(&format!("\"{metric}\"")), "{DESK} does not show {metric}");
