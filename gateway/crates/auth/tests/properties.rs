@@ -51,10 +51,10 @@ fn rendered(filter: &str, who: &Identity) -> Option<String> {
     ];
     let mut rendered = filter.to_owned();
     for (placeholder, value) in values {
-        let usable = !value.is_empty()
-            && !value.contains(['+', '#', '/'])
-            && !(value.starts_with('$') && filter.starts_with(placeholder));
-        if filter.contains(placeholder) && !usable {
+        let unusable = value.is_empty()
+            || value.contains(['+', '#', '/'])
+            || (value.starts_with('$') && filter.starts_with(placeholder));
+        if filter.contains(placeholder) && unusable {
             return None;
         }
         rendered = rendered.replace(placeholder, &value);
