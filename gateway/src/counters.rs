@@ -62,6 +62,7 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, sentry: &Sentry, extensions: &Extensio
         waiting_bytes = broker.waiting_bytes,
         limit_disk_full = broker.limit_disk_full,
         limit_packet_time = broker.limit_packet_time,
+        limit_stuck_streams = broker.limit_stuck_streams,
         decisions_dropped = totals.decisions_dropped,
         events_missed = totals.events_missed,
         extensions = in_words(extensions),

@@ -201,6 +201,7 @@ fn limits(totals: &Totals) -> Vec<Metric> {
         ("limit_retained_bytes", Counter, broker.limit_retained_bytes),
         ("limit_disk_full", Counter, broker.limit_disk_full),
         ("limit_packet_time", Counter, broker.limit_packet_time),
+        ("limit_stuck_streams", Counter, broker.limit_stuck_streams),
         ("limit_journal_bytes", Counter, totals.pauses),
     ]
 }

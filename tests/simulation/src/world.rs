@@ -6,13 +6,16 @@ use auth::PermissionSet;
 use broker::durable::{Commit, Lsn, Read, Urgency};
 use broker::{
     Admission, Admitted, Answer, Broker, Closing, Conversation, Delivery, Effect, Flow,
-    Interception, Interests, LinkId, Outbox, Question, Reader, Reviewed, Settings, Timestamp,
+    Interception, Interests, Lane, LinkId, Outbox, Question, Reader, Reviewed, Settings, Timestamp,
     Verdict,
 };
 use mqtt::{Connect, Decoded, Decoder, Publish, ReasonCode, TopicName, Version};
 
+use self::lanes::Side;
 use crate::disk::Disk;
 use crate::history::{Moment, What};
+
+mod lanes;
 
 /// The shell around the broker, as a value: links, a clock and a disk that do what they are
 /// told. A link fetches its output when it is woken and at no other time, so a wake that is
@@ -60,6 +63,8 @@ struct Link {
     woken: bool,
     /// Deliveries that interceptors are looking at.
     shown: Vec<Delivery>,
+    /// The streams beside the first.
+    sides: BTreeMap<Lane, Side>,
 }
 
 /// Who connects, and what an extension said about it.
@@ -188,6 +193,7 @@ impl World {
             // A new link looks once, for its CONNACK.
             woken: true,
             shown: Vec::new(),
+            sides: BTreeMap::new(),
         };
         self.links.insert(link, entry);
     }
@@ -196,7 +202,7 @@ impl World {
     pub fn send(&mut self, link: LinkId, bytes: &[u8]) -> Option<Question> {
         let entry = self.links.get_mut(&link)?;
         entry.unhandled.extend_from_slice(bytes);
-        self.handle(link, None)
+        self.handle(link, Lane::CONTROL, None)
     }
 
     /// What extensions said before about publishes of the client does not count any more.
@@ -208,10 +214,10 @@ impl World {
 
     /// The extension answers what [`send`](Self::send) brought back.
     pub fn answer(&mut self, link: LinkId, answer: Answer) -> Option<Question> {
-        self.handle(link, Some(answer))
+        self.handle(link, Lane::CONTROL, Some(answer))
     }
 
-    fn handle(&mut self, link: LinkId, mut answer: Option<Answer>) -> Option<Question> {
+    fn handle(&mut self, link: LinkId, lane: Lane, mut answer: Option<Answer>) -> Option<Question> {
         let entry = self.links.get_mut(&link).filter(|entry| entry.open)?;
         let bytes = std::mem::take(&mut entry.unhandled);
         let mut rest = &bytes[..];
@@ -224,7 +230,8 @@ impl World {
                 Ok(Decoded::Incomplete { .. }) => break,
                 Ok(Decoded::Packet { packet, len }) => {
                     let said = answer.take();
-                    let flow = self.broker.receive(self.now, conversation, &packet, said.clone());
+                    let flow =
+                        self.broker.receive_on(self.now, conversation, lane, &packet, said.clone());
                     if let Flow::Ask(question) = flow {
                         asked = Some(question);
                         break;
@@ -474,7 +481,8 @@ impl World {
             let rung = |link: &&Link| link.woken && !link.stalled && link.open;
             let woken: Vec<LinkId> =
                 self.links.iter().filter(|(_, link)| rung(link)).map(|(id, _)| *id).collect();
-            if effects.is_empty() && woken.is_empty() {
+            let beside = self.rung_beside();
+            if effects.is_empty() && woken.is_empty() && beside.is_empty() {
                 if self.slow_reads || !self.finish_read() {
                     return;
                 }
@@ -482,6 +490,7 @@ impl World {
             }
             effects.into_iter().for_each(|effect| self.carry_out(effect));
             woken.into_iter().for_each(|link| self.fetch(link));
+            beside.into_iter().for_each(|link| self.fetch_lanes(link));
         }
     }
 
@@ -490,6 +499,7 @@ impl World {
             Effect::Wake(link) => {
                 if let Some(entry) = self.links.get_mut(&link) {
                     entry.woken = true;
+                    entry.sides.values_mut().for_each(|side| side.woken = true);
                 }
             }
             Effect::Close { link, last } => {

@@ -90,14 +90,15 @@ impl Broker {
         let goes_on = !code.is_error() || !client.version.is_v5();
         let mut waits = outcome.waits;
         if kind == AckKind::PubRec && goes_on {
-            client.inbound.receive(packet_id);
+            client.take_identifier(packet_id);
             if let (Some(key), Some(promise)) = (client.key, outcome.promise) {
                 let lsn = self.journal.append(Op::PutReceived { session: key, packet_id });
                 self.journal.wait(lsn, Waiter::Promise(promise));
                 waits += 1;
             }
         }
-        client.inbound.begin(Acknowledgement { kind, packet_id, code }, waits);
+        let lane = client.answers();
+        client.inbound.begin(Acknowledgement { kind, packet_id, code, lane }, waits);
         if waits == 0 {
             self.send_acknowledgements(session);
         }

@@ -24,7 +24,8 @@ impl Broker {
         }
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(online) = client.online.as_mut() else { return };
-        crate::frames::release_unknown(ack.packet_id, client.version, &mut online.outbox);
+        let outbox = online.outbox_of(online.answers());
+        crate::frames::release_unknown(ack.packet_id, client.version, outbox);
         self.wake(session);
     }
 
@@ -37,15 +38,19 @@ impl Broker {
         if self.clients.get(session as usize).is_none_or(|client| client.online.is_none()) {
             return false;
         }
+        let bytes = self.waiting_bytes;
         let known = self.with_queue(session, |queue| queue.pubrec(packet_id).is_some());
         if known != Some(true) {
             return false;
         }
+        let freed = bytes - self.waiting_bytes;
         let Some(client) = self.clients.get_mut(session as usize) else { return false };
         let Some(online) = client.online.as_mut() else { return false };
         let Some(delivery) = client.outbound.pubrec(packet_id) else { return false };
+        let lane = delivery.tag.lane;
+        online.lighten(lane, freed);
         let Some((_, key)) = delivery.tag.stored.zip(client.key) else {
-            crate::frames::release(packet_id, client.version, &mut online.outbox);
+            crate::frames::release(packet_id, client.version, online.outbox_of(lane));
             self.wake(session);
             return true;
         };
@@ -57,7 +62,8 @@ impl Broker {
         crate::frames::release(packet_id, client.version, &mut bytes);
         let bytes = bytes.into_bytes();
         let weight = OP_WEIGHT + bytes.len();
-        self.journal.wait_with(lsn, weight, Waiter::Packet { session, link, bytes });
+        online.await_disk(lane);
+        self.journal.wait_with(lsn, weight, Waiter::Packet { session, link, lane, bytes });
         true
     }
 
@@ -71,7 +77,8 @@ impl Broker {
     pub(crate) fn pubrel(&mut self, session: u32, ack: &Ack<'_>) {
         let packet_id = ack.packet_id;
         let Some(client) = self.clients.get_mut(session as usize) else { return };
-        let known = client.inbound.release(packet_id);
+        let known = client.release_identifier(packet_id);
+        let lane = client.answers();
         let code = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         let ticket = client.inbound.next_ticket();
         let promise = Promise { session, uid: client.uid, ticket };
@@ -81,7 +88,7 @@ impl Broker {
         // One that is not known may have been forgotten for a PUBREL on the last connection.
         let lsn = self.journal.last();
         let waits = client.is_durable() && !self.journal.is_durable(lsn);
-        let acknowledgement = Acknowledgement { kind: AckKind::PubComp, packet_id, code };
+        let acknowledgement = Acknowledgement { kind: AckKind::PubComp, packet_id, code, lane };
         client.inbound.begin(acknowledgement, u32::from(waits));
         if waits {
             self.journal.wait(lsn, Waiter::Promise(promise));

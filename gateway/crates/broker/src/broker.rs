@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use mqtt::{Packet, ReasonCode};
-use session::{Outbound, Timestamp};
+use session::{Lane, Outbound, Timestamp};
 use slab::Slab;
 
 use crate::client::{Client, Promise, Tag};
@@ -70,6 +70,14 @@ pub struct Conversation {
     pub(crate) link: LinkId,
 }
 
+impl Conversation {
+    /// The connection.
+    #[must_use]
+    pub fn link(self) -> LinkId {
+        self.link
+    }
+}
+
 /// What became of a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -91,7 +99,7 @@ pub(crate) enum Waiter {
     /// An estate that is to be read.
     Estate { uid: u64, from: u64 },
     /// A packet for a connection.
-    Packet { session: u32, link: LinkId, bytes: Box<[u8]> },
+    Packet { session: u32, link: LinkId, lane: Lane, bytes: Box<[u8]> },
 }
 
 impl Broker {
@@ -135,12 +143,36 @@ impl Broker {
         packet: &Packet<'_>,
         answer: Option<Answer>,
     ) -> Flow {
+        self.receive_on(now, from, Lane::CONTROL, packet, answer)
+    }
+
+    /// As [`receive`](Self::receive), for a packet that came on a stream that was [opened](Self::open_lane) beside the first.
+    pub fn receive_on(
+        &mut self,
+        now: Timestamp,
+        from: Conversation,
+        lane: Lane,
+        packet: &Packet<'_>,
+        answer: Option<Answer>,
+    ) -> Flow {
         let Some(client) = self.clients.get_mut(from.session as usize) else { return Flow::Closed };
         let Some(online) = client.online.as_mut().filter(|o| o.link == from.link) else {
             return Flow::Closed;
         };
         online.keep_alive.heard(now);
-        match self.handle(now, from.session, packet, answer) {
+        let known = match online.lanes.as_mut() {
+            Some(lanes) => lanes.hear(lane),
+            None => lane == Lane::CONTROL,
+        };
+        if !known {
+            // The stream was reset from this side, and what came on it since is as if it had never come.
+            return Flow::Continue;
+        }
+        let handled = match crate::streams::check_packet(lane, packet) {
+            Ok(()) => self.handle(now, from.session, packet, answer),
+            Err(closing) => Err(closing),
+        };
+        match handled {
             Ok(flow) => flow,
             Err(closing) => {
                 self.close(now, from.session, closing);
@@ -219,7 +251,7 @@ impl Broker {
         let online = self.clients.get(to.session as usize).and_then(|c| c.online.as_ref());
         online.is_some_and(|o| {
             let held = o.held.is_some_and(|lsn| !self.journal.is_durable(lsn));
-            o.link == to.link && (o.has_deliveries() || !o.outbox.is_empty() && !held)
+            o.link == to.link && (o.has_deliveries() || o.has_bytes() && !held)
         })
     }
 
@@ -256,11 +288,14 @@ impl Broker {
                     }
                 }
                 Waiter::Estate { uid, from } => self.read_estate(uid, from),
-                Waiter::Packet { session, link, bytes } => {
+                Waiter::Packet { session, link, lane, bytes } => {
                     let client = self.clients.get_mut(session as usize);
                     let online = client.and_then(|c| c.online.as_mut());
                     if let Some(online) = online.filter(|o| o.link == link) {
-                        online.outbox.packet_mut().extend_from_slice(&bytes);
+                        online.outbox_of(lane).packet_mut().extend_from_slice(&bytes);
+                        if let Some(lanes) = online.lanes.as_mut() {
+                            lanes.disk_done(lane);
+                        }
                         self.wake(session);
                     }
                 }
@@ -300,13 +335,19 @@ impl Broker {
         self.backlog() / 2 > self.settings.max_journal_bytes
     }
 
-    /// Whether this client's socket should not be read until what it is owed has left:
+    /// Whether this client's first stream should not be read until what it is owed has left:
     /// acknowledgements, of which 3.1.1 has no Receive Maximum, or answers that it does not read,
     /// which nothing else would bound.
     #[must_use]
     pub fn is_overdrawn(&self, who: Conversation) -> bool {
+        self.is_overdrawn_on(who, Lane::CONTROL)
+    }
+
+    /// As [`is_overdrawn`](Self::is_overdrawn), for a stream beside the first.
+    #[must_use]
+    pub fn is_overdrawn_on(&self, who: Conversation, lane: Lane) -> bool {
         self.clients.get(who.session as usize).is_some_and(|client| {
-            let unread = client.online.as_ref().map_or(0, |online| online.unsent_bytes());
+            let unread = client.online.as_ref().map_or(0, |online| online.unsent_bytes(lane));
             self.is_owed_too_much(client) || unread >= self.settings.max_outbox_bytes
         })
     }
@@ -347,8 +388,10 @@ impl Broker {
     pub(crate) fn wake(&mut self, session: u32) {
         let client = self.clients.get_mut(session as usize);
         let Some(online) = client.and_then(|c| c.online.as_mut()) else { return };
-        if !online.woken && (!online.outbox.is_empty() || online.has_deliveries()) {
-            online.woken = true;
+        let first = !online.woken && (!online.outbox.is_empty() || online.has_deliveries());
+        online.woken |= first;
+        let side = online.lanes.as_mut().is_some_and(|lanes| lanes.wake());
+        if first || side {
             self.effects.push_back(Effect::Wake(online.link));
         }
     }
@@ -361,7 +404,7 @@ impl Broker {
         let client = self.clients.get_mut(session as usize);
         if let Some(online) = client.and_then(|c| c.online.as_mut()) {
             // PINGRESP has neither fields nor versions (MQTT 5, 3.13).
-            online.outbox.packet_mut().extend_from_slice(&[0xD0, 0x00]);
+            online.outbox_of(online.answers()).packet_mut().extend_from_slice(&[0xD0, 0x00]);
             self.wake(session);
         }
     }

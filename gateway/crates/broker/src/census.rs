@@ -169,7 +169,7 @@ fn view(client: &Client) -> SessionView {
         queued: client.outbound.len(),
         queued_bytes: client.outbound.weight(),
         in_flight: client.outbound.in_flight(),
-        unwritten_bytes: online.map_or(0, |online| online.unsent_bytes()),
+        unwritten_bytes: online.map_or(0, |online| online.all_unsent_bytes()),
     }
 }
 

@@ -2,19 +2,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auth::{Identity, PermissionSet};
-use mqtt::{Publish, QoS, TopicFilterBuf, TopicName, Version};
-use session::{Inbound, KeepAlive, Message, Outbound, Ticket, Timestamp};
+use mqtt::{PacketId, Publish, QoS, TopicFilterBuf, TopicName, Version};
+use session::{Inbound, KeepAlive, Lane, Message, Outbound, Ticket, Timestamp};
 
 use crate::aliases::{InboundAliases, Naming, OutboundAliases};
 use crate::durable::{Lsn, MessageKey, SessionKey, SessionRecord, Subscription, WillRecord};
 use crate::frames::Audience;
+use crate::lanes::{Lanes, Room};
 use crate::queue::Values;
 use crate::quota::Excesses;
 use crate::read_ahead::{Reading, Sweep};
 use crate::reauthenticate::Method;
 use crate::review::Review;
 use crate::routes::{Origin, Route};
-use crate::{Durability, LinkId, Outbox};
+use crate::{Durability, LinkId, Outbox, Settings};
 
 /// One session, and its connection while there is one.
 #[derive(Debug)]
@@ -58,7 +59,10 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Online {
     pub(crate) link: LinkId,
+    /// What waits for the first stream, or the only one.
     pub(crate) outbox: Outbox,
+    /// The streams beside it, if the client has ever opened one.
+    pub(crate) lanes: Option<Box<Lanes>>,
     /// The link has been told that bytes wait and has not come for them yet.
     pub(crate) woken: bool,
     /// The outbox begins with a CONNACK, or holds a SUBACK, that must not leave before this is
@@ -82,9 +86,9 @@ pub(crate) struct Online {
     pub(crate) listener: Option<u16>,
     /// Where deliveries wait to be shown to interceptors, if the listener has any.
     pub(crate) review: Option<Box<Review>>,
-    /// Topics for which the client has set an alias.
+    /// Topics for which the client has set an alias on the first stream.
     pub(crate) aliases_in: InboundAliases,
-    /// Topics for which the client was told one.
+    /// Topics for which the client was told one there; on other streams topics go by their names.
     pub(crate) aliases_out: OutboundAliases,
     /// Whether the client wants to read why something was refused (MQTT 5, 3.1.2.11.7).
     pub(crate) wants_reasons: bool,
@@ -154,6 +158,8 @@ pub(crate) struct Tag {
     pub(crate) stored: Option<Lsn>,
     /// The subscriptions that it came of, where that matters later.
     pub(crate) origin: Option<Arc<Origin>>,
+    /// The stream on which it goes.
+    pub(crate) lane: Lane,
 }
 
 impl Tag {
@@ -178,6 +184,85 @@ impl Will {
 }
 
 impl Online {
+    /// Where an answer to the packet goes that is being handled.
+    #[inline]
+    pub(crate) fn answers(&self) -> Lane {
+        self.lanes.as_ref().map_or(Lane::CONTROL, |lanes| lanes.answers())
+    }
+
+    /// Where a message on `topic` goes, which came of `origin`.
+    #[inline]
+    pub(crate) fn lane_for(&self, topic: TopicName<'_>, origin: Option<&Arc<Origin>>) -> Lane {
+        let Some(lanes) = &self.lanes else { return Lane::CONTROL };
+        lanes.lane_for(topic, origin.and_then(|origin| origin.group.as_ref()))
+    }
+
+    /// What waits for a stream; what is meant for one that has gone goes on the first.
+    #[inline]
+    pub(crate) fn outbox_of(&mut self, lane: Lane) -> &mut Outbox {
+        let side = self.lanes.as_mut().and_then(|lanes| lanes.outbox_mut(lane));
+        side.unwrap_or(&mut self.outbox)
+    }
+
+    /// Whether there are no topic aliases towards the client on a stream.
+    #[inline]
+    pub(crate) fn names_topics(&self, lane: Lane) -> bool {
+        lane != Lane::CONTROL || self.aliases_out.is_off()
+    }
+
+    /// The aliases that the client has set on the stream of the packet that is being handled.
+    pub(crate) fn aliases_in(&mut self) -> &mut InboundAliases {
+        let side = self.lanes.as_mut().and_then(|lanes| lanes.aliases_mut());
+        side.unwrap_or(&mut self.aliases_in)
+    }
+
+    /// Whether bytes wait on any stream.
+    #[inline]
+    pub(crate) fn has_bytes(&self) -> bool {
+        !self.outbox.is_empty() || self.lanes.as_ref().is_some_and(|lanes| lanes.has_output())
+    }
+
+    /// A delivery was sent on a stream, whose message has so many bytes.
+    pub(crate) fn count_in_flight(&mut self, lane: Lane, weight: usize) {
+        if let Some(lanes) = self.lanes.as_mut() {
+            lanes.moved(lane, weight);
+        }
+    }
+
+    /// The message of a delivery in flight on a stream need not be kept any more.
+    pub(crate) fn lighten(&mut self, lane: Lane, weight: usize) {
+        if let Some(lanes) = self.lanes.as_mut() {
+            lanes.lighten(lane, weight);
+        }
+    }
+
+    /// A packet for a stream waits for the disk.
+    pub(crate) fn await_disk(&mut self, lane: Lane) {
+        if let Some(lanes) = self.lanes.as_mut() {
+            lanes.await_disk(lane);
+        }
+    }
+
+    /// What the connection has room for, within these limits.
+    pub(crate) fn room(&self, settings: &Settings) -> Room {
+        Room {
+            first: self.outbox.len(),
+            held: self.held_bytes(),
+            bytes_max: settings.max_outbox_bytes,
+            waiting_max: settings.max_waiting_messages,
+            waiting_bytes_max: settings.max_waiting_bytes,
+        }
+    }
+
+    /// Whether a delivery can be sent on a stream at once, as far as the stream goes.
+    #[inline]
+    pub(crate) fn takes(&self, lane: Lane, outbound: &Outbound<Tag>, settings: &Settings) -> bool {
+        match &self.lanes {
+            None => self.unsent_bytes(lane) < settings.max_outbox_bytes,
+            Some(lanes) => lanes.takes(lane, outbound, self.room(settings)),
+        }
+    }
+
     /// What reasons the client is told.
     pub(crate) fn audience(&self) -> Audience {
         let Self { wants_reasons, max_packet_size, .. } = *self;
@@ -188,12 +273,16 @@ impl Online {
     /// one; false when it is larger than the client accepts.
     pub(crate) fn send(
         &mut self,
+        lane: Lane,
         topic: TopicName<'_>,
         publish: Publish<'_>,
         version: Version,
         mut body: impl FnMut() -> Arc<Message>,
     ) -> bool {
         let max = self.max_packet_size;
+        if let Some(outbox) = self.lanes.as_mut().and_then(|lanes| lanes.outbox_mut(lane)) {
+            return crate::frames::publish(&publish, version, max, body, outbox);
+        }
         let outbox = &mut self.outbox;
         match self.aliases_out.naming(&topic) {
             Naming::Name => crate::frames::publish(&publish, version, max, body, outbox),
@@ -223,6 +312,34 @@ pub(crate) struct Promise {
 }
 
 impl Client {
+    /// Takes a QoS 2 identifier for the packet that is being handled.
+    pub(crate) fn take_identifier(&mut self, packet_id: PacketId) {
+        self.inbound.receive(packet_id);
+        if let Some(lanes) = self.online.as_mut().and_then(|online| online.lanes.as_mut()) {
+            lanes.take(packet_id);
+        }
+    }
+
+    /// Frees a QoS 2 identifier on PUBREL; false if it was not known.
+    pub(crate) fn release_identifier(&mut self, packet_id: PacketId) -> bool {
+        if let Some(lanes) = self.online.as_mut().and_then(|online| online.lanes.as_mut()) {
+            lanes.release(packet_id);
+        }
+        self.inbound.release(packet_id)
+    }
+
+    /// Where an answer to the packet goes that is being handled.
+    #[inline]
+    pub(crate) fn answers(&self) -> Lane {
+        self.online.as_ref().map_or(Lane::CONTROL, Online::answers)
+    }
+
+    /// Whether a QoS 2 identifier that is in use was taken by another stream than that of the packet that is being handled.
+    pub(crate) fn is_taken_elsewhere(&self, packet_id: PacketId) -> bool {
+        let lanes = self.online.as_ref().and_then(|online| online.lanes.as_ref());
+        lanes.is_some_and(|lanes| lanes.is_taken_elsewhere(packet_id))
+    }
+
     /// Whether the session outlives its connection.
     pub(crate) fn is_durable(&self) -> bool {
         self.key.is_some()
@@ -235,8 +352,11 @@ impl Client {
 
     /// When something about the session falls due.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        let online = self.online.as_ref().map(|o| [o.keep_alive.deadline(), o.authorized_until]);
-        let offline = self.offline.as_ref().map(|o| [o.until, o.will_due]);
+        let online = self.online.as_ref().map(|online| {
+            let stuck = online.lanes.as_ref().and_then(|lanes| lanes.deadline());
+            [online.keep_alive.deadline(), online.authorized_until, stuck]
+        });
+        let offline = self.offline.as_ref().map(|o| [o.until, o.will_due, None]);
         online.or(offline).into_iter().flatten().flatten().chain(self.sweep.due).min()
     }
 

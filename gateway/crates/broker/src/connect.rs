@@ -259,6 +259,7 @@ impl Broker {
         Online {
             link: admission.link,
             outbox: Outbox::default(),
+            lanes: None,
             woken: true,
             held: None,
             greeted: false,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use mqtt::{PacketId, Publish, QoS, SubscriptionIds, TopicName};
-use session::{Message, Settled, Timestamp, Transmission};
+use session::{Delivery, Lane, Message, Settled, Timestamp, Transmission};
 
 use crate::client::{Promise, Tag};
 use crate::durable::{MessageKey, Op};
@@ -184,26 +184,27 @@ impl Broker {
     ) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let Some(online) = client.online.as_mut() else { return };
-        if online.unsent_bytes() >= self.settings.max_outbox_bytes {
+        let lane = online.lane_for(publication.topic, grant.origin.as_ref());
+        if online.unsent_bytes(lane) >= self.settings.max_outbox_bytes {
             self.stats.dropped_outbox_full += 1;
             return;
         }
         if online.reviews(&self.interests, publication.topic) {
-            online.hold(Held::unconfirmed(publication.body(), retain, grant));
+            online.hold(Held::unconfirmed(publication.body(), retain, grant, lane));
             self.wake(session);
             return;
         }
         let version = client.version;
-        let fits = if grant.origin.is_none() && online.aliases_out.is_off() {
+        let fits = if grant.origin.is_none() && online.names_topics(lane) {
             let frame = self.frames.get(publication, version, QoS::AtMostOnce, retain);
             let fits = frame.total_len() <= online.max_packet_size;
             if fits {
-                self.frames.append(frame, None, publication, &mut online.outbox);
+                self.frames.append(frame, None, publication, online.outbox_of(lane));
             }
             fits
         } else {
             let publish = publication.to_one(QoS::AtMostOnce, retain, None, grant.ids());
-            online.send(publication.topic, publish, version, || publication.body())
+            online.send(lane, publication.topic, publish, version, || publication.body())
         };
         if !fits {
             self.stats.dropped_too_large += 1;
@@ -225,7 +226,10 @@ impl Broker {
         let Some(client) = self.clients.get(session as usize) else { return };
         match self.way(client, grant, publication, qos) {
             Way::Send => self.send_now(now, session, grant, publication, qos, retain),
-            Way::Queue => self.enqueue(now, session, grant, publication, qos, retain),
+            Way::Queue => {
+                self.enqueue(now, session, grant, publication, qos, retain);
+                self.overtake(now, session);
+            }
             Way::Behind => self.enqueue_behind(session, grant, publication, qos, retain),
             Way::Full(limit) => {
                 if self.may_overflow(session, publication, limit) {
@@ -251,46 +255,51 @@ impl Broker {
         let (durable, version) = (client.is_durable(), client.version);
         let Some(online) = client.online.as_mut() else { return };
         let packet_id = client.outbound.next_packet_id();
+        let lane = online.lane_for(publication.topic, grant.origin.as_ref());
         let reviewed = online.reviews(&self.interests, publication.topic);
         let fits = if reviewed {
             true
-        } else if grant.origin.is_none() && online.aliases_out.is_off() {
+        } else if grant.origin.is_none() && online.names_topics(lane) {
             let frame = self.frames.get(publication, version, qos, retain);
             let fits = frame.total_len() <= online.max_packet_size;
             if fits {
-                self.frames.append(frame, Some(packet_id), publication, &mut online.outbox);
+                self.frames.append(frame, Some(packet_id), publication, online.outbox_of(lane));
             }
             fits
         } else {
             let publish = publication.to_one(qos, retain, Some(packet_id), grant.ids());
-            online.send(publication.topic, publish, version, || publication.body())
+            online.send(lane, publication.topic, publish, version, || publication.body())
         };
         if !fits {
             self.stats.dropped_too_large += 1;
             return;
         }
-        let mut tag = Tag { origin: grant.origin.clone(), ..Tag::default() };
+        let mut tag = Tag { origin: grant.origin.clone(), lane, ..Tag::default() };
         let mut body = None;
         if durable {
             tag.message =
                 Some(*publication.key.get_or_insert_with(|| self.journal.new_message_key()));
             tag.promise = publication.make_promise();
         }
-        // A session that ends with its connection sends nothing again, but what a member of a
-        // group does not confirm goes to another.
-        if durable || tag.is_shared() {
+        // A session that ends with its connection sends nothing again, but what a member of a group does not confirm goes
+        // to another, and what a stream takes along with it goes again on the first.
+        if durable || tag.is_shared() || lane != Lane::CONTROL {
             body = Some(publication.body());
             let weight = body.as_ref().map_or(0, |b| b.weight());
             self.queued_bytes += weight;
             self.waiting_bytes += weight;
         }
         let (sequence, _) = client.outbound.push_sent(body, qos, retain, publication.class(), tag);
-        if let Some(online) = client.online.as_mut().filter(|_| reviewed) {
-            let message = publication.body();
-            let origin = grant.origin.clone();
-            let sent = Some((sequence, packet_id));
-            online.hold(Held { message, sent, dup: false, qos, retain, origin });
-        } else {
+        if let Some(online) = client.online.as_mut() {
+            online.count_in_flight(lane, publication.weight());
+            if reviewed {
+                let message = publication.body();
+                let origin = grant.origin.clone();
+                let sent = Some((sequence, packet_id));
+                online.hold(Held { message, sent, dup: false, qos, retain, origin, lane });
+            }
+        }
+        if !reviewed {
             self.stats.count_sent(publication.publish.payload);
         }
         if durable && publication.must_be_stored() {
@@ -306,24 +315,27 @@ impl Broker {
     pub(crate) fn pump(&mut self, now: Timestamp, session: u32) {
         while let Some(client) = self.clients.get_mut(session as usize) {
             let Some(online) = client.online.as_mut() else { break };
-            if online.unsent_bytes() >= self.settings.max_outbox_bytes {
-                break;
-            }
             let durable = client.key.is_some();
             let journal = &self.journal;
-            let next = client.outbound.next_to_send(|delivery| {
+            let ready = |delivery: &Delivery<Tag>| {
                 !durable
                     || delivery.qos == QoS::AtLeastOnce
                     || delivery.tag.stored.is_some_and(|lsn| journal.is_durable(lsn))
-            });
-            let (packet_id, dup, delivery) = match next {
+            };
+            let room = online.room(&self.settings);
+            let next = match online.lanes.as_mut() {
+                None if room.is_full() => None,
+                None => client.outbound.next_to_send(ready).map(|next| (Lane::CONTROL, next)),
+                Some(lanes) => lanes.next_to_send(&mut client.outbound, ready, room),
+            };
+            let (lane, packet_id, dup, delivery) = match next {
                 None => break,
-                Some(Transmission::Release { packet_id }) => {
-                    crate::frames::release(packet_id, client.version, &mut online.outbox);
+                Some((lane, Transmission::Release { packet_id })) => {
+                    crate::frames::release(packet_id, client.version, online.outbox_of(lane));
                     continue;
                 }
-                Some(Transmission::Publish { packet_id, dup, delivery }) => {
-                    (packet_id, dup, delivery)
+                Some((lane, Transmission::Publish { packet_id, dup, delivery })) => {
+                    (lane, packet_id, dup, delivery)
                 }
             };
             let Some(message) = delivery.message.clone() else { continue };
@@ -348,11 +360,11 @@ impl Broker {
             } else if online.reviews(&self.interests, message.topic.as_topic()) {
                 let sent = Some((sequence, packet_id));
                 let (retain, origin) = (delivery.retain, delivery.tag.origin.clone());
-                online.hold(Held { message, sent, dup, qos, retain, origin });
+                online.hold(Held { message, sent, dup, qos, retain, origin, lane });
                 continue;
-            } else if online
-                .send(message.topic.as_topic(), publish, client.version, || Arc::clone(&message))
-            {
+            } else if online.send(lane, message.topic.as_topic(), publish, client.version, || {
+                Arc::clone(&message)
+            }) {
                 self.stats.count_sent(&message.payload);
                 continue;
             } else {
@@ -362,6 +374,7 @@ impl Broker {
             // Its place is free at once, so that the loop goes on.
             self.forgo(session, sequence, packet_id, dup && qos == QoS::ExactlyOnce);
         }
+        self.note_rest(now, session);
         self.wake(session);
         self.read_ahead(session);
     }
@@ -395,11 +408,14 @@ impl Broker {
 
     /// A delivery is over: the disk forgets it, and what was promised on it is kept.
     pub(crate) fn settled(&mut self, session: u32, settled: Settled<Tag>) {
-        let Settled { sequence, tag } = settled;
+        let Settled { sequence, tag, in_flight, weight } = settled;
         if let Some(promise) = tag.promise {
             self.keep_promise(promise);
         }
         let Some(client) = self.clients.get_mut(session as usize) else { return };
+        if in_flight && let Some(lanes) = client.online.as_mut().and_then(|o| o.lanes.as_mut()) {
+            lanes.settled(tag.lane, weight);
+        }
         client.values.forget(sequence);
         if let Some(key) = client.key.filter(|_| tag.message.is_some()) {
             match tag.stored {
@@ -425,7 +441,7 @@ impl Broker {
         let Some(online) = client.online.as_mut() else { return };
         let audience = online.audience();
         while let Some(acknowledgement) = client.inbound.next_ready() {
-            let outbox = &mut online.outbox;
+            let outbox = online.outbox_of(acknowledgement.lane);
             crate::frames::acknowledgement(acknowledgement, client.version, audience, outbox);
         }
         self.wake(session);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use auth::Decision;
 use mqtt::{Disconnect, Publish, QoS, ReasonCode, Version};
-use session::Timestamp;
+use session::{Lane, Timestamp};
 
 use crate::client::{Offline, Will};
 use crate::deliver::Publication;
@@ -95,6 +95,10 @@ impl Broker {
             });
         }
         client.inbound.disconnect();
+        if online.lanes.is_some() {
+            // What is still owed goes on the next connection, whose streams are others.
+            client.outbound.iter_mut().for_each(|delivery| delivery.tag.lane = Lane::CONTROL);
+        }
         self.stats.clients_connected -= 1;
         self.stats.count_output(&online.outbox);
         if let Some(limit) = closing.limit {
@@ -247,6 +251,7 @@ impl Broker {
         let Some(client) = self.clients.get(session as usize) else { return };
         let due = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= at);
         if let Some(online) = &client.online {
+            let stuck = online.lanes.as_ref().and_then(|lanes| lanes.deadline());
             if due(online.keep_alive.deadline()) && self.may_be_unheard(client) {
                 self.excuse(session);
             } else if due(online.keep_alive.deadline()) {
@@ -256,6 +261,8 @@ impl Broker {
             } else if due(online.authorized_until) {
                 let why = "the authorization that the extension granted has run out";
                 self.close(now, session, Closing::new(ReasonCode::MaximumConnectTime, why));
+            } else if due(stuck) {
+                self.unstick(now, session);
             }
         } else if let Some(offline) = &client.offline {
             if due(offline.until) {

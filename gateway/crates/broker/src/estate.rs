@@ -84,7 +84,7 @@ impl Broker {
             let Some(body) = body.filter(|body| !lost && !body.expired(now)) else { continue };
             let origin = origin(&delivery, &body, estate.filters.iter());
             let message = Some(self.journal.new_message_key());
-            let tag = Tag { promise: None, message, stored: Some(Lsn(0)), origin };
+            let tag = Tag { message, stored: Some(Lsn(0)), origin, ..Tag::default() };
             let group = tag.origin.as_ref().and_then(|origin| origin.group.as_ref());
             if group.is_some_and(|group| self.pass_on(now, &body, group, &tag)) {
                 self.journal.append(Op::RemoveDelivery { session, sequence });

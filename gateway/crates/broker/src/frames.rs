@@ -153,7 +153,7 @@ pub(crate) fn acknowledgement(
     audience: Audience,
     outbox: &mut Outbox,
 ) {
-    let Acknowledgement { kind, packet_id, code } = acknowledgement;
+    let Acknowledgement { kind, packet_id, code, .. } = acknowledgement;
     let kind = match kind {
         AckKind::PubAck => PacketKind::PubAck,
         AckKind::PubRec => PacketKind::PubRec,

@@ -35,6 +35,8 @@ pub enum Limit {
     DiskFull,
     /// The time for a packet that has begun.
     PacketTime,
+    /// A stream of a connection held up the others.
+    StuckStreams,
 }
 
 impl Broker {
@@ -66,6 +68,7 @@ impl Stats {
             Limit::RetainedBytes => &mut self.limit_retained_bytes,
             Limit::DiskFull => &mut self.limit_disk_full,
             Limit::PacketTime => &mut self.limit_packet_time,
+            Limit::StuckStreams => &mut self.limit_stuck_streams,
         };
         *count += 1;
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::Decision;
-use mqtt::{Publish, QoS, ReasonCode, TopicName, TopicNameBuf};
+use mqtt::{PacketId, Publish, QoS, ReasonCode, TopicName, TopicNameBuf};
 use session::{AckKind, Acknowledgement, Timestamp};
 
 use crate::broker::Waiter;
@@ -31,9 +31,7 @@ impl Broker {
         let Some(client) = self.clients.get(session as usize) else { return Ok(Flow::Closed) };
         if let Some(packet_id) = publish.packet_id {
             if publish.qos == QoS::ExactlyOnce && client.inbound.is_received(packet_id) {
-                self.stats.count_publish(publish);
-                self.acknowledge_again(session, packet_id);
-                return Ok(Flow::Continue);
+                return self.receive_again(session, publish, packet_id);
             }
             self.check_outstanding(client)?;
         }
@@ -132,15 +130,16 @@ impl Broker {
         }
         let client = self.clients.get_mut(session as usize);
         let Some(online) = client.and_then(|c| c.online.as_mut()) else { return Ok(None) };
+        let aliases = online.aliases_in();
         if let Some(topic) = publish.topic {
-            online.aliases_in.set(alias, topic);
+            aliases.set(alias, topic);
             return Ok(None);
         }
         let unknown = || {
             let why = format!("topic alias {alias} was used before it was given a topic (3.3.4)");
             Closing::new(ReasonCode::ProtocolError, why)
         };
-        online.aliases_in.get(alias).cloned().map(Some).ok_or_else(unknown)
+        aliases.get(alias).cloned().map(Some).ok_or_else(unknown)
     }
 
     /// Answers a publish that is not passed on. 3.1.1 has no way to say why: there the
@@ -153,25 +152,52 @@ impl Broker {
             QoS::ExactlyOnce => {
                 // Whoever hears of no error goes on to PUBREL.
                 if !code.is_error() || !client.version.is_v5() {
-                    client.inbound.receive(packet_id);
+                    client.take_identifier(packet_id);
                 }
                 AckKind::PubRec
             }
             QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::PubAck,
         };
-        client.inbound.begin(Acknowledgement { kind, packet_id, code }, 0);
+        let lane = client.answers();
+        client.inbound.begin(Acknowledgement { kind, packet_id, code, lane }, 0);
         self.send_acknowledgements(session);
+    }
+
+    /// A QoS 2 PUBLISH with an identifier that is in use: a repeat, or a new message with one that another stream of the
+    /// client uses. Taken for a repeat, that would be lost.
+    fn receive_again(
+        &mut self,
+        session: u32,
+        publish: &Publish<'_>,
+        packet_id: PacketId,
+    ) -> Result<Flow, Closing> {
+        let Some(client) = self.clients.get(session as usize) else { return Ok(Flow::Closed) };
+        if publish.dup || !client.is_taken_elsewhere(packet_id) {
+            self.stats.count_publish(publish);
+            self.acknowledge_again(session, packet_id);
+            return Ok(Flow::Continue);
+        }
+        let code = ReasonCode::PacketIdentifierInUse;
+        if client.version.is_v5() {
+            self.answer(session, publish, code);
+            return Ok(Flow::Continue);
+        }
+        let why = format!(
+            "packet identifier {} is in use on another stream of the connection, or from an earlier one (MQTT-2.3.1-2)",
+            packet_id.get()
+        );
+        Err(Closing::new(code, why))
     }
 
     /// A QoS 2 PUBLISH that was received before: PUBREC again, once all that the first
     /// one promised is on disk.
-    fn acknowledge_again(&mut self, session: u32, packet_id: mqtt::PacketId) {
+    fn acknowledge_again(&mut self, session: u32, packet_id: PacketId) {
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let promise = Promise { session, uid: client.uid, ticket: client.inbound.next_ticket() };
         let written = self.journal.last();
         let waits = u32::from(!self.journal.is_durable(written));
-        let code = ReasonCode::Success;
-        client.inbound.begin(Acknowledgement { kind: AckKind::PubRec, packet_id, code }, waits);
+        let (kind, code, lane) = (AckKind::PubRec, ReasonCode::Success, client.answers());
+        client.inbound.begin(Acknowledgement { kind, packet_id, code, lane }, waits);
         if waits > 0 {
             self.journal.wait(written, Waiter::Promise(promise));
         }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mqtt::{QoS, TopicFilterBuf, TopicNameBuf};
-use session::{Class, Load, Sum, Timestamp};
+use session::{Class, Lane, Load, Sum, Timestamp};
 
 use crate::broker::Waiter;
 use crate::client::{Client, Tag};
@@ -100,8 +100,10 @@ impl Broker {
         let sends_now = qos == QoS::AtLeastOnce || !durable;
         // What may have to be sent again is in memory as much as what waits.
         let keeps = durable || grant.is_shared();
-        let room =
-            client.online.as_ref().is_some_and(|o| o.unsent_bytes() < settings.max_outbox_bytes);
+        let room = client.online.as_ref().is_some_and(|online| {
+            let lane = online.lane_for(publication.topic, grant.origin.as_ref());
+            online.takes(lane, &client.outbound, settings)
+        });
         let sends = room && sends_now && client.outbound.has_room();
         if sends && (!keeps || self.byte_limit(client, weight).is_none()) {
             return Way::Send;
@@ -157,7 +159,11 @@ impl Broker {
         let weight = body.weight();
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let durable = client.is_durable();
-        let mut tag = Tag { origin: grant.origin.clone(), ..Tag::default() };
+        let online = client.online.as_ref();
+        let lane = online.map_or(Lane::CONTROL, |online| {
+            online.lane_for(publication.topic, grant.origin.as_ref())
+        });
+        let mut tag = Tag { origin: grant.origin.clone(), lane, ..Tag::default() };
         if durable {
             tag.message =
                 Some(*publication.key.get_or_insert_with(|| self.journal.new_message_key()));

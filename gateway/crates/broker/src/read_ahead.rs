@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use session::{Class, Message, Returning, Timestamp};
+use session::{Class, Lane, Message, Returning, Timestamp};
 
 use crate::broker::Waiter;
 use crate::client::{Client, Tag};
@@ -187,7 +187,11 @@ impl Broker {
             let filters = client.subscriptions.keys();
             let origin = body.as_ref().and_then(|body| origin(&delivery, body, filters));
             let message = Some(self.journal.new_message_key());
-            let tag = Tag { promise: None, message, stored: Some(Lsn(0)), origin };
+            let online = client.online.as_ref().zip(body.as_ref());
+            let lane = online.map_or(Lane::CONTROL, |(online, body)| {
+                online.lane_for(body.topic.as_topic(), origin.as_ref())
+            });
+            let tag = Tag { promise: None, message, stored: Some(Lsn(0)), origin, lane };
             let before = client.outbound.weight();
             let (load, message) = (delivery.load(weight), body);
             let DeliveryRecord { qos, retain, .. } = delivery;

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mqtt::{PacketId, Publish, QoS, TopicName};
-use session::{Message, Timestamp};
+use session::{Lane, Message, Timestamp};
 
 use crate::client::Online;
 use crate::interception::wants;
@@ -59,13 +59,20 @@ pub(crate) struct Held {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) origin: Option<Arc<Origin>>,
+    /// The stream that it was for.
+    pub(crate) lane: Lane,
 }
 
 impl Held {
     /// One of QoS 0.
-    pub(crate) fn unconfirmed(message: Arc<Message>, retain: bool, grant: &Grant) -> Self {
+    pub(crate) fn unconfirmed(
+        message: Arc<Message>,
+        retain: bool,
+        grant: &Grant,
+        lane: Lane,
+    ) -> Self {
         let origin = grant.origin.clone();
-        Self { message, sent: None, dup: false, qos: QoS::AtMostOnce, retain, origin }
+        Self { message, sent: None, dup: false, qos: QoS::AtMostOnce, retain, origin, lane }
     }
 }
 
@@ -96,9 +103,24 @@ impl Online {
         self.review.as_ref().is_some_and(|review| review.shown == 0 && !review.waiting.is_empty())
     }
 
-    /// Bytes that have not left, because the client does not read or interceptors have not seen them.
-    pub(crate) fn unsent_bytes(&self) -> usize {
-        self.outbox.len() + self.review.as_ref().map_or(0, |review| review.bytes)
+    /// Bytes that have not left on a stream, because the client does not read it or interceptors have not seen them.
+    pub(crate) fn unsent_bytes(&self, lane: Lane) -> usize {
+        let bytes = match (&self.lanes, lane) {
+            (None, _) | (_, Lane::CONTROL) => self.outbox.len(),
+            (Some(lanes), side) => lanes.waiting_bytes(side),
+        };
+        bytes + self.held_bytes()
+    }
+
+    /// Bytes that have not left on any stream.
+    pub(crate) fn all_unsent_bytes(&self) -> usize {
+        let sides = self.lanes.as_ref().map_or(0, |lanes| lanes.all_waiting_bytes());
+        self.unsent_bytes(Lane::CONTROL) + sides
+    }
+
+    /// Bytes that interceptors have not seen.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.review.as_ref().map_or(0, |review| review.bytes)
     }
 }
 
@@ -112,9 +134,12 @@ impl Broker {
         let Some(online) = online.filter(|online| online.link == of.link) else {
             return Vec::new();
         };
-        let Some(review) = online.review.as_mut().filter(|review| review.shown == 0) else {
+        let Some(review) = online.review.as_mut() else { return Vec::new() };
+        // Who comes for these may not be able to take what waits on the first stream.
+        online.woken = false;
+        if review.shown > 0 {
             return Vec::new();
-        };
+        }
         let shown = review.waiting.iter().take(DELIVERIES_MAX).map(|held| Delivery {
             message: Arc::clone(&held.message),
             qos: held.qos,
@@ -192,7 +217,8 @@ impl Broker {
             DropCause::Denied
         } else {
             let topic = message.topic.as_topic();
-            if online.send(topic, publish, client.version, || Arc::clone(&message)) {
+            let lane = online.lanes.as_ref().map_or(Lane::CONTROL, |it| it.resolve(held.lane));
+            if online.send(lane, topic, publish, client.version, || Arc::clone(&message)) {
                 self.stats.count_sent(&message.payload);
                 return;
             }

@@ -71,7 +71,10 @@ impl Broker {
         if online.is_some_and(|online| packet_len(publication) > online.max_packet_size) {
             return Readiness::Unable;
         }
-        let room = online.is_some_and(|o| o.unsent_bytes() < self.settings.max_outbox_bytes);
+        let room = online.is_some_and(|online| {
+            let lane = online.lane_for(publication.topic, target.grant.origin.as_ref());
+            online.unsent_bytes(lane) < self.settings.max_outbox_bytes
+        });
         let qos = publication.publish.qos.min(target.grant.qos);
         if qos == QoS::AtMostOnce {
             return if room { Readiness::Ready } else { Readiness::Unable };

@@ -82,6 +82,8 @@ pub struct Stats {
     pub limit_disk_full: u64,
     /// Connections that ended because a packet that had begun did not come in time.
     pub limit_packet_time: u64,
+    /// Streams of connections closed because they held up the others.
+    pub limit_stuck_streams: u64,
     /// Sessions that ended because their client did not come back in time.
     pub sessions_expired: u64,
     /// The most clients that were connected at one time.

@@ -161,6 +161,9 @@ impl Broker {
                 self.journal.append(Op::PutSubscription { session, filter, subscription });
             }
         }
+        if let Some(lanes) = client.online.as_mut().and_then(|online| online.lanes.as_mut()) {
+            lanes.subscribed(&filter.to_owned());
+        }
         // What a group gets is for one of its members, so none begins with what there was
         // before (MQTT 5, 4.8.2).
         Ok(match subscription.options.retain_handling {
@@ -232,6 +235,9 @@ impl Broker {
                 continue;
             }
             codes.push(ReasonCode::Success);
+            if let Some(lanes) = client.online.as_mut().and_then(|online| online.lanes.as_mut()) {
+                lanes.unsubscribed(filter.as_str());
+            }
             if let Some(session) = client.key {
                 let op = Op::RemoveSubscription { session, filter: filter.to_owned() };
                 self.journal.append(op);
@@ -258,12 +264,12 @@ impl Broker {
         let Some(client) = self.clients.get_mut(session as usize) else { return Ok(()) };
         let (version, durable, uid) = (client.version, client.key.is_some(), client.uid);
         let Some(online) = client.online.as_mut() else { return Ok(()) };
-        let (audience, link) = (online.audience(), online.link);
+        let (audience, link, lane) = (online.audience(), online.link, online.answers());
         let write = |reason: Option<&str>, out: &mut Vec<u8>| write(version, reason, out);
         let lsn = self.journal.last();
         let leaves = !durable || self.journal.is_durable(lsn);
         if leaves || holds_back {
-            if !audience.write(reason, &mut online.outbox, write) {
+            if !audience.write(reason, online.outbox_of(lane), write) {
                 return Err(too_large(audience.max_packet_size));
             }
             if leaves {
@@ -282,7 +288,8 @@ impl Broker {
         }
         let bytes = bytes.into_bytes();
         let weight = OP_WEIGHT + bytes.len();
-        self.journal.wait_with(lsn, weight, Waiter::Packet { session, link, bytes });
+        online.await_disk(lane);
+        self.journal.wait_with(lsn, weight, Waiter::Packet { session, link, lane, bytes });
         Ok(())
     }
 }

@@ -2,6 +2,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use mqtt::{PacketId, ReasonCode};
 
+use crate::Lane;
+
 /// The receiving side of a conversation: which QoS 2 identifiers are taken, and which
 /// acknowledgements are owed but wait for a promise to become true.
 ///
@@ -39,6 +41,8 @@ pub struct Acknowledgement {
     pub packet_id: PacketId,
     /// Its reason code; 3.1.1 has none.
     pub code: ReasonCode,
+    /// Where what it answers came, and so where it goes.
+    pub lane: Lane,
 }
 
 /// Names an acknowledgement that waits; never reused within a session.
@@ -127,6 +131,19 @@ impl Inbound {
         Some(acknowledgement)
     }
 
+    /// Whether an acknowledgement waits that is to go on `lane`.
+    #[must_use]
+    pub fn owes(&self, lane: Lane) -> bool {
+        self.owed.iter().any(|owed| owed.acknowledgement.lane == lane)
+    }
+
+    /// The lane is gone: what was to go on it goes with the connection itself.
+    pub fn leave(&mut self, lane: Lane) {
+        for owed in self.owed.iter_mut().filter(|owed| owed.acknowledgement.lane == lane) {
+            owed.acknowledgement.lane = Lane::CONTROL;
+        }
+    }
+
     /// The connection ended: nothing is owed any more, the client will ask again.
     pub fn disconnect(&mut self) {
         self.first += self.owed.len() as u64;
@@ -142,7 +159,8 @@ mod tests {
 
     fn ack(n: u16) -> Acknowledgement {
         let packet_id = PacketId::new(n).expect("non-zero");
-        Acknowledgement { kind: AckKind::PubAck, packet_id, code: ReasonCode::Success }
+        let (kind, code, lane) = (AckKind::PubAck, ReasonCode::Success, Lane::CONTROL);
+        Acknowledgement { kind, packet_id, code, lane }
     }
 
     #[test]
@@ -180,6 +198,20 @@ mod tests {
         inbound.begin(ack(1), 1);
         inbound.settle(old);
         assert_eq!(inbound.next_ready(), None);
+    }
+
+    #[test]
+    fn what_a_lane_is_owed_goes_with_the_connection_when_the_lane_is_gone() {
+        let mut inbound = Inbound::default();
+        let (one, other) = (Lane(1), Lane(2));
+        let ticket = inbound.begin(Acknowledgement { lane: one, ..ack(1) }, 1);
+        inbound.begin(Acknowledgement { lane: other, ..ack(1) }, 0);
+        assert!(inbound.owes(one) && inbound.owes(other) && !inbound.owes(Lane::CONTROL));
+        inbound.leave(one);
+        assert!(!inbound.owes(one));
+        inbound.settle(ticket);
+        let left: Vec<_> = std::iter::from_fn(|| inbound.next_ready()).map(|a| a.lane).collect();
+        assert_eq!(left, [Lane::CONTROL, other]);
     }
 
     #[test]

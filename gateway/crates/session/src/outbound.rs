@@ -12,6 +12,7 @@ pub use delivery::{Delivery, Load, Rest, Returning, Settled, Transmission};
 mod classes;
 mod delivery;
 mod look;
+mod overtaking;
 
 /// Packet identifiers are 1..=65535, so this many deliveries can be told apart.
 const IDENTIFIERS: u64 = 65_535;
@@ -41,8 +42,10 @@ pub struct Outbound<T> {
     deliveries: VecDeque<Delivery<T>>,
     /// Index of the first delivery that was not sent on this connection.
     cursor: usize,
-    /// Deliveries before the cursor that are not confirmed.
+    /// Deliveries that were sent on this connection and are not confirmed.
     in_flight: usize,
+    /// Deliveries that were passed over.
+    passed: Sum,
     /// Unconfirmed deliveries in the whole row.
     live: usize,
     /// Bytes of the messages that the row keeps alive.
@@ -65,6 +68,7 @@ impl<T: Default> Outbound<T> {
             deliveries: VecDeque::new(),
             cursor: 0,
             in_flight: 0,
+            passed: Sum::default(),
             live: 0,
             weight: 0,
             rest: Rest::default(),
@@ -95,6 +99,7 @@ impl<T: Default> Outbound<T> {
         self.window = usize::from(window);
         self.cursor = 0;
         self.in_flight = 0;
+        self.forget_passed();
         self.classes.recall();
         self.drop_settled_front();
     }
@@ -197,7 +202,7 @@ impl<T: Default> Outbound<T> {
         for (index, delivery) in self.deliveries.iter().enumerate() {
             if delivery.progress != Progress::Done {
                 self.classes.add(delivery.class, delivery.weight());
-                if index < self.cursor {
+                if index < self.cursor && delivery.is_in_flight() {
                     self.classes.send(delivery.class, delivery.weight());
                 }
             }
@@ -218,6 +223,7 @@ impl<T: Default> Outbound<T> {
         }
         self.classes.recall();
         (self.cursor, self.in_flight, self.live, self.weight) = (0, 0, 0, 0);
+        self.passed = Sum::default();
     }
 
     /// The next thing to send, if the window allows one and `ready` agrees.
@@ -225,20 +231,33 @@ impl<T: Default> Outbound<T> {
         &mut self,
         ready: impl FnOnce(&Delivery<T>) -> bool,
     ) -> Option<Transmission<'_, T>> {
-        while self.deliveries.get(self.cursor).is_some_and(|d| d.progress == Progress::Done) {
-            self.cursor += 1;
-        }
-        let sequence = self.deliveries.get(self.cursor)?.sequence;
+        let sequence = self.next_in_turn()?.sequence;
         if self.in_flight >= self.window || self.wrapped(sequence) {
             return None;
         }
         if !ready(self.deliveries.get(self.cursor)?) {
             return None;
         }
-        self.in_flight += 1;
         self.cursor += 1;
-        let delivery = self.deliveries.get_mut(self.cursor - 1)?;
-        self.classes.send(delivery.class, delivery.weight());
+        self.transmit(self.cursor - 1)
+    }
+
+    /// The delivery at the cursor.
+    pub fn next_in_turn(&mut self) -> Option<&Delivery<T>> {
+        while self.deliveries.get(self.cursor).is_some_and(|d| d.progress == Progress::Done) {
+            self.cursor += 1;
+        }
+        self.deliveries.get(self.cursor)
+    }
+
+    /// Sends the delivery at `index`.
+    fn transmit(&mut self, index: usize) -> Option<Transmission<'_, T>> {
+        let delivery = self.deliveries.get_mut(index)?;
+        let sequence = delivery.sequence;
+        if !std::mem::take(&mut delivery.again) {
+            self.in_flight += 1;
+            self.classes.send(delivery.class, delivery.weight());
+        }
         let packet_id = packet_id(sequence);
         if delivery.progress == Progress::Released {
             return Some(Transmission::Release { packet_id });
@@ -261,6 +280,7 @@ impl<T: Default> Outbound<T> {
         let index = self
             .awaiting(packet_id, QoS::ExactlyOnce, Progress::Published)
             .or_else(|| self.awaiting(packet_id, QoS::ExactlyOnce, Progress::Released))?;
+        self.call_off(index);
         let delivery = self.deliveries.get_mut(index)?;
         delivery.progress = Progress::Released;
         let weight = delivery.weight();
@@ -304,6 +324,7 @@ impl<T: Default> Outbound<T> {
         self.in_flight = 0;
         self.live = 0;
         self.weight = 0;
+        self.passed = Sum::default();
         self.classes.recall();
         let drained: Vec<Delivery<T>> =
             self.deliveries.drain(..).filter(|d| d.progress != Progress::Done).collect();
@@ -325,8 +346,10 @@ impl<T: Default> Outbound<T> {
         class: Option<Class>,
         tag: T,
     ) {
-        let (progress, sent) = (Progress::Published, false);
-        let delivery = Delivery { sequence, message, qos, retain, class, tag, progress, sent };
+        let progress = Progress::Published;
+        let (sent, passed, again) = (false, false, false);
+        let delivery =
+            Delivery { sequence, message, qos, retain, class, tag, progress, sent, passed, again };
         self.weight += delivery.weight();
         self.classes.add(class, delivery.weight());
         self.live += 1;
@@ -345,8 +368,10 @@ impl<T: Default> Outbound<T> {
             (u64::from(packet_id.get()) - 1 + IDENTIFIERS - front % IDENTIFIERS) % IDENTIFIERS;
         let index = self.index_of(front + ahead)?;
         let delivery = self.deliveries.get(index)?;
-        (index < self.cursor && delivery.qos == qos && delivery.progress == progress)
-            .then_some(index)
+        let awaits = delivery.qos == qos && delivery.progress == progress;
+        // What is to be sent again may be confirmed before it is.
+        let was_sent = index < self.cursor && (!delivery.passed || delivery.sent);
+        (was_sent && awaits).then_some(index)
     }
 
     /// Rows are contiguous unless brought with gaps, so the first guess is nearly always right.
@@ -360,12 +385,15 @@ impl<T: Default> Outbound<T> {
     }
 
     fn settle(&mut self, index: usize) -> Option<Settled<T>> {
-        let in_flight = index < self.cursor;
         let delivery = self.deliveries.get_mut(index)?;
-        delivery.progress = Progress::Done;
-        let settled =
-            Settled { sequence: delivery.sequence, tag: std::mem::take(&mut delivery.tag) };
         let weight = delivery.weight();
+        let in_flight = index < self.cursor && delivery.is_in_flight();
+        if std::mem::take(&mut delivery.passed) {
+            self.passed.subtract(Sum::of(weight));
+        }
+        delivery.progress = Progress::Done;
+        let tag = std::mem::take(&mut delivery.tag);
+        let settled = Settled { sequence: delivery.sequence, tag, in_flight, weight };
         delivery.message = None;
         self.weight -= weight;
         self.classes.remove(delivery.class, weight, in_flight);

@@ -23,6 +23,8 @@
 //! remove CLIENT-ID CODE                        and has a client disconnected
 //! replace CLIENT-ID NAME                       and gives one other permissions; both may begin with `absent`
 //! advance 20ms     drop a     shutdown     stall a / resume a
+//! open a/1         a opens a stream beside the first; `open a/1 one-way`   a/1> PACKET   a/1< PACKET   stall a/1 / resume a/1
+//! end a/1          a sends nothing more on it   lose a/1   it is gone     a/1< closed   the broker is done with it
 //! wrote KIND...    what became durable since the last such line, op by op; `wrote nothing`
 //! stat NAME=N      a counter of `Stats`
 //! ```
@@ -36,8 +38,8 @@ use std::time::Duration;
 use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
 use mqtt::{Decoded, Decoder, Packet, QoS, ReasonCode, TopicFilter, Version};
 use portcullis_broker::{
-    Answer, Authentication, Durability, Interception, Interests, LinkId, Overflow, Question,
-    Renewal, Ruling, Settings, TopicRule, Verdict,
+    Answer, Authentication, Durability, Ending, Interception, Interests, Lane, LinkId, Overflow,
+    Question, Renewal, Ruling, Settings, TopicRule, Verdict,
 };
 use simulation::{Door, Login, World};
 
@@ -158,19 +160,40 @@ impl Stage {
             "post" | "remove" | "replace" => self.interfere(&words),
             "advance" => self.world().advance(duration(words.plain(1))),
             "shutdown" => self.world().shut_down(),
+            "open" | "end" | "lose" => self.stream(&words),
             "drop" => {
                 let link = self.clients.get_mut(words.plain(1)).and_then(|c| c.link.take());
                 self.world().cut(link.expect("a connected client"));
             }
             verb @ ("stall" | "resume") => {
-                let link = self.clients.get(words.plain(1)).and_then(|c| c.link);
-                self.world().stall(link.expect("a connected client"), verb == "stall");
+                let (link, lane) = self.place(words.plain(1));
+                match lane {
+                    Lane::CONTROL => self.world().stall(link, verb == "stall"),
+                    lane => self.world().stall_lane(link, lane, verb == "stall"),
+                }
             }
             "wrote" => return self.wrote(&words),
             "stat" => return self.stat(words.plain(1)),
             who => self.client_acts(who, line),
         }
         Ok(())
+    }
+
+    /// The connection and the stream that `a/1` names; `a` alone is its first.
+    fn place(&self, name: &str) -> (LinkId, Lane) {
+        let (name, lane) = name.split_once('/').unwrap_or((name, "0"));
+        let link = self.clients.get(name).and_then(|client| client.link);
+        (link.expect("a connected client"), Lane(words::number(lane)))
+    }
+
+    /// What becomes of a stream beside the first.
+    fn stream(&mut self, words: &Words<'_>) {
+        let (link, lane) = self.place(words.plain(1));
+        match words.plain(0) {
+            "open" => self.world().open_lane(link, lane, words.has("one-way")),
+            "end" => self.world().end_lane(link, lane, Ending::InOrder),
+            _ => self.world().end_lane(link, lane, Ending::Lost),
+        }
     }
 
     /// What is done from outside of any conversation. `refused` and `absent` say that nothing comes of it.
@@ -210,6 +233,12 @@ impl Stage {
         }
         let name = who.strip_suffix('>').unwrap_or_else(|| panic!("{line:?} means nothing"));
         let words = Words::of(rest);
+        if name.contains('/') {
+            let (link, lane) = self.place(name);
+            let version = name.split_once('/').map(|(name, _)| self.clients[name].version);
+            let bytes = words::encode(&words, version.expect("a version"));
+            return self.world().send_on(link, lane, &bytes);
+        }
         let link = self.clients.get(name).and_then(|client| client.link);
         match link {
             Some(link) => {
@@ -356,17 +385,15 @@ impl Stage {
         let Some(world) = self.world.as_mut() else { return };
         for (name, client) in &mut self.clients {
             let Some(link) = client.link else { continue };
-            let mut decoder = Decoder::new(u32::MAX);
-            decoder.set_version(client.version);
             let bytes = world.wire(link).map(std::mem::take).unwrap_or_default();
-            let mut rest = &bytes[..];
-            while let Decoded::Packet { packet, len } =
-                decoder.decode(rest).expect("the broker speaks MQTT")
-            {
-                heard.push((name.clone(), words::say(&packet)));
-                rest = &rest[len..];
+            let said = words::packets(&bytes, client.version);
+            heard.extend(said.into_iter().map(|said| (name.clone(), said)));
+            for (Lane(lane), bytes, over) in world.lanes(link) {
+                let name = format!("{name}/{lane}");
+                let said = words::packets(&bytes, client.version);
+                heard.extend(said.into_iter().map(|said| (name.clone(), said)));
+                heard.extend(over.then(|| (name, "closed".to_owned())));
             }
-            assert!(rest.is_empty(), "the broker writes whole packets");
             if !world.shown(link).is_empty() && !std::mem::replace(&mut client.is_shown, true) {
                 let shown = world.shown(link).iter().map(|delivery| drafts::say(&delivery.message));
                 let shown = shown.collect::<Vec<_>>().join(", ");

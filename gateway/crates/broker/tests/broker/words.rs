@@ -13,9 +13,9 @@
 use std::num::NonZeroU16;
 
 use mqtt::{
-    Ack, Auth, Connect, ConnectProperties, Disconnect, MessagePropertiesBuf, Packet, PacketId,
-    Publish, QoS, ReasonCode, RetainHandling, SubscribeFiltersBuf, SubscribeOptions, TopicFilter,
-    TopicName, UnsubscribeFiltersBuf, Version, Will,
+    Ack, Auth, Connect, ConnectProperties, Decoded, Decoder, Disconnect, MessagePropertiesBuf,
+    Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, SubscribeFiltersBuf,
+    SubscribeOptions, TopicFilter, TopicName, UnsubscribeFiltersBuf, Version, Will,
 };
 
 /// The words of one line: plain ones in order, `key=value` ones by key.
@@ -46,6 +46,21 @@ impl<'a> Words<'a> {
     pub(crate) fn number(&self, key: &str) -> Option<u32> {
         self.value(key).map(number)
     }
+}
+
+/// The packets that the broker wrote, in words.
+pub(crate) fn packets(bytes: &[u8], version: Version) -> Vec<String> {
+    let mut decoder = Decoder::new(u32::MAX);
+    decoder.set_version(version);
+    let (mut rest, mut said) = (bytes, Vec::new());
+    while let Decoded::Packet { packet, len } =
+        decoder.decode(rest).expect("the broker speaks MQTT")
+    {
+        said.push(say(&packet));
+        rest = &rest[len..];
+    }
+    assert!(rest.is_empty(), "the broker writes whole packets");
+    said
 }
 
 /// A number, decimal or hexadecimal.

@@ -29,16 +29,16 @@ struct Tally {
 }
 
 impl Sum {
-    fn of(weight: usize) -> Self {
+    pub(super) fn of(weight: usize) -> Self {
         Self { count: 1, weight }
     }
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.count += other.count;
         self.weight += other.weight;
     }
 
-    fn subtract(&mut self, other: Self) {
+    pub(super) fn subtract(&mut self, other: Self) {
         // Damage on disk may have taken what was counted.
         self.count = self.count.saturating_sub(other.count);
         self.weight = self.weight.saturating_sub(other.weight);

@@ -65,6 +65,10 @@ pub struct Delivery<T> {
     pub(super) progress: Progress,
     /// Sent at least once, on this or an earlier connection: DUP is due (MQTT-3.3.1-1).
     pub(super) sent: bool,
+    /// Stands before the cursor and is to be sent on this connection all the same, later.
+    pub(super) passed: bool,
+    /// If so, it was sent on this connection before, and counts as being in flight.
+    pub(super) again: bool,
 }
 
 /// How far a delivery has come.
@@ -104,6 +108,10 @@ pub struct Settled<T> {
     pub sequence: u64,
     /// The owner's note.
     pub tag: T,
+    /// Whether it was sent on this connection.
+    pub in_flight: bool,
+    /// Bytes of the message, if it was still kept.
+    pub weight: usize,
 }
 
 impl Rest {
@@ -122,8 +130,14 @@ impl Rest {
 
 impl<T> Delivery<T> {
     /// Bytes of the message that it keeps alive.
-    pub(super) fn weight(&self) -> usize {
+    #[must_use]
+    pub fn weight(&self) -> usize {
         self.message.as_ref().map_or(0, |message| message.weight())
+    }
+
+    /// Whether it was sent on this connection; only meant of what stands before the cursor.
+    pub(super) fn is_in_flight(&self) -> bool {
+        !self.passed || self.again
     }
 
     /// Whether the client may have got it: it was sent at least once, or may have been before a

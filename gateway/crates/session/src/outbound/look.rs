@@ -6,14 +6,14 @@ impl<T> Outbound<T> {
     /// The oldest delivery in memory that was never sent.
     #[must_use]
     pub fn first_unsent(&self) -> Option<&Delivery<T>> {
-        let mut row = self.deliveries.iter().skip(self.cursor);
+        let mut row = self.deliveries.iter().skip(self.first_candidate());
         row.find(|delivery| !delivery.sent && delivery.progress != Progress::Done)
     }
 
     /// The oldest delivery of a class in memory that was never sent.
     #[must_use]
     pub fn first_unsent_of(&self, class: Class) -> Option<&Delivery<T>> {
-        let mut row = self.deliveries.iter().skip(self.cursor);
+        let mut row = self.deliveries.iter().skip(self.first_candidate());
         row.find(|d| d.class == Some(class) && !d.sent && d.progress != Progress::Done)
     }
 
@@ -27,6 +27,14 @@ impl<T> Outbound<T> {
     #[must_use]
     pub fn unsent_of(&self, class: Class) -> Sum {
         self.classes.unsent(class)
+    }
+
+    /// The unconfirmed delivery of that number.
+    #[must_use]
+    pub fn get(&self, sequence: u64) -> Option<&Delivery<T>> {
+        let found = self.deliveries.binary_search_by_key(&sequence, |d| d.sequence).ok();
+        let delivery = found.and_then(|index| self.deliveries.get(index));
+        delivery.filter(|d| d.progress != Progress::Done)
     }
 
     /// Unconfirmed deliveries in memory, oldest first.
@@ -73,7 +81,7 @@ impl<T> Outbound<T> {
     /// Number of deliveries in memory that are not sent on this connection.
     #[must_use]
     pub fn unsent(&self) -> usize {
-        self.deliveries.len() - self.cursor
+        self.deliveries.len() - self.cursor + self.passed.count
     }
 
     /// Number of deliveries that are sent and not confirmed.
@@ -85,7 +93,7 @@ impl<T> Outbound<T> {
     /// Whether a delivery waits to be sent on this connection.
     #[must_use]
     pub fn has_unsent(&self) -> bool {
-        self.cursor < self.deliveries.len()
+        self.cursor < self.deliveries.len() || self.passed.count > 0
     }
 
     /// Bytes of the messages that are owed, in memory or not; a message that several sessions
@@ -99,5 +107,10 @@ impl<T> Outbound<T> {
     #[must_use]
     pub fn weight_in_memory(&self) -> usize {
         self.weight
+    }
+
+    /// Where the first delivery may stand that is not sent on this connection.
+    fn first_candidate(&self) -> usize {
+        if self.passed.count > 0 { 0 } else { self.cursor }
     }
 }

@@ -41,6 +41,12 @@ fn sent(row: &mut Outbound<u64>) -> Vec<String> {
     out
 }
 
+/// What is left of a delivery that was in flight.
+fn confirmed(sequence: u64) -> Settled<u64> {
+    let weight = message("m").weight();
+    Settled { sequence, tag: sequence, in_flight: true, weight }
+}
+
 fn id(n: u16) -> PacketId {
     PacketId::new(n).expect("non-zero")
 }
@@ -49,7 +55,7 @@ fn id(n: u16) -> PacketId {
 fn at_most_a_window_is_in_flight_and_each_puback_opens_it() {
     let mut row = row(5, 2, QoS::AtLeastOnce);
     assert_eq!(sent(&mut row), ["1", "2"]);
-    assert_eq!(row.puback(id(2)), Some(Settled { sequence: 1, tag: 1 }));
+    assert_eq!(row.puback(id(2)), Some(confirmed(1)));
     assert_eq!(sent(&mut row), ["3"], "out of order confirmations count");
     assert_eq!(row.puback(id(2)), None, "twice is once");
     assert_eq!(row.puback(id(5)), None, "not sent yet");
@@ -75,8 +81,8 @@ fn qos_2_goes_through_release_and_a_resume_sends_only_pubrel() {
     assert!(row.puback(id(2)).is_none(), "PUBACK does not confirm QoS 2");
     row.connect(10);
     assert_eq!(sent(&mut row), ["1 release", "2 dup"]);
-    assert_eq!(row.pubcomp(id(1)), Some(Settled { sequence: 0, tag: 0 }));
-    assert_eq!(row.pubrec_refused(id(2)), Some(Settled { sequence: 1, tag: 1 }));
+    assert_eq!(row.pubcomp(id(1)), Some(Settled { weight: 0, ..confirmed(0) }));
+    assert_eq!(row.pubrec_refused(id(2)), Some(confirmed(1)));
     assert!(row.is_empty());
 }
 
@@ -121,7 +127,7 @@ fn weight_and_length_follow_what_is_unconfirmed() {
     assert_eq!(row.weight(), 3 * each);
     sent(&mut row);
     row.puback(id(1));
-    assert_eq!(row.discard(2), Some(Settled { sequence: 2, tag: 2 }));
+    assert_eq!(row.discard(2), Some(Settled { in_flight: false, ..confirmed(2) }));
     assert_eq!((row.len(), row.weight()), (1, each));
     assert_eq!(row.drain().len(), 1);
     assert_eq!((row.len(), row.weight(), row.in_flight()), (0, 0, 0));
@@ -152,4 +158,65 @@ fn a_delivery_that_is_not_ready_holds_back_those_behind_it() {
     let mut row = row(2, 10, QoS::ExactlyOnce);
     assert!(row.next_to_send(|d| d.sequence != 0).is_none());
     assert_eq!(sent(&mut row), ["1", "2"]);
+}
+
+#[test]
+fn what_is_passed_over_goes_later_under_its_own_identifier() {
+    let mut row = row(4, 3, QoS::AtLeastOnce);
+    assert_eq!(row.pass_over(), Some(0));
+    assert_eq!(sent(&mut row), ["2", "3", "4"]);
+    assert_eq!((row.in_flight(), row.unsent(), row.has_unsent()), (3, 1, true));
+    assert!(row.puback(id(1)).is_none(), "it was not sent");
+    assert!(row.send_passed(0, |_| true).is_none(), "the window is full");
+    assert_eq!(row.first_unsent().map(|d| d.sequence), Some(0));
+    row.puback(id(3));
+    assert!(row.send_passed(0, |_| false).is_none());
+    assert!(row.is_passed(0));
+    assert!(row.send_passed(0, |_| true).is_some());
+    assert!(row.send_passed(0, |_| true).is_none(), "once");
+    assert!(!row.is_passed(0) && !row.has_unsent());
+    assert_eq!(row.puback(id(1)), Some(confirmed(0)));
+    assert_eq!(row.in_flight(), 2);
+}
+
+#[test]
+fn what_was_sent_in_vain_is_sent_again_with_dup() {
+    let mut row = row(5, 4, QoS::ExactlyOnce);
+    assert_eq!(sent(&mut row).len(), 4);
+    row.pubrec(id(3));
+    row.pubrec(id(4));
+    row.pubcomp(id(4));
+    assert_eq!(row.send_again(|tag| *tag >= 1), [1, 2], "one is confirmed, one has not been sent");
+    assert_eq!((row.in_flight(), row.passed().count), (3, 2), "the client may have them");
+    let again = row.send_passed(1, |_| true);
+    assert!(matches!(again, Some(Transmission::Publish { dup: true, .. })), "{again:?}");
+    let released = row.send_passed(2, |_| true);
+    assert!(matches!(released, Some(Transmission::Release { .. })), "{released:?}");
+    assert_eq!(row.pubcomp(id(3)), Some(Settled { weight: 0, ..confirmed(2) }));
+}
+
+#[test]
+fn what_is_to_be_sent_again_may_be_confirmed_first() {
+    let mut row = row(2, 4, QoS::ExactlyOnce);
+    assert_eq!(sent(&mut row).len(), 2);
+    assert_eq!(row.send_again(|_| true), [0, 1]);
+    assert!(row.pubrec(id(1)).is_some());
+    assert_eq!((row.in_flight(), row.passed().count), (2, 1));
+    assert!(row.send_passed(0, |_| true).is_none(), "the client has it");
+    assert_eq!(row.pubcomp(id(1)), Some(Settled { weight: 0, ..confirmed(0) }));
+    assert_eq!(row.pubrec_refused(id(2)), Some(confirmed(1)));
+    assert_eq!((row.in_flight(), row.passed().count, row.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_new_connection_and_a_discard_forget_what_was_passed_over() {
+    let mut row = row(4, 4, QoS::AtLeastOnce);
+    row.pass_over();
+    row.pass_over();
+    assert_eq!(row.discard(1), Some(Settled { in_flight: false, ..confirmed(1) }));
+    assert_eq!((row.passed().count, row.in_flight()), (1, 0));
+    assert_eq!(row.passed().weight, message("m").weight());
+    row.connect(4);
+    assert_eq!(row.passed(), Sum::default());
+    assert_eq!(sent(&mut row), ["1", "3", "4"]);
 }

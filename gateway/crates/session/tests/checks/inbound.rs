@@ -1,5 +1,5 @@
 use mqtt::{PacketId, ReasonCode};
-use portcullis_session::{AckKind, Acknowledgement, Inbound, Ticket};
+use portcullis_session::{AckKind, Acknowledgement, Inbound, Lane, Ticket};
 
 use super::{Reached, Source};
 
@@ -100,7 +100,9 @@ fn step(source: &mut Source<'_>, inbound: &mut Inbound, model: &mut Model) -> &'
 fn begin(source: &mut Source<'_>, inbound: &mut Inbound, model: &mut Model) -> &'static str {
     let kind = [AckKind::PubAck, AckKind::PubRec, AckKind::PubComp][source.below(3)];
     let code = [ReasonCode::Success, ReasonCode::QuotaExceeded][source.below(2)];
-    let acknowledgement = Acknowledgement { kind, packet_id: source.packet_id(), code };
+    let packet_id = source.packet_id();
+    let lane = Lane(u32::from(packet_id.get()) % 2);
+    let acknowledgement = Acknowledgement { kind, packet_id, code, lane };
     let waits = source.below(4) as u32;
     let foretold = inbound.next_ticket();
     let ticket = inbound.begin(acknowledgement, waits);

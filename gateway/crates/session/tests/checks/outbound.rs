@@ -379,6 +379,7 @@ impl Model {
                 QoS::AtMostOnce | QoS::AtLeastOnce => self.row.puback(packet_id),
                 QoS::ExactlyOnce => {
                     assert!(self.row.pubrec(packet_id).is_some());
+                    self.entries[0].message = None;
                     self.row.pubcomp(packet_id)
                 }
             };
@@ -395,7 +396,11 @@ impl Model {
         what: &'static str,
     ) -> &'static str {
         let entry = index.map(|index| self.entries.remove(index));
-        let expected = entry.map(|entry| Settled { sequence: entry.sequence, tag: entry.tag });
+        let expected = entry.map(|entry| {
+            let Entry { sequence, tag, on_wire, .. } = entry;
+            let weight = entry.message.as_ref().map_or(0, |message| message.weight());
+            Settled { sequence, tag, in_flight: on_wire, weight }
+        });
         assert_eq!(settled, expected, "{what}");
         if settled.is_some() { what } else { "echo" }
     }
