@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::identity::PeerIdentity;
-use crate::quic::QuicStream;
+use crate::quic::{QuicStream, SideStreams};
 use crate::tls::TlsStream;
 use crate::web::WebStream;
 
@@ -65,6 +65,15 @@ impl Stream {
         mut sink: impl FnMut(&[u8]),
     ) -> io::Result<usize> {
         poll_fn(|cx| self.poll_receive(cx, limit, &mut sink)).await
+    }
+
+    /// The streams that the peer opens beside this one, once, where the transport has such and they are allowed. From now on
+    /// it may send ahead on each of them; before, it may on all together what it may on one.
+    pub fn take_sides(&mut self) -> Option<SideStreams> {
+        match self {
+            Self::Quic(stream) => stream.take_sides(),
+            Self::Tcp(_) | Self::Tls(_) | Self::Unix(_) | Self::Web(_) => None,
+        }
     }
 
     /// [`Stream::receive`] for a hand-written future.

@@ -34,7 +34,7 @@ pub use listener::{BindError, Incoming, Listener, Origin, SHORTAGE_PAUSE};
 pub use network::Network;
 pub use pem::FileError;
 pub use proxy::{ProxyError, ProxyHeader, ProxyRest};
-pub use quic::{Congestion, QuicSettings, QuicStream};
+pub use quic::{Congestion, QuicSettings, QuicStream, SideStream, SideStreams};
 pub use settings::{
     Bind, CertificateFiles, ClientAuth, Kind, RevocationPolicy, Settings, TlsSettings, TlsVersion,
     WebSettings,

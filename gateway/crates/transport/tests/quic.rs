@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_transport::pki::{self, Reason};
 use portcullis_transport::{
-    Address, ClientAuth, Congestion, Connection, HandshakeError, Kind, QuicSettings, TlsSettings,
-    TransportKind,
+    Address, ClientAuth, Congestion, Connection, HandshakeError, Kind, QuicSettings, SideStream,
+    SideStreams, TlsSettings, TransportKind,
 };
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Endpoint, VarInt};
+use quinn::{Endpoint, ReadError, ReadToEndError, VarInt};
 use site::{Client, Site, bind, serve_one};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -30,6 +30,7 @@ fn settings(tls: TlsSettings) -> QuicSettings {
         send_window: 256 << 10,
         retry_from: 64,
         handshakes_max: 1024,
+        streams_max: 1,
     }
 }
 
@@ -109,6 +110,74 @@ async fn bytes_go_both_ways_and_the_peer_is_known() {
     };
     let ((), answer) = timeout(SOON * 3, async { tokio::join!(echo, ask) }).await.unwrap();
     assert!(answer == expected, "the bytes come back as they went");
+}
+
+/// The next stream that the client has opened beside the first.
+async fn accept(sides: &mut SideStreams) -> SideStream {
+    timeout(SOON, std::future::poll_fn(|context| sides.poll_accept(context)))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn streams_beside_the_first_are_had_by_whoever_asks_for_them() {
+    let site = Site::new();
+    let quic = QuicSettings { streams_max: 3, ..settings(site.settings()) };
+    let mut pair = pair(quic, &site.client()).await;
+    let mut sides = pair.server.stream.take_sides().unwrap();
+    assert!(pair.server.stream.take_sides().is_none(), "once");
+    let (mut send, mut receive) = pair.connection.open_bi().await.unwrap();
+    send.write_all(b"both").await.unwrap();
+    let mut both = accept(&mut sides).await;
+    assert!(!both.is_one_way());
+    let mut bytes = [0; 4];
+    both.read_exact(&mut bytes).await.unwrap();
+    both.write_all(&bytes).await.unwrap();
+    both.finish();
+    drop(both);
+    assert_eq!(receive.read_to_end(10).await.unwrap(), b"both", "what was finished arrives");
+    let mut one_way = pair.connection.open_uni().await.unwrap();
+    one_way.write_all(b"mine").await.unwrap();
+    one_way.finish().unwrap();
+    let mut mine = accept(&mut sides).await;
+    assert!(mine.is_one_way() && mine.write_all(b"x").await.is_err());
+    let mut all = Vec::new();
+    mine.read_to_end(&mut all).await.unwrap();
+    assert_eq!(all, b"mine");
+    let (mut send, mut receive) = pair.connection.open_bi().await.unwrap();
+    send.write_all(b"x").await.unwrap();
+    drop(accept(&mut sides).await);
+    let ended = timeout(SOON, receive.read_to_end(10)).await.unwrap();
+    assert!(matches!(ended, Err(ReadToEndError::Read(ReadError::Reset(_)))), "{ended:?}");
+}
+
+/// Bytes that a client may send ahead on all streams: those of one until somebody wants the streams.
+#[tokio::test]
+async fn what_a_stranger_may_send_ahead_does_not_grow_with_its_streams() {
+    const WINDOW: u32 = 16 << 10;
+    let site = Site::new();
+    let quic = QuicSettings { streams_max: 3, receive_window: WINDOW, ..settings(site.settings()) };
+    let mut pair = pair(quic, &site.client()).await;
+    let (mut one, _) = pair.connection.open_bi().await.unwrap();
+    let (mut two, _) = pair.connection.open_bi().await.unwrap();
+    let window = vec![0; WINDOW as usize];
+    let wait = Duration::from_millis(200);
+    one.write_all(&window[..1000]).await.unwrap();
+    assert!(timeout(wait, two.write_all(&window)).await.is_err(), "all have the window of one");
+    let _sides = pair.server.stream.take_sides().unwrap();
+    timeout(SOON, one.write_all(&window[1000..])).await.unwrap().unwrap();
+    assert!(timeout(wait, one.write_all(b"more")).await.is_err(), "and then each has its own");
+}
+
+#[tokio::test]
+async fn where_there_is_one_stream_there_are_no_others_to_be_had() {
+    let site = Site::new();
+    let mut pair = pair(settings(site.settings()), &site.client()).await;
+    assert!(pair.server.stream.take_sides().is_none());
+    let wait = Duration::from_millis(200);
+    assert!(timeout(wait, pair.connection.open_bi()).await.is_err());
+    assert!(timeout(wait, pair.connection.open_uni()).await.is_err());
 }
 
 #[tokio::test]

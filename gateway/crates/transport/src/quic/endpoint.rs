@@ -45,6 +45,8 @@ struct Handshakes {
 pub(crate) struct Knock {
     incoming: quinn::Incoming,
     terms: Terms,
+    /// Bytes that the client may send ahead on all streams, if it may have several.
+    window: u32,
     local: SocketAddr,
     _place: Place,
 }
@@ -116,7 +118,8 @@ impl Endpoint {
                 continue;
             }
             let (terms, place) = (self.terms(), Place::take(under_way));
-            return Some(Knock { incoming, terms, local, _place: place });
+            let window = self.settings.window_of_all();
+            return Some(Knock { incoming, terms, window, local, _place: place });
         }
     }
 }
@@ -148,7 +151,7 @@ impl Knock {
 
     /// Makes the handshake, and waits for the client's first stream.
     pub(crate) async fn establish(self) -> Result<(QuicStream, PeerIdentity), HandshakeError> {
-        let Self { incoming, terms: (ready, config), local, _place } = self;
+        let Self { incoming, terms: (ready, config), window, local, _place } = self;
         let peer = incoming.remote_address();
         let local = SocketAddr::new(incoming.local_ip().unwrap_or(local.ip()), local.port());
         // Nothing of a client is taken before its handshake is complete (no 0-RTT): whoever records a CONNECT could
@@ -174,7 +177,7 @@ impl Knock {
             show_chain(&mut identity, &chain, Some(&ready.clients))?;
         }
         let (send, receive) = connection.accept_bi().await.map_err(HandshakeError::quic)?;
-        Ok((QuicStream::new(connection, send, receive), identity))
+        Ok((QuicStream::new(connection, send, receive, window), identity))
     }
 }
 

@@ -18,10 +18,14 @@ pub struct QuicSettings {
     pub idle_timeout: Option<Duration>,
     /// How fast is sent over a path.
     pub congestion: Congestion,
-    /// Bytes that a client may send ahead of what has been read.
+    /// Bytes that a client may send ahead of what has been read, on each stream; until somebody asks for the streams beside the
+    /// first, on all together.
     pub receive_window: u32,
     /// Bytes that are sent to a client and not acknowledged, at most.
     pub send_window: u32,
+    /// Bidirectional streams that a client may have open, that which is the connection included; it may have one
+    /// unidirectional stream less. 0 is as 1.
+    pub streams_max: u32,
     /// Handshakes under way from which on a client has to show that it gets packets at its address, by a
     /// Retry (RFC 9000, 8.1.2), before anything is kept for it.
     pub retry_from: usize,
@@ -41,15 +45,21 @@ pub enum Congestion {
     Bbr,
 }
 
-/// Streams that a client may have open: the one that is its connection.
-const STREAMS: u32 = 1;
-
 impl QuicSettings {
+    /// Bytes that a client may send ahead on all streams together, so that none has to wait for another; 0 where there is
+    /// one stream only.
+    pub(super) fn window_of_all(&self) -> u32 {
+        match self.streams_max {
+            0 | 1 => 0,
+            streams => self.receive_window.saturating_mul(streams.saturating_mul(2) - 1),
+        }
+    }
+
     pub(super) fn transport(&self) -> TransportConfig {
         let mut transport = TransportConfig::default();
         transport
-            .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
-            .max_concurrent_uni_streams(VarInt::from_u32(0))
+            .max_concurrent_bidi_streams(VarInt::from_u32(self.streams_max.max(1)))
+            .max_concurrent_uni_streams(VarInt::from_u32(self.streams_max.saturating_sub(1)))
             .max_idle_timeout(self.idle_timeout.and_then(|time| IdleTimeout::try_from(time).ok()))
             .stream_receive_window(VarInt::from_u32(self.receive_window))
             .receive_window(VarInt::from_u32(self.receive_window))

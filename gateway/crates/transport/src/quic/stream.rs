@@ -9,24 +9,41 @@ use std::task::{Context, Poll, ready};
 use quinn::{Connection, ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::side::SideStreams;
+
 /// Why a connection is closed that has been served: nothing went wrong.
 const NO_ERROR: VarInt = VarInt::from_u32(0);
 
-/// The first bidirectional stream of a QUIC connection, with the connection. The connection ends with it.
+/// The first bidirectional stream of a QUIC connection, with the connection. The connection ends with it, and all other
+/// streams with that.
 pub struct QuicStream {
     connection: Connection,
     send: SendStream,
     receive: RecvStream,
     /// Under way once our direction has ended: everything has arrived, or nobody wants it.
     delivered: Option<Delivered>,
+    /// Bytes that the client may send ahead of what has been read, on all streams; 0 if there is no other than this.
+    window: u32,
 }
 
 /// Ends when the peer has acknowledged all that was sent, or will not.
 type Delivered = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>> + Send>>;
 
 impl QuicStream {
-    pub(super) fn new(connection: Connection, send: SendStream, receive: RecvStream) -> Self {
-        Self { connection, send, receive, delivered: None }
+    /// `window` is for all streams of the connection, where there may be several.
+    pub(super) fn new(
+        connection: Connection,
+        send: SendStream,
+        receive: RecvStream,
+        window: u32,
+    ) -> Self {
+        Self { connection, send, receive, delivered: None, window }
+    }
+
+    /// The streams that the client opens beside this one, once; `None` if it may open none.
+    pub(crate) fn take_sides(&mut self) -> Option<SideStreams> {
+        let window = std::mem::take(&mut self.window);
+        (window > 0).then(|| SideStreams::new(&self.connection, window))
     }
 }
 
@@ -55,24 +72,7 @@ impl AsyncWrite for QuicStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let send = &mut self.get_mut().send;
-        let mut written = 0;
-        for slice in bufs.iter().filter(|slice| !slice.is_empty()) {
-            match Pin::new(&mut *send).poll_write(cx, slice) {
-                Poll::Ready(Ok(taken)) => {
-                    written += taken;
-                    if taken < slice.len() {
-                        break;
-                    }
-                }
-                Poll::Ready(Err(error)) if written == 0 => {
-                    return Poll::Ready(Err(write_failed(error)));
-                }
-                Poll::Pending if written == 0 => return Poll::Pending,
-                Poll::Ready(Err(_)) | Poll::Pending => break,
-            }
-        }
-        Poll::Ready(Ok(written))
+        write_slices(&mut self.get_mut().send, cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -114,7 +114,32 @@ impl fmt::Debug for QuicStream {
     }
 }
 
-fn read_failed(error: ReadError) -> io::Error {
+/// Writes as much of all slices as a stream has room for.
+pub(super) fn write_slices(
+    send: &mut SendStream,
+    cx: &mut Context<'_>,
+    bufs: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let mut written = 0;
+    for slice in bufs.iter().filter(|slice| !slice.is_empty()) {
+        match Pin::new(&mut *send).poll_write(cx, slice) {
+            Poll::Ready(Ok(taken)) => {
+                written += taken;
+                if taken < slice.len() {
+                    break;
+                }
+            }
+            Poll::Ready(Err(error)) if written == 0 => {
+                return Poll::Ready(Err(write_failed(error)));
+            }
+            Poll::Pending if written == 0 => return Poll::Pending,
+            Poll::Ready(Err(_)) | Poll::Pending => break,
+        }
+    }
+    Poll::Ready(Ok(written))
+}
+
+pub(super) fn read_failed(error: ReadError) -> io::Error {
     let kind = match error {
         ReadError::Reset(_) | ReadError::ConnectionLost(_) => io::ErrorKind::ConnectionReset,
         _ => io::ErrorKind::Other,
