@@ -66,11 +66,12 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming, visit: &mut Visit) ->
     let mut dialogue = Dialogue { stream, decoder, unread, limit };
     match visitor.admit(peer, &mut dialogue, visit).await {
         Ok(Admittance { registration, conversation, judge }) => {
-            let Dialogue { stream, mut decoder, unread, .. } = dialogue;
+            let Dialogue { mut stream, mut decoder, unread, .. } = dialogue;
             decoder.set_max_packet_size(door.max_packet_size);
-            let hub = Arc::clone(&door.hub);
+            let (hub, sides) = (Arc::clone(&door.hub), stream.take_sides());
             let link = Link::new(stream, hub, registration, conversation, decoder, unread)
-                .patient_for(door.packet_timeout);
+                .patient_for(door.packet_timeout)
+                .with_sides(sides);
             Some(Greeting { link, judge })
         }
         Err(Dismissal { code, after }) => {

@@ -1,3 +1,4 @@
+mod lanes;
 mod queries;
 mod revocation;
 
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use broker::durable::{Lsn, Page};
 use broker::{
     Admission, Admitted, Broker, Closing, Conversation, Delivery, Effect, Event, Flow, Interests,
-    Limit, LinkId, Outbox, Question, Reader, Reviewed,
+    Lane, Limit, LinkId, Outbox, Question, Reader, Reviewed,
 };
 use mqtt::{DecodeError, Decoded, Decoder, ReasonCode, TopicName};
 use telemetry::Counter;
@@ -152,11 +153,11 @@ impl Hub {
         admitted
     }
 
-    /// Handles every whole packet in `bytes`, and fetches output if `outbox` is empty.
+    /// Handles every whole packet in `bytes`, which came on `lane`, and fetches output for that if `outbox` is empty.
     pub(crate) fn receive(
         &self,
         from: Conversation,
-        link: LinkId,
+        lane: Lane,
         decoder: &mut Decoder,
         bytes: &[u8],
         foresight: &mut Foresight,
@@ -178,7 +179,8 @@ impl Hub {
                     break Next::Read;
                 }
                 Ok(Decoded::Packet { packet, len }) => {
-                    let flow = broker.receive(now, from, &packet, foresight.about(consumed));
+                    let answer = foresight.about(consumed);
+                    let flow = broker.receive_on(now, from, lane, &packet, answer);
                     if let Flow::Ask(question) = flow {
                         break Next::Ask(question);
                     }
@@ -197,28 +199,26 @@ impl Hub {
         broker.count_input(packets, consumed as u64);
         // A link that still writes comes back when it is rung.
         let fetches = outbox.is_empty();
-        if fetches {
+        if fetches && lane == Lane::CONTROL {
             broker.take_output(now, from, outbox);
+        } else if fetches {
+            // Should the stream be over, the link hears it when it is rung.
+            broker.take_output_of(now, from, lane, outbox);
         }
         let adds = inner.broker.backlog() > backlog;
-        let may_read = inner.may_read(from, link, adds);
-        self.finish(inner, fetches.then_some((link, from)));
+        let may_read = inner.may_read(from, lane, adds);
+        self.finish(inner, fetches.then_some(from));
         Batch { consumed, missing, next, may_read }
     }
 
-    /// Fetches what waits for a link.
-    pub(crate) fn take_output(
-        &self,
-        to: Conversation,
-        link: LinkId,
-        outbox: &mut Outbox,
-    ) -> Fetched {
+    /// Fetches what waits for a link: on its first stream, and for interceptors.
+    pub(crate) fn take_output(&self, to: Conversation, outbox: &mut Outbox) -> Fetched {
         let now = self.clock.now();
         let mut inner = self.lock();
         let alive = inner.broker.take_output(now, to, outbox);
         let deliveries = inner.broker.take_deliveries(now, to);
-        let may_read = inner.may_read(to, link, false);
-        self.finish(inner, Some((link, to)));
+        let may_read = inner.may_read(to, Lane::CONTROL, false);
+        self.finish(inner, Some(to));
         Fetched { alive, may_read, deliveries }
     }
 
@@ -350,7 +350,7 @@ impl Hub {
 
     /// Collects what the broker asked for, releases the lock, and carries it out. `own` is
     /// the link that entered and fetched its output: it is rung only if there is more.
-    fn finish(&self, mut inner: MutexGuard<'_, Inner>, own: Option<(LinkId, Conversation)>) {
+    fn finish(&self, mut inner: MutexGuard<'_, Inner>, own: Option<Conversation>) {
         let aftermath = inner.aftermath(own);
         drop(inner);
         aftermath.errands.into_iter().for_each(&self.disk);
@@ -371,11 +371,9 @@ impl Hub {
 }
 
 impl Inner {
-    fn aftermath(&mut self, own: Option<(LinkId, Conversation)>) -> Aftermath {
+    fn aftermath(&mut self, own: Option<Conversation>) -> Aftermath {
         let mut aftermath = Aftermath::default();
-        let sated = own
-            .filter(|(_, conversation)| !self.broker.has_output(*conversation))
-            .map(|(link, _)| link);
+        let sated = own.filter(|own| !self.broker.has_output(*own)).map(Conversation::link);
         while let Some(effect) = self.broker.poll_effect() {
             match effect {
                 Effect::Wake(link) if Some(link) == sated => {}
@@ -414,7 +412,8 @@ impl Inner {
     /// Whether a link is to read its socket. If not, it will be rung when that may have changed.
     /// While the disk lags, one that `adds` to what the disk has to do stops; the others go on
     /// until so much waits that everybody stops.
-    fn may_read(&mut self, who: Conversation, link: LinkId, adds: bool) -> bool {
+    fn may_read(&mut self, who: Conversation, lane: Lane, adds: bool) -> bool {
+        let link = who.link();
         if self.broker.is_congested() {
             if adds || self.broker.is_jammed() {
                 self.tenants.pause(link);
@@ -423,7 +422,7 @@ impl Inner {
                 return false;
             }
         }
-        !self.broker.is_overdrawn(who)
+        !self.broker.is_overdrawn_on(who, lane)
     }
 }
 

@@ -122,7 +122,7 @@ fn quic_settings(quic: &config::Quic) -> transport::QuicSettings {
         },
         receive_window: quic.receive_window,
         send_window: quic.send_window,
-        streams_max: 1,
+        streams_max: quic.max_streams,
         retry_from: quic.retry_from as usize,
         handshakes_max: quic.max_handshakes as usize,
     }

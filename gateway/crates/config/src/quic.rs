@@ -14,10 +14,12 @@ pub struct Quic {
     pub idle_timeout: Option<Duration>,
     /// How fast is sent over a path.
     pub congestion: Congestion,
-    /// Bytes that a client may send ahead of what has been read.
+    /// Bytes that a client may send ahead of what has been read, on each stream.
     pub receive_window: u32,
     /// Bytes that are on their way to a client, at most.
     pub send_window: u32,
+    /// Streams that a client may have open, that which is the connection included; 0 and 1 are one.
+    pub max_streams: u32,
     /// Handshakes under way from which on clients have to show that their address is theirs.
     pub retry_from: u32,
     /// Handshakes under way, at most.
@@ -45,6 +47,9 @@ const DEFAULT_IDLE: Duration = Duration::from_secs(1800);
 /// take more memory than there is, but do not.
 const DEFAULT_WINDOW: u64 = 256 << 10;
 
+/// What EMQX grants, nearly. Each stream can hold a window of bytes, and a packet that has not come whole.
+const DEFAULT_STREAMS: u32 = 8;
+
 /// A crowd after a power cut is let in without a further round trip; a flood is not.
 const DEFAULT_RETRY: u32 = 64;
 const DEFAULT_HANDSHAKES: u32 = 1024;
@@ -63,6 +68,7 @@ pub(crate) fn read(section: &Section<'_>, tls: Option<Tls>) -> Option<Quic> {
     );
     let congestion = table.choice("congestion", Congestion::Cubic, &CONGESTIONS);
     let (receive_window, send_window) = (window("receive-window"), window("send-window"));
+    let max_streams = table.number("max-streams", DEFAULT_STREAMS, 0..=100);
     let retry_from = table.number("retry-from", DEFAULT_RETRY, 0..=1_000_000);
     let max_handshakes = table.number("max-handshakes", DEFAULT_HANDSHAKES, 1..=1_000_000);
     table.finish();
@@ -72,6 +78,7 @@ pub(crate) fn read(section: &Section<'_>, tls: Option<Tls>) -> Option<Quic> {
         congestion,
         receive_window,
         send_window,
+        max_streams,
         retry_from,
         max_handshakes,
     })
