@@ -194,6 +194,27 @@ impl Client {
         Self { wire, version, decoder, unread: Vec::new(), read: 0, next_id: 0 }
     }
 
+    /// The same client on another stream of its QUIC connection.
+    ///
+    /// # Errors
+    /// If the gateway allows no more streams.
+    pub fn beside(&self) -> io::Result<Self> {
+        Ok(Self::on(Wire::Quic(Box::new(self.quic().beside()?)), self.version))
+    }
+
+    /// As [`Client::beside`], on a stream that carries nothing to it.
+    ///
+    /// # Errors
+    /// If the gateway allows no more streams.
+    pub fn one_way(&self) -> io::Result<Self> {
+        Ok(Self::on(Wire::Quic(Box::new(self.quic().one_way()?)), self.version))
+    }
+
+    fn quic(&self) -> &crate::QuicWire {
+        let Wire::Quic(wire) = &self.wire else { panic!("{:?} is no QUIC", self.wire) };
+        wire
+    }
+
     /// The connection, as it is.
     pub fn into_wire(self) -> Wire {
         self.wire

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, VarInt};
+use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 
@@ -20,13 +20,14 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     builder.worker_threads(1).enable_all().build().expect("threads can be started")
 });
 
-/// One bidirectional stream of a QUIC connection of its own, to be used as a socket is.
+/// One stream of a QUIC connection, to be used as a socket is.
 #[derive(Debug)]
 pub struct QuicWire {
     endpoint: Endpoint,
     connection: Connection,
     send: SendStream,
-    receive: RecvStream,
+    /// `None` on a stream in one direction.
+    receive: Option<RecvStream>,
     patience: Cell<Duration>,
 }
 
@@ -36,10 +37,16 @@ impl QuicWire {
         port: u16,
         ca: &Path,
         identity: Option<(&Path, &Path)>,
+        window: Option<u32>,
     ) -> io::Result<Self> {
         let tls =
             QuicClientConfig::try_from(client_config(b"mqtt", ca, identity)).expect("TLS 1.3");
-        let config = ClientConfig::new(Arc::new(tls));
+        let mut config = ClientConfig::new(Arc::new(tls));
+        if let Some(window) = window {
+            let mut transport = TransportConfig::default();
+            transport.stream_receive_window(VarInt::from_u32(window));
+            config.transport_config(Arc::new(transport));
+        }
         RUNTIME.block_on(async {
             let endpoint = Endpoint::client(SocketAddr::from((source, 0)))?;
             let gateway = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -47,8 +54,50 @@ impl QuicWire {
             let connecting = connecting.map_err(io::Error::other)?;
             let connection = within(PATIENCE, connecting).await?.map_err(io::Error::other)?;
             let (send, receive) = connection.open_bi().await.map_err(io::Error::other)?;
-            Ok(Self { endpoint, connection, send, receive, patience: Cell::new(PATIENCE) })
+            Ok(Self::on(endpoint, connection, send, Some(receive)))
         })
+    }
+
+    fn on(
+        endpoint: Endpoint,
+        connection: Connection,
+        send: SendStream,
+        receive: Option<RecvStream>,
+    ) -> Self {
+        Self { endpoint, connection, send, receive, patience: Cell::new(PATIENCE) }
+    }
+
+    /// Another stream of the same connection. The gateway hears of it with the first bytes that are written.
+    ///
+    /// # Errors
+    /// If the gateway allows no more.
+    pub fn beside(&self) -> io::Result<Self> {
+        RUNTIME.block_on(async {
+            let opened = within(self.patience.get(), self.connection.open_bi()).await?;
+            let (send, receive) = opened.map_err(io::Error::other)?;
+            Ok(Self::on(self.endpoint.clone(), self.connection.clone(), send, Some(receive)))
+        })
+    }
+
+    /// As [`QuicWire::beside`], in the direction of the gateway only.
+    ///
+    /// # Errors
+    /// If the gateway allows no more.
+    pub fn one_way(&self) -> io::Result<Self> {
+        RUNTIME.block_on(async {
+            let opened = within(self.patience.get(), self.connection.open_uni()).await?;
+            let send = opened.map_err(io::Error::other)?;
+            Ok(Self::on(self.endpoint.clone(), self.connection.clone(), send, None))
+        })
+    }
+
+    /// Gives this stream up in both directions.
+    pub fn reset(&mut self) {
+        // It fails if that has happened.
+        let _ = self.send.reset(VarInt::from_u32(1));
+        if let Some(receive) = &mut self.receive {
+            let _ = receive.stop(VarInt::from_u32(1));
+        }
     }
 
     /// Goes on at another port, as a client behind a router does that has forgotten it.
@@ -69,14 +118,18 @@ impl QuicWire {
         self.connection.close(VarInt::from_u32(code), b"");
     }
 
-    pub(crate) fn set_patience(&self, patience: Duration) {
+    /// How long a read waits, and the opening of another stream.
+    pub fn set_patience(&self, patience: Duration) {
         self.patience.set(patience);
     }
 }
 
 impl Read for QuicWire {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let (receive, patience) = (&mut self.receive, self.patience.get());
+        let patience = self.patience.get();
+        let Some(receive) = &mut self.receive else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
         RUNTIME.block_on(async {
             match within(patience, receive.read(into)).await? {
                 Ok(read) => Ok(read.unwrap_or(0)),

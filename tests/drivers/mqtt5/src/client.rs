@@ -56,6 +56,13 @@ impl Client {
         options: ConnectOptions,
     ) -> Result<ConnectResult, MqttError> {
         let port = number(command, "port").unwrap_or(0);
+        if let Some(strategy) = words::streams(command) {
+            let ca = text(command, "ca").unwrap_or_default().into_bytes();
+            self.client.set_tls_config(None, None, Some(ca)).await;
+            self.client.set_quic_stream_strategy(strategy).await;
+            let address = format!("quics://127.0.0.1:{port}");
+            return self.client.connect_with_options(&address, options).await;
+        }
         if !flag(command, "tls") {
             let address = format!("mqtt://localhost:{port}");
             return self.client.connect_with_options(&address, options).await;

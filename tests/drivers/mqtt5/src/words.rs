@@ -1,5 +1,6 @@
 //! The words of the cases, and what the crate calls the same.
 
+use mqtt5::transport::StreamStrategy;
 use mqtt5::{MessageProperties, PublishProperties, QoS, RetainHandling, WillProperties};
 use serde_json::{Map, Value, json};
 
@@ -17,6 +18,15 @@ pub(crate) fn flag(words: &Value, name: &str) -> bool {
 
 pub(crate) fn qos(words: &Value) -> QoS {
     QoS::from(number(words, "qos").unwrap_or(0))
+}
+
+/// How streams are used, if QUIC is.
+pub(crate) fn streams(words: &Value) -> Option<StreamStrategy> {
+    Some(match words["quic"].as_str()? {
+        "per-publish" => StreamStrategy::DataPerPublish,
+        "per-topic" => StreamStrategy::DataPerTopic,
+        _ => StreamStrategy::ControlOnly,
+    })
 }
 
 pub(crate) fn handling(words: &Value) -> RetainHandling {
