@@ -13,10 +13,11 @@ use crate::log::Log;
 use crate::program::program;
 use crate::site::{DEMO, Site};
 
-/// Where the Python with the packages of the tests, the Node modules and the driver of `mqtt5` are, if not
+/// Where the Python with the packages of the tests, the Node modules (mqtt.js, quiche) and the driver of `mqtt5` are, if not
 /// below the target folder.
 const PYTHON: &str = "PORTCULLIS_PYTHON";
 const MODULES: &str = "PORTCULLIS_NODE_MODULES";
+const QUICHE: &str = "PORTCULLIS_QUICHE_MODULES";
 const MQTT5: &str = "PORTCULLIS_MQTT5_DRIVER";
 
 /// `mosquitto_pub` as [`DEMO`] over TLS, with these further arguments.
@@ -46,6 +47,15 @@ pub fn aioquic(arguments: &[&OsStr]) -> Output {
     let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers");
     let mut command = Command::new(installed(PYTHON, "venv/bin/python"));
     command.arg(drivers.join("aioquic/peer.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    Tool::start(command.args(arguments)).finish()
+}
+
+/// A scripted peer of Cloudflare's quiche, for Node.js; see `tests/drivers/quiche/peer.js`.
+pub fn quiche(arguments: &[&OsStr]) -> Output {
+    let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers");
+    let mut command = Command::new("node");
+    command.arg(drivers.join("quiche/peer.js"));
+    command.env("NODE_PATH", installed(QUICHE, "quiche/node_modules"));
     Tool::start(command.args(arguments)).finish()
 }
 

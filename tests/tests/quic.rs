@@ -8,7 +8,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use mqtt::{PacketKind, QoS, ReasonCode};
-use portcullis_tests::tools::aioquic;
+use portcullis_tests::tools::{aioquic, quiche};
 use portcullis_tests::{Client, DEMO, Gateway, Options, Received, Site, Wire, free_port};
 use serde_json::{Value, json};
 
@@ -149,9 +149,47 @@ fn a_client_of_aioquic_is_served() {
         json!({ "step": "connack", "code": 0, "stream": 0 }),
         json!({ "step": "suback", "code": 1 }),
         json!({ "step": "flow", "in_order": true, "acknowledged": 50 }),
+        json!({ "step": "streams", "kinds": [[3, 4], [3, 4]], "control": 0 }),
+        json!({ "step": "reset", "kind": 3, "dup": true, "topic": "one/x" }),
+        json!({ "step": "one-way", "kind": 4, "id": 5 }),
     ];
-    assert_eq!(steps.get(..3), Some(&expected[..]), "{said}");
-    assert_eq!((&steps[3]["step"], &steps[3]["rest"]), (&json!("end"), &Value::Null), "{said}");
+    assert_eq!(steps.get(..6), Some(&expected[..]), "{said}");
+    assert_eq!((&steps[6]["step"], &steps[6]["rest"]), (&json!("end"), &Value::Null), "{said}");
+    println!("{said}");
+    gateway.assert_sound();
+}
+
+/// A third one: Cloudflare's quiche, in C's and BoringSSL's world. It moves while streams are in use, and asks in vain for early
+/// data when it comes again.
+#[test]
+fn a_client_of_quiche_is_served() {
+    let (site, port) = site("");
+    let mut gateway = Gateway::start_with(&site, 3);
+    let (port, ca) = (port.to_string(), site.ca());
+    let arguments =
+        [OsStr::new(&port), ca.as_os_str(), OsStr::new(DEMO), OsStr::new(&site.password)];
+    let out = quiche(&arguments);
+    let said = String::from_utf8_lossy(&out.stdout);
+    let steps: Vec<Value> =
+        said.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}\n{errors}\n{}", gateway.log.text());
+    let publish = |qos: u8, answer: Option<u8>| {
+        let payload = format!("qos {qos}");
+        json!({ "step": "publish", "qos": qos, "topic": "b/each", "payload": payload, "answer": answer })
+    };
+    let expected = [
+        json!({ "step": "connack", "code": 0, "alpn": "mqtt" }),
+        json!({ "step": "suback", "stream": 4, "code": 2 }),
+        json!({ "step": "suback", "stream": 8, "code": 2 }),
+        publish(0, None),
+        publish(1, Some(4)),
+        publish(2, Some(5)),
+        json!({ "step": "flow", "in_order": true, "moved": true }),
+        json!({ "step": "one-way", "answer": 4, "id": 9 }),
+        json!({ "step": "again", "early": false, "code": 0, "resumed": true }),
+    ];
+    assert_eq!(steps, expected, "{said}");
     println!("{said}");
     gateway.assert_sound();
 }

@@ -13,8 +13,9 @@ const PURPOSE: &str = "interoperability tests";
 /// Python packages.
 const PYTHON: [&str; 2] = ["aioquic==1.7.2", "paho-mqtt==2.1.0"];
 
-/// Where the Node modules are named, with their versions.
+/// Where the Node modules are named, with their versions: those of mqtt.js, and the QUIC of Cloudflare, ready to run.
 const NODE: &str = "tests/drivers/mqttjs";
+const QUICHE: &str = "tests/drivers/quiche";
 
 /// The driver of the crate `mqtt5`, which is a workspace of its own.
 pub(crate) const MQTT5: &str = "tests/drivers/mqtt5";
@@ -27,6 +28,7 @@ pub(crate) fn ensure(root: &Root) -> Result<Vec<(&'static str, OsString)>, Failu
     Ok(vec![
         ("PORTCULLIS_PYTHON", python.into()),
         ("PORTCULLIS_NODE_MODULES", npm::modules(root, NODE, "mqttjs")?.into()),
+        ("PORTCULLIS_QUICHE_MODULES", npm::modules(root, QUICHE, "quiche")?.into()),
         ("PORTCULLIS_MQTT5_DRIVER", mqtt5_driver(root)?.into()),
     ])
 }
