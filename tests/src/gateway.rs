@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -264,6 +265,16 @@ impl Counters {
     /// A counter by the name that it has in the log.
     pub fn get(&self, name: &str) -> u64 {
         self.0[name].as_u64().unwrap_or_else(|| panic!("there is no counter {name}: {}", self.0))
+    }
+
+    /// By how much each number has changed that was another one in `earlier`.
+    pub fn since(&self, earlier: &Self) -> BTreeMap<String, i64> {
+        let numbers = self.0.as_object().into_iter().flatten();
+        let changes = numbers.filter_map(|(name, value)| {
+            let by = value.as_i64()? - earlier.0[name].as_i64().unwrap_or(0);
+            (by != 0).then(|| (name.clone(), by))
+        });
+        changes.collect()
     }
 
     /// Whether what this one tells of is so.

@@ -1,4 +1,5 @@
 use std::fs;
+use std::time::Duration;
 
 /// Reads what the kernel has counted for a process.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,26 @@ impl Meter {
     /// Resident memory in KiB.
     pub fn resident_kib(self) -> u64 {
         self.field("status", "VmRSS:")
+    }
+
+    /// The most resident memory that it had since [`Meter::forget_peak`], in KiB.
+    pub fn peak_resident_kib(self) -> u64 {
+        self.field("status", "VmHWM:")
+    }
+
+    /// Starts the peak anew.
+    pub fn forget_peak(self) {
+        let path = format!("/proc/{}/clear_refs", self.0);
+        fs::write(&path, "5").unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
+    /// CPU time of all its threads, so far, in steps of 10 ms.
+    pub fn cpu(self) -> Duration {
+        let text = self.text("stat");
+        // The name is in parentheses and may hold anything; user and system time are the 12th and 13th word behind it.
+        let words = text.rsplit_once(')').map_or("", |(_, words)| words).split_whitespace();
+        let ticks: u64 = words.skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// Whether the process has ended and is not waited for.

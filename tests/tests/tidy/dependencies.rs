@@ -43,6 +43,7 @@ const OURS: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulation", &["auth", "broker", "mqtt"]),
+    ("attacks", &["mqtt", "tests"]),
     ("durability", &["broker", "mqtt", "store", "tests"]),
     ("languages", &["auth", "extension-host", "mqtt"]),
     ("xtask", &[]),
@@ -92,7 +93,7 @@ const OUTSIDE_OF_PURE: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
     ("wasmtime", &["extension-host"]),
-    ("rustls", &["connections", "transport", "tests"]),
+    ("rustls", &["attacks", "connections", "transport", "tests"]),
     ("tokio-rustls", &["transport", "tests"]),
     ("ureq", &["connections"]),
     ("httparse", &["transport"]),

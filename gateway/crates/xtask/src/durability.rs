@@ -3,22 +3,17 @@
 use std::env;
 use std::process::Command;
 
-use crate::command::{cargo, run as run_program};
+use crate::command::run as run_program;
 use crate::failure::Failure;
+use crate::run::{PROGRAM, build_harness};
 use crate::test::EXTENSIONS;
 use crate::{extensions, root::Root};
-
-/// Names the gateway under test to the harness, which would otherwise build it.
-const PROGRAM: &str = "PORTCULLIS_PROGRAM";
 
 /// Builds extensions, gateway and harness, and runs that with `words` behind `command`. A gateway that the
 /// environment names is tested instead of the one that is built.
 pub(crate) fn run(root: &Root, command: &str, words: &[&str]) -> Result<(), Failure> {
     let components = extensions::build(root)?;
-    // With the whole workspace cargo settles on the features that `cargo xtask test` has built.
-    let mut build = cargo();
-    build.current_dir(root.path()).args(["build", "--locked", "--workspace", "--test", "tidy"]);
-    run_program(build.args(["--bin", "portcullis", "--bin", "portcullis-durability"]))?;
+    build_harness(root, &["portcullis", "portcullis-durability"])?;
     let built = root.target("debug/portcullis");
     let gateway = env::var_os(PROGRAM).unwrap_or_else(|| built.into_os_string());
     run_program(

@@ -3,6 +3,7 @@
 //! Each command brings what it needs on a fresh machine and says what it installs.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to the terminal")]
 
+mod attacks;
 mod bench;
 mod ci;
 mod command;
@@ -52,10 +53,16 @@ usage: cargo xtask COMMAND
   swap [--clients N] [--rate N] [--swaps N]
                                   1000 clients send 5000 messages a second while an extension is replaced 50 times, by
                                   good components and bad ones: nothing is lost, nobody is dropped
+  attacks [--gateway PATH] [--seconds N] [--only NAME,NAME...]
+                                  attacks a gateway, the one as it is released or another, in each known way for N s (8), and
+                                  tabulates latency and losses of a well-behaved client, memory and what the gateway answered
   fuzz [TARGET] [--seconds N]     fuzz codec, session and broker, each target for N seconds (60)
   bench                           criterion benchmarks of the crates
   bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
                                   the same load on Mosquitto and on the gateway, in turns
+  bench --connections --mqload PATH [--gateway PATH] [--count N] [--seconds N]
+                                  ways in per second and memory of 5000 idle connections over TCP, TLS and QUIC, and messages
+                                  over QUIC, on the gateway, the one as it is released or another, and on Mosquitto
   bench --asked --mqload PATH [--repeats N] [--seconds N]
                                   the same load with rules, with a guest that is asked about each publish, and with one whose
                                   verdicts are remembered, in turns
@@ -90,6 +97,7 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
         ["sim", rest @ ..] => sim::run(&root, rest),
         [command @ ("kill" | "power-cut"), rest @ ..] => durability::run(&root, command, rest),
         ["swap", rest @ ..] => swap::run(&root, rest),
+        ["attacks", rest @ ..] => attacks::run(&root, rest),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["bench", rest @ ..] => bench::run(&root, rest),
         [] | ["help" | "--help" | "-h"] => {

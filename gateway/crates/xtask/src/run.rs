@@ -12,6 +12,9 @@ use crate::{extensions, root::Root};
 /// What the first start makes: configuration, private CA, certificate, credential, data.
 const HOME: &str = ".portcullis";
 
+/// Names the gateway under test to a harness, which would otherwise build it.
+pub(crate) const PROGRAM: &str = "PORTCULLIS_PROGRAM";
+
 /// Builds the extensions and the gateway, sets it up if that was never done, and becomes it. `arguments` go to
 /// `portcullis run`, save `--release`, which chooses the profile.
 pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
@@ -66,4 +69,13 @@ pub(crate) fn build_gateway(root: &Root, release: bool) -> Result<PathBuf, Failu
     }
     run_program(&mut build)?;
     Ok(root.target(if release { "release/portcullis" } else { "debug/portcullis" }))
+}
+
+/// Builds programs that test the gateway, for `target/debug`.
+pub(crate) fn build_harness(root: &Root, programs: &[&str]) -> Result<(), Failure> {
+    // With the whole workspace cargo settles on the features that `cargo xtask test` has built.
+    let mut build = cargo();
+    build.current_dir(root.path()).args(["build", "--locked", "--workspace", "--test", "tidy"]);
+    build.args(programs.iter().flat_map(|program| ["--bin", program]));
+    run_program(&mut build)
 }

@@ -3,7 +3,7 @@
 use crate::command::{cargo, run as run_program};
 use crate::failure::Failure;
 use crate::options::Options;
-use crate::run::build_gateway;
+use crate::run::{PROGRAM, build_gateway};
 use crate::test::EXTENSIONS;
 use crate::{extensions, root::Root};
 
@@ -20,6 +20,6 @@ pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     let mut test = cargo();
     test.current_dir(root.path()).args(["test", "--locked", "--workspace", "--test", "swap"]);
     test.args(["--", "--nocapture"]);
-    test.env(EXTENSIONS, components).env("PORTCULLIS_PROGRAM", gateway);
+    test.env(EXTENSIONS, components).env(PROGRAM, gateway);
     run_program(test.env("PORTCULLIS_SWAP", size.join(" ")))
 }
