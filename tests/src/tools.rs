@@ -13,11 +13,12 @@ use crate::log::Log;
 use crate::program::program;
 use crate::site::{DEMO, Site};
 
-/// Where the Python with the packages of the tests, the Node modules (mqtt.js, quiche) and the driver of `mqtt5` are, if not
-/// below the target folder.
+/// Where the Python with the packages of the tests, the Node modules (mqtt.js, quiche) and the drivers of `flowsdk` and `mqtt5`
+/// are, if not below the target folder.
 const PYTHON: &str = "PORTCULLIS_PYTHON";
 const MODULES: &str = "PORTCULLIS_NODE_MODULES";
 const QUICHE: &str = "PORTCULLIS_QUICHE_MODULES";
+const FLOWSDK: &str = "PORTCULLIS_FLOWSDK_DRIVER";
 const MQTT5: &str = "PORTCULLIS_MQTT5_DRIVER";
 
 /// `mosquitto_pub` as [`DEMO`] over TLS, with these further arguments.
@@ -56,6 +57,12 @@ pub fn quiche(arguments: &[&OsStr]) -> Output {
     let mut command = Command::new("node");
     command.arg(drivers.join("quiche/peer.js"));
     command.env("NODE_PATH", installed(QUICHE, "quiche/node_modules"));
+    Tool::start(command.args(arguments)).finish()
+}
+
+/// A client of the Rust crate `flowsdk`, by which EMQ speaks MQTT over QUIC; see `tests/drivers/flowsdk`.
+pub fn flowsdk(arguments: &[&OsStr]) -> Output {
+    let mut command = Command::new(installed(FLOWSDK, "flowsdk/debug/flowsdk-driver"));
     Tool::start(command.args(arguments)).finish()
 }
 

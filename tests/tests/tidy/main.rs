@@ -145,7 +145,8 @@ fn licences_and_policy_are_there() {
 
 #[test]
 fn sources_are_formatted() {
-    for folder in ["", "extensions", "examples/extensions/rust", "tests/drivers/mqtt5"] {
+    let drivers = ["tests/drivers/flowsdk", "tests/drivers/mqtt5"];
+    for folder in ["", "extensions", "examples/extensions/rust"].into_iter().chain(drivers) {
         let out = Command::new(env!("CARGO"))
             .args(["fmt", "--all", "--", "--check", "-l"])
             .current_dir(root().join(folder))

@@ -17,8 +17,9 @@ const PYTHON: [&str; 2] = ["aioquic==1.7.2", "paho-mqtt==2.1.0"];
 const NODE: &str = "tests/drivers/mqttjs";
 const QUICHE: &str = "tests/drivers/quiche";
 
-/// The driver of the crate `mqtt5`, which is a workspace of its own.
-pub(crate) const MQTT5: &str = "tests/drivers/mqtt5";
+/// Drivers of crates, each a workspace of its own.
+const FLOWSDK: &str = "flowsdk";
+const MQTT5: &str = "mqtt5";
 
 /// Installs what is missing; gives the environment by which the tests find it.
 pub(crate) fn ensure(root: &Root) -> Result<Vec<(&'static str, OsString)>, Failure> {
@@ -29,15 +30,16 @@ pub(crate) fn ensure(root: &Root) -> Result<Vec<(&'static str, OsString)>, Failu
         ("PORTCULLIS_PYTHON", python.into()),
         ("PORTCULLIS_NODE_MODULES", npm::modules(root, NODE, "mqttjs")?.into()),
         ("PORTCULLIS_QUICHE_MODULES", npm::modules(root, QUICHE, "quiche")?.into()),
-        ("PORTCULLIS_MQTT5_DRIVER", mqtt5_driver(root)?.into()),
+        ("PORTCULLIS_FLOWSDK_DRIVER", driver(root, FLOWSDK)?.into()),
+        ("PORTCULLIS_MQTT5_DRIVER", driver(root, MQTT5)?.into()),
     ])
 }
 
-/// The driver of the crate `mqtt5`.
-fn mqtt5_driver(root: &Root) -> Result<PathBuf, Failure> {
-    let target = root.target("mqtt5");
+/// The driver of this crate.
+fn driver(root: &Root, name: &str) -> Result<PathBuf, Failure> {
+    let (folder, target) = (root.join("tests/drivers").join(name), root.target(name));
     let mut build = cargo();
-    build.current_dir(root.join(MQTT5)).args(["build", "--locked", "--target-dir"]).arg(&target);
+    build.current_dir(folder).args(["build", "--locked", "--target-dir"]).arg(&target);
     run(&mut build)?;
-    Ok(target.join("debug/mqtt5-driver"))
+    Ok(target.join(format!("debug/{name}-driver")))
 }
