@@ -2,6 +2,7 @@
 
 mod asked;
 mod brokers;
+mod connections;
 mod offline;
 mod process;
 mod report;
@@ -20,6 +21,7 @@ pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     match words {
         [] => criterion(root),
         ["--asked", rest @ ..] => asked::run(root, rest),
+        ["--connections", rest @ ..] => connections::run(root, rest),
         ["--versus-mosquitto", rest @ ..] => versus::run(root, rest),
         ["--offline", rest @ ..] => offline::run(root, rest),
         ["--rounds", ..] => offline::rounds::run(root, words),
@@ -27,6 +29,7 @@ pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
             [
                 "usage: cargo xtask bench",
                 asked::USAGE,
+                connections::USAGE,
                 versus::USAGE,
                 offline::USAGE,
                 offline::rounds::USAGE,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -28,11 +28,19 @@ const RULES_BEFORE: usize = 19;
 /// The gateway's name among brokers.
 pub(super) const GATEWAY: &str = "portcullis";
 
+/// Mosquitto's.
+const MOSQUITTO: &str = "mosquitto";
+
 /// What carries the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
     Tcp,
     Tls,
+    Quic,
+}
+
+impl Transport {
+    pub(super) const ALL: [Self; 3] = [Self::Tcp, Self::Tls, Self::Quic];
 }
 
 impl fmt::Display for Transport {
@@ -40,6 +48,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Quic => "quic",
         })
     }
 }
@@ -140,6 +149,8 @@ pub(super) struct Built<'a> {
 struct Ports {
     tcp: u16,
     tls: u16,
+    /// Of UDP; the gateway only.
+    quic: u16,
 }
 
 impl Broker {
@@ -185,7 +196,7 @@ impl Broker {
 
     /// Mosquitto as Debian ships it, without authentication or rules, with the gateway's certificate.
     pub(super) fn mosquitto(root: &Root, authority: &Path, keeps: Keeps) -> Result<Self, Failure> {
-        let home = fresh_folder(root, "mosquitto")?;
+        let home = fresh_folder(root, MOSQUITTO)?;
         let store = store_in(&home);
         fs::create_dir_all(&store).map_err(Failure::file("create", &store))?;
         let ports = Ports::free()?;
@@ -206,7 +217,7 @@ impl Broker {
         )?;
         let mut command = Command::new(find("mosquitto").unwrap_or_else(|| "mosquitto".into()));
         command.arg("-c").arg(&configuration);
-        Self::start("mosquitto", command, ports, authority.to_path_buf(), &home)
+        Self::start(MOSQUITTO, command, ports, authority.to_path_buf(), &home)
     }
 
     fn start(
@@ -247,6 +258,11 @@ impl Broker {
         self.name
     }
 
+    /// Whether it has this transport.
+    pub(super) fn speaks(&self, transport: Transport) -> bool {
+        transport != Transport::Quic || self.name != MOSQUITTO
+    }
+
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -256,6 +272,7 @@ impl Broker {
         let port = match transport {
             Transport::Tcp => self.ports.tcp,
             Transport::Tls => self.ports.tls,
+            Transport::Quic => self.ports.quic,
         };
         format!("{transport}://127.0.0.1:{port}")
     }
@@ -286,7 +303,7 @@ impl Drop for Broker {
 }
 
 impl Ports {
-    /// Two ports that nobody listens on now.
+    /// Ports that nobody listens on now.
     fn free() -> Result<Self, Failure> {
         let listen = || {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -295,11 +312,13 @@ impl Ports {
         };
         let failed =
             |error: std::io::Error| Failure::Other(format!("no free port on 127.0.0.1: {error}"));
-        // Both are held until both are known, or they could be the same.
+        // All are held until all are known, or they could be the same.
         let (first, tcp) = listen().map_err(failed)?;
         let (second, tls) = listen().map_err(failed)?;
-        drop((first, second));
-        Ok(Self { tcp, tls })
+        let third = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        let quic = third.local_addr().map_err(failed)?.port();
+        drop((first, second, third));
+        Ok(Self { tcp, tls, quic })
     }
 }
 
@@ -345,6 +364,12 @@ bind = "127.0.0.1:{tls}"
 tls.cert = "pki/server.pem"
 tls.key = "pki/server.key"
 chain = ["password", "{extension}"]
+[listeners.quic]
+bind = "127.0.0.1:{quic}"
+transport = "quic"
+tls.cert = "pki/server.pem"
+tls.key = "pki/server.key"
+chain = ["password", "{extension}"]
 [extensions.password]
 component = "{components}/password.wasm"
 grants = ["log", "config", "credentials"]
@@ -358,6 +383,7 @@ component = "{components}/{extension}.wasm"
         store = store.unwrap_or_default(),
         tcp = ports.tcp,
         tls = ports.tls,
+        quic = ports.quic,
         components = components.display(),
     )
 }
