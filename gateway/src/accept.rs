@@ -92,6 +92,7 @@ async fn run(mut link: Link<transport::Stream>, mut judge: Judge) {
         match link.run(&mut judge).await {
             Step::Ask(question) => link.answer(judge.answer(question).await),
             Step::Review(deliveries) => link.reviewed(judge.review(deliveries).await),
+            Step::Yield => tokio::task::yield_now().await,
             Step::Done => return,
         }
     }

@@ -1,8 +1,12 @@
 mod lanes;
 mod queries;
 mod revocation;
+mod turn;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use broker::durable::{Lsn, Page};
 use broker::{
@@ -22,6 +26,10 @@ use crate::presence::Presence;
 use crate::report::Reporter;
 use crate::system::Totals;
 use crate::tenants::Tenants;
+use turn::Turn;
+
+/// How long whoever has had a turn holds back for those who wait for theirs, at most.
+const COURTESY: Duration = Duration::from_millis(1);
 
 /// The one place where the broker lives. Links enter it with a whole batch of bytes; the
 /// committer enters it when the disk has caught up; the timer when something is due.
@@ -30,6 +38,8 @@ use crate::tenants::Tenants;
 /// then carries out what the broker asked for: wake links, hand a commit to the disk.
 pub(crate) struct Hub {
     inner: Mutex<Inner>,
+    /// Threads that wait for the lock.
+    waiting: AtomicUsize,
     clock: Clock,
     disk: Box<dyn Fn(Errand) + Send + Sync>,
     reporter: Arc<Reporter>,
@@ -85,6 +95,8 @@ pub(crate) struct Fetched {
 #[derive(Debug)]
 pub(crate) enum Next {
     Read,
+    /// Its turn is over, and there is more to pass on; others come first.
+    Yield,
     Ask(Question),
     Closed,
 }
@@ -112,6 +124,7 @@ impl Hub {
         let nearer_deadline = Notify::new();
         Self {
             inner: Mutex::new(inner),
+            waiting: AtomicUsize::new(0),
             clock,
             disk,
             reporter,
@@ -153,7 +166,8 @@ impl Hub {
         admitted
     }
 
-    /// Handles every whole packet in `bytes`, which came on `lane`, and fetches output for that if `outbox` is empty.
+    /// Handles every whole packet in `bytes` for which there is time, one at least, which came on `lane`, and fetches output
+    /// for that if `outbox` is empty.
     pub(crate) fn receive(
         &self,
         from: Conversation,
@@ -167,6 +181,7 @@ impl Hub {
         let (mut consumed, mut missing, mut packets) = (0, 0, 0);
         let mut inner = self.lock();
         let broker = &mut inner.broker;
+        let mut turn = Turn::begin(now, broker.searches());
         let backlog = broker.backlog();
         if foresight.take_revoked() {
             broker.forget_rulings(from);
@@ -189,6 +204,9 @@ impl Hub {
                     if flow == Flow::Closed {
                         break Next::Closed;
                     }
+                    if turn.is_over(len, broker.searches(), || self.clock.now()) {
+                        break Next::Yield;
+                    }
                 }
                 Err(error) => {
                     broker.disconnect(now, from, broken(&error));
@@ -208,6 +226,9 @@ impl Hub {
         let adds = inner.broker.backlog() > backlog;
         let may_read = inner.may_read(from, lane, adds);
         self.finish(inner, fetches.then_some(from));
+        if matches!(next, Next::Yield) {
+            self.give_way();
+        }
         Batch { consumed, missing, next, may_read }
     }
 
@@ -345,7 +366,24 @@ impl Hub {
     /// A panic in the broker would be a bug that one packet brought out; the lock is taken
     /// over because the other conversations had no part in it.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.inner.try_lock() {
+            Ok(inner) => return inner,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        inner
+    }
+
+    /// Lets those in who wait. The lock itself is not fair: whoever releases it and comes again at once is there before a
+    /// thread that has to wake up first.
+    fn give_way(&self) {
+        let until = Instant::now() + COURTESY;
+        while self.waiting.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+            thread::yield_now();
+        }
     }
 
     /// Collects what the broker asked for, releases the lock, and carries it out. `own` is

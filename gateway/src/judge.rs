@@ -184,6 +184,7 @@ impl Judge {
             }
             Next::Ask(Question::Subscribe(_) | Question::Authenticate { .. })
             | Next::Read
+            | Next::Yield
             | Next::Closed => false,
         }
     }

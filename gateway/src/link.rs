@@ -58,6 +58,8 @@ pub(crate) enum Step {
     Ask(Question),
     /// Interceptors are to see these before they leave.
     Review(Vec<Delivery>),
+    /// Its turn in the hub is over, and there is more to pass on: others come first.
+    Yield,
     /// The connection is over.
     Done,
 }
@@ -221,15 +223,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         match sides.turn(context, &mut desk) {
             Poll::Pending if rung => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
-            Poll::Ready(asked) => Poll::Ready(
-                asked.and_then(|(lane, question)| self.after(Next::Ask(question), lane)),
-            ),
+            Poll::Ready(stop) => Poll::Ready(stop.and_then(|(lane, next)| self.after(next, lane))),
         }
     }
 
     fn after(&mut self, next: Next, lane: Lane) -> Option<Step> {
         match next {
             Next::Read | Next::Closed => None,
+            Next::Yield => Some(Step::Yield),
             Next::Ask(question) => {
                 self.asking = lane;
                 Some(Step::Ask(question))

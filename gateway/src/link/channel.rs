@@ -235,6 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
             let foresight = &mut self.foresight;
             if !desk.judge.has_at_once(&batch.next, desk.decoder, rest, foresight) {
                 self.foresight.clear();
+                self.try_again |= matches!(batch.next, Next::Yield);
                 return (consumed, batch.next);
             }
         }

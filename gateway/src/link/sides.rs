@@ -2,7 +2,7 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use broker::{Ending, Lane, Question, Taken};
+use broker::{Ending, Lane, Taken};
 use transport::{SideStream, SideStreams};
 
 use super::channel::{Channel, Desk};
@@ -38,7 +38,8 @@ struct Side {
 enum Turn {
     Idle,
     Moved,
-    Ask(Question),
+    /// The packet at the front has to wait.
+    Stop(Next),
     Over,
 }
 
@@ -63,15 +64,15 @@ impl Sides {
         channels.find(|channel| channel.lane == lane)
     }
 
-    /// Gives each a turn. Ready if any of them did something, with a question if the packet at the front of one has to wait
-    /// for its answer.
+    /// Gives each a turn. Ready if any of them did something, with what comes next if the packet at the front of one has to
+    /// wait for an answer, or for others.
     pub(super) fn turn(
         &mut self,
         context: &mut Context<'_>,
         desk: &mut Desk<'_>,
-    ) -> Poll<Option<(Lane, Question)>> {
+    ) -> Poll<Option<(Lane, Next)>> {
         let mut moved = self.accept(context, desk);
-        let mut asked = None;
+        let mut stop = None;
         let (all, first) = (self.open.len(), self.first.min(self.open.len()));
         let (before, from) = self.open.split_at_mut(first);
         for (at, side) in from.iter_mut().chain(before).enumerate() {
@@ -79,15 +80,15 @@ impl Sides {
                 Turn::Idle => {}
                 Turn::Moved => moved = true,
                 Turn::Over => (moved, side.over) = (true, true),
-                Turn::Ask(question) => {
-                    asked = Some((side.channel.lane, question));
+                Turn::Stop(next) => {
+                    stop = Some((side.channel.lane, next));
                     self.first = (first + at + 1) % all;
                     break;
                 }
             }
         }
         self.open.retain(|side| !side.over);
-        if moved || asked.is_some() { Poll::Ready(asked) } else { Poll::Pending }
+        if moved || stop.is_some() { Poll::Ready(stop) } else { Poll::Pending }
     }
 
     /// Takes in what the client has opened.
@@ -165,9 +166,9 @@ impl Side {
 impl Turn {
     fn after(next: Next) -> Self {
         match next {
-            Next::Ask(question) => Self::Ask(question),
             // That the conversation is over, the first stream hears.
             Next::Read | Next::Closed => Self::Moved,
+            stop @ (Next::Ask(_) | Next::Yield) => Self::Stop(stop),
         }
     }
 }

@@ -102,7 +102,15 @@ impl Stage {
 async fn serve(mut link: Link<DuplexStream>) -> Vec<Question> {
     let mut asked = Vec::new();
     let mut judge = Judge::without_case();
-    while let Step::Ask(question) = link.run(&mut judge).await {
+    loop {
+        let question = match link.run(&mut judge).await {
+            Step::Ask(question) => question,
+            Step::Yield => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Step::Review(_) | Step::Done => return asked,
+        };
         link.answer(match &question {
             Question::Publish { .. } => Answer::Publish(Verdict::Allow.into()),
             Question::Subscribe(filters) => {
@@ -115,7 +123,6 @@ async fn serve(mut link: Link<DuplexStream>) -> Vec<Question> {
         });
         asked.push(question);
     }
-    asked
 }
 
 impl Client {
@@ -358,4 +365,31 @@ async fn a_link_that_is_dropped_takes_its_client_along() {
     assert!(client.link.await.is_err());
     assert_eq!(stage.hub.totals().broker.clients_connected, 0);
     assert_eq!(stage.hub.totals().broker.sessions, 0);
+}
+
+/// Many filters of many levels make each publish to a new topic cost its time; a batch of them kept all others waiting.
+#[tokio::test]
+async fn who_sends_what_takes_long_gets_in_line_again() {
+    const PUBLISHES: u64 = 200;
+    let stage = Stage::new(Settings::default());
+    let mut costly = stage.connect("costly", Version::V3_1_1, true, 1 << 17);
+    let mut other = stage.connect("other", Version::V3_1_1, true, 4096);
+    assert_eq!(costly.receive().await.0, PacketKind::ConnAck);
+    assert_eq!(other.receive().await.0, PacketKind::ConnAck);
+    for number in 0..500_u32 {
+        let level = |at: u32| if number >> (at % 9) & 1 == 0 { "a/" } else { "+/" };
+        costly.subscribe(&format!("{}+", (0..55).map(level).collect::<String>())).await;
+    }
+    let mut batch = Vec::new();
+    for number in 0..PUBLISHES {
+        batch.extend(publish(&format!("{}{number}", "a/".repeat(55)), QoS::AtMostOnce, b"x"));
+    }
+    costly.send(&batch).await;
+    other.send(&[0xC0, 0]).await;
+    assert_eq!(other.receive().await.0, PacketKind::PingResp);
+    let before = stage.hub.totals().broker.publishes_received;
+    assert!(before < PUBLISHES, "the other client waited for all of them");
+    for _ in 0..PUBLISHES {
+        assert_eq!(costly.receive().await, (PacketKind::Publish, b"x".to_vec()));
+    }
 }

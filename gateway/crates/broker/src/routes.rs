@@ -72,11 +72,17 @@ const TARGETS_MAX: usize = 256 * 1024;
 pub(crate) struct Routes {
     by_topic: HashMap<Box<str>, Arc<Route>, FixedState>,
     targets: usize,
+    /// How many were looked for because they were not known.
+    searches: u64,
 }
 
 impl Routes {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { by_topic: HashMap::with_hasher(FixedState::with_seed(seed)), targets: 0 }
+        Self {
+            by_topic: HashMap::with_hasher(FixedState::with_seed(seed)),
+            targets: 0,
+            searches: 0,
+        }
     }
 
     /// The route of `topic`, if it is known and still true.
@@ -91,6 +97,7 @@ impl Routes {
             self.by_topic.clear();
             self.targets = 0;
         }
+        self.searches += 1;
         self.targets += route.size();
         let route = Arc::new(route);
         if let Some(old) = self.by_topic.insert(route.topic.clone(), Arc::clone(&route)) {
@@ -175,6 +182,13 @@ impl Grant {
 }
 
 impl Broker {
+    /// How often it has looked through all subscriptions for those that a topic matches, so far. That is what takes long
+    /// where there are many.
+    #[must_use]
+    pub fn searches(&self) -> u64 {
+        self.routes.searches
+    }
+
     /// Who gets the messages of `topic`.
     pub(crate) fn route(&mut self, topic: &str) -> Arc<Route> {
         let generation = self.subscriptions.generation();

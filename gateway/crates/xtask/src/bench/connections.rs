@@ -104,7 +104,8 @@ impl Tools<'_> {
 
     fn idle(&self, broker: &Broker, transport: Transport) -> Result<String, Failure> {
         let mut command = self.mqload("conns", broker, transport);
-        command.args(["--count", &self.count.to_string()]);
+        // Memory is measured, not how many come at a time.
+        command.args(["--count", &self.count.to_string(), "--concurrency", "16"]);
         let json = last_line(&mut command)?;
         Ok(format!("{:.1} kB", number(&json, "/bytes_per_conn")? / 1e3))
     }
