@@ -7,8 +7,7 @@ use transport::{Incoming, Listener};
 use crate::chain::Chain;
 use crate::greeting::{self, Greeting};
 use crate::hub::Hub;
-use crate::judge::Judge;
-use crate::link::{Link, Step};
+use crate::link::Step;
 use crate::report::Reporter;
 use crate::screen::Screen;
 use crate::sentry::{Sentry, Visit};
@@ -80,20 +79,37 @@ impl Door {
             greeting = greeting => greeting,
             _ = stopping.wait_for(|stopping| *stopping) => None,
         };
-        let Some(Greeting { link, judge }) = greeting else { return };
+        let Some(greeting) = greeting else { return };
         drop(self);
-        run(link, judge).await;
+        run(greeting).await;
         drop(visit);
     }
 }
 
-async fn run(mut link: Link<transport::Stream>, mut judge: Judge) {
+/// What is waited for seldom is boxed: a connection that has nothing to ask does not pay for the room that asking takes.
+async fn run(mut greeting: Box<Greeting>) {
+    let Greeting { link, judge } = &mut *greeting;
     loop {
-        match link.run(&mut judge).await {
-            Step::Ask(question) => link.answer(judge.answer(question).await),
-            Step::Review(deliveries) => link.reviewed(judge.review(deliveries).await),
+        match link.run(judge).await {
+            Step::Ask(question) => link.answer(Box::pin(judge.answer(question)).await),
+            Step::Review(deliveries) => link.reviewed(Box::pin(judge.review(deliveries)).await),
             Step::Yield => tokio::task::yield_now().await,
             Step::Done => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each connection has one of these for as long as it lasts.
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        fn size<Future>(_: fn(Arc<Door>, Incoming, Visit) -> Future) -> usize {
+            size_of::<Future>()
+        }
+        let bytes = size(Door::serve);
+        assert!(bytes <= 1024, "{bytes} bytes");
     }
 }

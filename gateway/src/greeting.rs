@@ -28,7 +28,11 @@ pub(crate) struct Greeting {
 
 /// The way in: TLS handshake, CONNECT, the extensions' decision, a session. `None` if it ends
 /// anywhere before; the client has been told then, where MQTT has words for it.
-pub(crate) async fn greet(door: &Door, incoming: Incoming, visit: &mut Visit) -> Option<Greeting> {
+pub(crate) async fn greet(
+    door: &Door,
+    incoming: Incoming,
+    visit: &mut Visit,
+) -> Option<Box<Greeting>> {
     let until = Instant::now() + door.connect_timeout;
     let address = incoming.peer;
     let Some(place) = place(door, until).await else {
@@ -72,7 +76,7 @@ pub(crate) async fn greet(door: &Door, incoming: Incoming, visit: &mut Visit) ->
             let link = Link::new(stream, hub, registration, conversation, decoder, unread)
                 .patient_for(door.packet_timeout)
                 .with_sides(sides);
-            Some(Greeting { link, judge })
+            Some(Box::new(Greeting { link, judge }))
         }
         Err(Dismissal { code, after }) => {
             // Without a code there is nobody left to tell.
