@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{EndpointConfig, ServerConfig, TokioRuntime};
 use rustls::pki_types::CertificateDer;
+use socket2::SockRef;
 
 use crate::identity::{PeerIdentity, TransportKind};
 use crate::listener::BindError;
@@ -20,6 +21,10 @@ use crate::tls::{Acceptor, HandshakeError, Ready, TlsConfigError, show_chain};
 const WAITING_MAX: usize = 256;
 const WAITING_BYTES: u64 = 64 << 10;
 const WAITING_BYTES_ALL: u64 = 4 << 20;
+
+/// Bytes of datagrams that may wait to be read. What the system gives by itself is less than a hundred first packets; where those are
+/// dropped, clients try again after a second, and after two and four.
+const RECEIVE_BUFFER: usize = 2 << 20;
 
 /// A bound UDP socket on which QUIC is spoken.
 pub(crate) struct Endpoint {
@@ -64,7 +69,7 @@ impl Endpoint {
         let current = Mutex::new((ready, Arc::new(config.clone())));
         let invalid = |source| BindError::Address { bind: Bind::Address(address), source };
         let open = || {
-            let socket = UdpSocket::bind(address)?;
+            let socket = bind(address)?;
             let runtime = Arc::new(TokioRuntime);
             quinn::Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)
         };
@@ -181,6 +186,14 @@ impl Knock {
     }
 }
 
+/// A socket with as large a buffer as the system allows (`net.core.rmem_max`).
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    // The system takes less without an error; with one the buffer is as it was.
+    let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+    Ok(socket)
+}
+
 /// A client that came by IPv4 to a socket of both is one of IPv4.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
@@ -224,5 +237,18 @@ impl fmt::Debug for Endpoint {
 impl fmt::Debug for Knock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Knock").field("peer", &self.peer()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_more_room_for_datagrams_than_the_system_gives() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (ours, usual) = (bind(loopback).unwrap(), UdpSocket::bind(loopback).unwrap());
+        let room = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
+        assert!(room(&ours) > room(&usual), "{} bytes", room(&ours));
     }
 }
