@@ -1,6 +1,11 @@
 //! Clients of the crate `flowsdk`, by which EMQ speaks MQTT over QUIC: its own implementation of MQTT, and of streams.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot be set up has failed, and figures are for people to read"
+)]
 
 use std::ffi::OsStr;
 

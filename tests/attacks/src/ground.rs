@@ -58,9 +58,12 @@ impl Ground {
     /// A gateway that knows nothing of those before it but the code of its extensions.
     #[must_use]
     pub fn fresh_gateway(&self) -> Gateway<'_> {
-        let store = self.site.path("data/store");
+        let (store, bans) = (self.site.path("data/store"), self.site.path("data/bans.json"));
         if store.exists() {
             fs::remove_dir_all(&store).expect("the store of the gateway before is removed");
+        }
+        if bans.exists() {
+            fs::remove_file(&bans).expect("the bans of the gateway before are removed");
         }
         Gateway::start_with(&self.site, LISTENERS)
     }

@@ -110,7 +110,7 @@ impl Witness {
             other => return Err(format!("{other:?} instead of SUBACK")),
         }
         let mut number = sent.keys().next_back().map_or(0, |last| last + 1);
-        let (mut due, mut ended) = (Instant::now(), None);
+        let (mut due, mut stalled, mut ended) = (Instant::now(), false, None);
         loop {
             let now = Instant::now();
             let is_over = stop.load(Ordering::Relaxed);
@@ -120,15 +120,15 @@ impl Witness {
                     return Ok(());
                 }
             } else if now >= due {
-                // Where it was kept from sending, the time counts from when it was due.
-                let at = if now > due + INTERVAL { due } else { now };
-                sent.insert(number, at);
+                // Where the gateway kept it from sending, the time counts from when it was due.
+                sent.insert(number, if stalled { due } else { now });
                 let (payload, id) = (number.to_be_bytes(), (number % 60_000) as u16 + 1);
                 client
                     .send_raw(&Message::new(TOPIC, &payload).at(1, id).bytes())
                     .map_err(broken)?;
                 number += 1;
                 due += INTERVAL;
+                stalled = now.elapsed() > INTERVAL || stalled && now > due;
             }
             let wait =
                 if is_over { INTERVAL } else { due.saturating_duration_since(Instant::now()) };
@@ -151,7 +151,7 @@ impl Witness {
     fn visit(&self, stop: &AtomicBool, tell: &Sender<Seen>) {
         for number in 0_u64.. {
             let at = Instant::now();
-            let (over_quic, name) = (number % 2 == 1, format!("newcomer-{}", number % 4));
+            let (over_quic, name) = (number % 2 == 1, format!("newcomer-{}", number % 8));
             let wire = match over_quic {
                 true => Wire::quic(self.doors.quic, &self.ca, None),
                 false => Wire::tls(self.doors.tls, &self.ca),
