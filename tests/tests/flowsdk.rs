@@ -1,4 +1,4 @@
-//! Clients of the crate `flowsdk`, by which EMQ speaks MQTT over QUIC: its own implementation of MQTT, and of streams.
+//! Clients of the crate `flowsdk`, by which EMQ speaks MQTT over QUIC, on one stream and on several: its own implementation of MQTT.
 
 #![allow(
     clippy::expect_used,
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 fn a_client_of_flowsdk_is_served() {
     let (site, port) = site();
     let mut gateway = Gateway::start_with(&site, 3);
-    for (transport, port) in [("tcp", site.plain), ("quic", port)] {
+    for (transport, port) in [("tcp", site.plain), ("quic", port), ("quic-streams", port)] {
         converses(&gateway, transport, port);
     }
     gateway.assert_sound();
