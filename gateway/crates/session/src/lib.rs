@@ -6,9 +6,11 @@
 //! - [`Inbound`]: the receiving side, with acknowledgements that wait for a promise.
 //! - [`KeepAlive`]: when a silent client is gone.
 //! - [`Lane`]: which of several streams something goes on.
+//! - [`Bucket`]: how much may happen in a time.
 //! - [`Message`]: an application message that outlives its packet.
 //! - [`Timestamp`]: the time, always an argument.
 
+mod bucket;
 mod inbound;
 mod keep_alive;
 mod lane;
@@ -16,6 +18,7 @@ mod message;
 mod outbound;
 mod time;
 
+pub use bucket::Bucket;
 pub use inbound::{AckKind, Acknowledgement, Inbound, Ticket};
 pub use keep_alive::KeepAlive;
 pub use lane::Lane;
