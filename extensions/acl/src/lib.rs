@@ -2,12 +2,13 @@
 //!
 //! The configuration value `rules` is the text of the rules file (see `extensions/README.md`). Each client gets the rules
 //! that speak of it, in their order, as a permission set; the gateway checks it natively, puts the client
-//! identifier and the principal in, and refuses what no rule matches.
+//! identifier and the principal in, and refuses what no rule matches. The first limit that speaks of the client holds.
 //!
 //! Grants: `config`, `log`.
 
 use portcullis_extension::{
-    Authorizer, Client, Config, Connection, Extension, HookError, PermissionSet, log,
+    Authorizer, Client, ClientLimits, Config, Connection, Extension, HookError, Limits,
+    PermissionSet, log,
 };
 use portcullis_rules::Rules;
 
@@ -34,6 +35,13 @@ impl Authorizer for Acl {
             return Ok(None);
         };
         Ok(Some(PermissionSet::first_match(self.rules.granted_to(principal))))
+    }
+}
+
+impl ClientLimits for Acl {
+    fn limit(&self, client: &Client, _connection: &Connection) -> Result<Limits, HookError> {
+        let principal = client.principal.as_deref();
+        Ok(principal.map_or(Limits::none(), |principal| self.rules.limits_of(principal)))
     }
 }
 

@@ -9,7 +9,7 @@
 //! | `client-id` | `any` (unless told), `equals:CLAIM`, or `prefix:CLAIM`: the claim's value, alone or followed by the separator and anything |
 //! | `client-id-separator` | `-` unless told |
 //! | `attributes` | names with commas between them, each a claim or `NAME=CLAIM`: what `${attr.NAME}` stands for |
-//! | `rules` | text of rules as for `acl`; usually under `[extensions.NAME.files]` |
+//! | `rules` | text of rules and limits as for `acl`; usually under `[extensions.NAME.files]` |
 //! | `permissions-claim` | claim that lists topic filters: itself for both actions, `.publish` and `.subscribe` below it for one |
 //!
 //! A claim is named by its path, such as `realm_access.roles`. With `rules` or `permissions-claim` the token says what the client may
@@ -25,8 +25,9 @@ mod settings;
 
 use judgement::{Accepted, judge};
 use portcullis_extension::{
-    Acceptance, Authenticator, Client, Config, Connection, Denial, EnhancedAuthenticator, Exchange,
-    Extension, Grant, HookError, Outcome, Progress, Secret, TokenError, log, reason, verify_token,
+    Acceptance, Authenticator, Client, ClientLimits, Config, Connection, Denial,
+    EnhancedAuthenticator, Exchange, Extension, Grant, HookError, Limits, Outcome, Progress,
+    Secret, TokenError, log, reason, verify_token,
 };
 use settings::Settings;
 
@@ -62,6 +63,13 @@ impl Authenticator for Jwt {
             }
             Err(Refused::Client(why)) => Outcome::Reject(Denial::new(reason::NOT_AUTHORIZED, why)),
         })
+    }
+}
+
+impl ClientLimits for Jwt {
+    fn limit(&self, client: &Client, _connection: &Connection) -> Result<Limits, HookError> {
+        let rules = self.settings.rules.as_ref().zip(client.principal.as_deref());
+        Ok(rules.map_or(Limits::none(), |(rules, principal)| rules.limits_of(principal)))
     }
 }
 

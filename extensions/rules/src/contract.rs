@@ -1,8 +1,8 @@
 //! Rules as the gateway takes them.
 
-use portcullis_extension::{Actions, Effect, Qos, Rule};
+use portcullis_extension::{Actions, Effect, Limits, Qos, Rate, Rule};
 
-use crate::line;
+use crate::{limit, line};
 
 impl From<&line::Rule> for Rule {
     fn from(rule: &line::Rule) -> Self {
@@ -19,6 +19,18 @@ impl From<&line::Rule> for Rule {
             },
             retain: rule.retain,
             label: Some(rule.label.clone()),
+        }
+    }
+}
+
+impl From<&limit::Limit> for Limits {
+    fn from(limit: &limit::Limit) -> Self {
+        let rate = |it: limit::Rate| Rate { per_second: it.per_second, burst: it.burst };
+        Self {
+            messages: limit.messages.map(rate),
+            bytes: limit.bytes.map(rate),
+            max_inflight: limit.inflight,
+            max_subscriptions: limit.subscriptions,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod contract;
 mod filter;
+mod limit;
 mod line;
 mod rules;
 

@@ -6,6 +6,7 @@
 //! allow  publish,subscribe  user:demo        demo/#
 //! allow  publish            *                devices/${client-id}/#  qos<=1  no-retain
 //! deny   *                  group:operators  secret/#
+//! limit  user:demo          messages=100/s   bytes=64KiB/s
 //! ```
 //!
 //! Words are separated by blanks; one that holds blanks stands between `"`.
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::filter::{self, BadFilter};
+use crate::limit::{BadLimit, Limit};
 
 /// What a line says.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(crate) enum Line {
     },
     /// Who may or may not do what.
     Rule(Rule),
+    /// Who may do how much.
+    Limit(Limit),
 }
 
 /// A rule as its line states it.
@@ -70,6 +74,10 @@ impl Line {
             Some((&"group", rest)) => group(rest),
             Some((&"allow", rest)) => rule(number, true, rest, &words).map(Self::Rule),
             Some((&"deny", rest)) => rule(number, false, rest, &words).map(Self::Rule),
+            Some((&"limit", [])) => Err(Malformed::NoLimit),
+            Some((&"limit", [who, rest @ ..])) => {
+                Limit::parse(number, parse_who(who)?, rest).map(Self::Limit)
+            }
             Some((&other, _)) => Err(Malformed::Effect(other.to_owned())),
         }
     }
@@ -174,6 +182,8 @@ pub(crate) enum Malformed {
     Filter(String, BadFilter),
     Option(String),
     OptionOfDeny(String),
+    NoLimit,
+    Limit(String, BadLimit),
 }
 
 impl fmt::Display for Malformed {
@@ -185,7 +195,7 @@ impl fmt::Display for Malformed {
             Self::Effect(word) => {
                 write!(
                     f,
-                    "\"{word}\" begins no line; a line begins with `allow`, `deny` or `group`"
+                    "\"{word}\" begins no line; a line begins with `allow`, `deny`, `limit` or `group`"
                 )
             }
             Self::Missing => f.write_str(
@@ -198,6 +208,10 @@ impl fmt::Display for Malformed {
                 write!(f, "\"{word}\" is nobody; write `*`, `user:NAME` or `group:NAME`")
             }
             Self::Filter(filter, fault) => write!(f, "filter \"{filter}\" {fault}"),
+            Self::NoLimit => f.write_str(
+                "a limit has who and how much: `limit user:NAME messages=100/s bytes=64KiB/s`",
+            ),
+            Self::Limit(word, fault) => write!(f, "\"{word}\" {fault}"),
             Self::Option(word) => write!(
                 f,
                 "\"{word}\" is no option; there are `qos<=0`, `qos<=1`, `qos<=2` and `no-retain`"
@@ -276,6 +290,9 @@ mod tests {
             ("allow * * \"\"", Malformed::EmptyWord),
             ("group", Malformed::Group),
             ("group empty", Malformed::Group),
+            ("limit", Malformed::NoLimit),
+            ("limit *", Malformed::NoLimit),
+            ("limit demo messages=1/s", Malformed::Who("demo".to_owned())),
         ] {
             assert_eq!(Line::parse(1, text), Err(expected), "{text}");
         }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::limit::Limit;
 use crate::line::{Line, Malformed, Rule, Who};
 
 /// The rules of a file, in their order, and who is in which group.
 #[derive(Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
+    limits: Vec<Limit>,
     groups: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -18,7 +20,7 @@ impl Rules {
     /// # Errors
     /// All faults at once, each with its line.
     pub fn parse(text: &str) -> Result<Self, Faults> {
-        let mut rules = Vec::new();
+        let (mut rules, mut limits) = (Vec::new(), Vec::new());
         let mut groups = BTreeMap::new();
         let mut group_lines = BTreeMap::new();
         let mut faults = Vec::new();
@@ -26,6 +28,7 @@ impl Rules {
             match Line::parse(number, text) {
                 Ok(Line::Empty) => {}
                 Ok(Line::Rule(rule)) => rules.push(rule),
+                Ok(Line::Limit(limit)) => limits.push(limit),
                 Ok(Line::Group { name, members }) => {
                     if let Some(&first) = group_lines.get(&name) {
                         faults.push((number, Fault::RepeatedGroup { name, first }));
@@ -37,15 +40,16 @@ impl Rules {
                 Err(malformed) => faults.push((number, Fault::Malformed(malformed))),
             }
         }
-        for rule in &rules {
-            if let Who::Group(name) = &rule.who
+        let whom = rules.iter().map(|rule| (rule.line, &rule.who));
+        for (line, who) in whom.chain(limits.iter().map(|limit| (limit.line, &limit.who))) {
+            if let Who::Group(name) = who
                 && !groups.contains_key(name)
             {
-                faults.push((rule.line, Fault::UnknownGroup(name.clone())));
+                faults.push((line, Fault::UnknownGroup(name.clone())));
             }
         }
         if faults.is_empty() {
-            Ok(Self { rules, groups })
+            Ok(Self { rules, limits, groups })
         } else {
             faults.sort_by_key(|(number, _)| *number);
             Err(Faults(faults))
@@ -60,13 +64,24 @@ impl Rules {
 
     /// The rules that speak of `principal`, in the order of the file.
     pub(crate) fn of<'a>(&'a self, principal: &'a str) -> impl Iterator<Item = &'a Rule> {
-        self.rules.iter().filter(move |rule| match &rule.who {
+        self.rules.iter().filter(move |rule| self.speaks_of(&rule.who, principal))
+    }
+
+    fn speaks_of(&self, who: &Who, principal: &str) -> bool {
+        match who {
             Who::Everyone => true,
             Who::User(name) => name == principal,
             Who::Group(name) => {
                 self.groups.get(name).is_some_and(|members| members.contains(principal))
             }
-        })
+        }
+    }
+
+    /// How much `principal` may do: what the first limit says that speaks of it.
+    #[must_use]
+    pub fn limits_of(&self, principal: &str) -> portcullis_extension::Limits {
+        let limit = self.limits.iter().find(|limit| self.speaks_of(&limit.who, principal));
+        limit.map_or(portcullis_extension::Limits::none(), Into::into)
     }
 
     /// The same as the gateway takes them.
@@ -165,6 +180,19 @@ deny   *                     group:operators     secret/#
         let rules = Rules::parse("allow * group:staff #\ngroup staff eve\n").unwrap();
         assert_eq!(labels(&rules, "eve").len(), 1);
         assert!(labels(&rules, "mallory").is_empty());
+    }
+
+    #[test]
+    fn the_first_limit_that_speaks_of_a_principal_counts() {
+        let text = "limit user:pump messages=100/s\nlimit group:staff inflight=9\nlimit * messages=5/s\n\
+                    group staff eve pump\n";
+        let rules = Rules::parse(text).unwrap();
+        let rate = |principal| rules.limits_of(principal).messages.map(|rate| rate.per_second);
+        assert_eq!((rate("pump"), rate("eve"), rate("bob")), (Some(100), None, Some(5)));
+        assert_eq!(rules.limits_of("eve").max_inflight, Some(9));
+        assert_eq!(rules.len(), 0);
+        let unknown = Rules::parse("limit group:nobody messages=1/s\n").unwrap_err();
+        assert!(unknown.to_string().contains("group \"nobody\" is not defined"), "{unknown}");
     }
 
     #[test]

@@ -86,6 +86,18 @@ hook!(
 );
 
 hook!(
+    "client-limits",
+    client_limits,
+    "portcullis:extension/client-limits",
+    "package portcullis:extension;
+     world client-limits {
+         import portcullis:gateway/types@0.1.0;
+         export portcullis:gateway/client-limits@0.1.0;
+     }",
+    { "portcullis:gateway/types@0.1.0": crate::bindings::shared::portcullis::gateway::types }
+);
+
+hook!(
     "publish-interceptor",
     publish_interceptor,
     "portcullis:extension/publish-interceptor",

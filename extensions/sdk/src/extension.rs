@@ -1,7 +1,8 @@
 #[cfg(any(
     feature = "authenticator",
     feature = "enhanced-authenticator",
-    feature = "authorizer"
+    feature = "authorizer",
+    feature = "client-limits"
 ))]
 use crate::{Client, Connection, HookError};
 #[cfg(feature = "enhanced-authenticator")]
@@ -124,6 +125,16 @@ pub trait BatchAuthorizer: Authorizer {
         let verdict = |what| self.authorize_publish(client, connection, what);
         publications.iter().map(verdict).collect()
     }
+}
+
+/// Says how much a client may do. Of what several extensions and the operator say, the strictest counts.
+#[cfg(feature = "client-limits")]
+pub trait ClientLimits: Extension {
+    /// Called once for each client, when it is known who it is and what it may do; again when it has authenticated again.
+    ///
+    /// # Errors
+    /// When the hook could not do its work. That is no verdict: the client is refused.
+    fn limit(&self, client: &Client, connection: &Connection) -> Result<crate::Limits, HookError>;
 }
 
 /// Takes new settings without a new beginning: what the value holds besides them stays. Where this is absent, new settings

@@ -16,6 +16,24 @@ impl crate::Grant {
     }
 }
 
+#[cfg(feature = "client-limits")]
+impl crate::Limits {
+    /// Limits nothing.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { messages: None, bytes: None, max_inflight: None, max_subscriptions: None }
+    }
+}
+
+#[cfg(feature = "client-limits")]
+impl crate::Rate {
+    /// So much a second, and a second's worth at once.
+    #[must_use]
+    pub const fn per_second(per_second: u32) -> Self {
+        Self { per_second, burst: per_second }
+    }
+}
+
 impl Denial {
     /// Refused with `code` (see [`reason`](crate::reason)); `reason` is for the log and, if the operator
     /// allows it, for the client: it must not tell a guesser what was right.

@@ -61,6 +61,7 @@
 //! | `enhanced-authenticator` | `EnhancedAuthenticator` | the same, by challenges and responses |
 //! | `authorizer` | `Authorizer` | what a client may do |
 //! | `batch-authorizer` | `BatchAuthorizer` | the same about several publishes in one call |
+//! | `client-limits` | `ClientLimits` | how much a client may do |
 //! | `publish-interceptor` | `PublishInterceptor` | what becomes of messages that clients publish |
 //! | `delivery-interceptor` | `DeliveryInterceptor` | what becomes of messages on their way to a client |
 //! | `observer` | `Observer` | what happens |
@@ -117,6 +118,11 @@ pub use bindings::authorizer::exports::portcullis::gateway::authorizer::{
 pub use extension::Authorizer;
 #[cfg(feature = "batch-authorizer")]
 pub use extension::BatchAuthorizer;
+
+#[cfg(feature = "client-limits")]
+pub use bindings::client_limits::hook::{Limits, Rate};
+#[cfg(feature = "client-limits")]
+pub use extension::ClientLimits;
 
 #[cfg(feature = "delivery-interceptor")]
 pub use bindings::delivery_interceptor::hook::{

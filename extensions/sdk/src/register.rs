@@ -6,6 +6,7 @@ use std::marker::PhantomData;
     feature = "authenticator",
     feature = "enhanced-authenticator",
     feature = "authorizer",
+    feature = "client-limits",
     feature = "publish-interceptor",
     feature = "delivery-interceptor",
 ))]
@@ -55,6 +56,7 @@ macro_rules! register {
                 bindings::authenticator::export!(Hooks with_types_in bindings::authenticator);
                 bindings::enhanced_authenticator::export!(Hooks with_types_in bindings::enhanced_authenticator);
                 bindings::authorizer::export!(Hooks with_types_in bindings::authorizer);
+                bindings::client_limits::export!(Hooks with_types_in bindings::client_limits);
                 bindings::publish_interceptor::export!(Hooks with_types_in bindings::publish_interceptor);
                 bindings::delivery_interceptor::export!(Hooks with_types_in bindings::delivery_interceptor);
                 bindings::observer::export!(Hooks with_types_in bindings::observer);
@@ -162,6 +164,13 @@ impl<T: Instance + crate::BatchAuthorizer>
         what: Vec<crate::Publication>,
     ) -> Result<Vec<crate::Verdict>, HookError> {
         T::with(|extension| started(extension)?.authorize_publishes(&who, conn, &what))
+    }
+}
+
+#[cfg(feature = "client-limits")]
+impl<T: Instance + crate::ClientLimits> bindings::client_limits::hook::Guest for Hooks<T> {
+    fn limit(who: Client, conn: &Connection) -> Result<crate::Limits, HookError> {
+        T::with(|extension| started(extension)?.limit(&who, conn))
     }
 }
 

@@ -20,11 +20,12 @@ const PACKAGES: [Package; 4] = [
 pub(crate) const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
 
 /// The features of the SDK, so that all of it is tested.
-const HOOKS: [&str; 8] = [
+const HOOKS: [&str; 9] = [
     "authenticator",
     "enhanced-authenticator",
     "authorizer",
     "batch-authorizer",
+    "client-limits",
     "publish-interceptor",
     "delivery-interceptor",
     "observer",
