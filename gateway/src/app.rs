@@ -307,7 +307,8 @@ impl Gatehouse {
                 transport::Address::Unix(_) => stated.bind.to_string(),
             };
             tracing::info!(listener = stated.name, address, "listening");
-            let chain = Chain::new(chain, Arc::clone(&office));
+            let limits = settings::client_limits(stated);
+            let chain = Chain::new(chain, Arc::clone(&office), limits);
             gatehouse.chains.insert(stated.name.clone(), chain.clone());
             let door = Arc::new(Door {
                 name: stated.name.as_str().into(),

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use auth::{Grant, Identity, PermissionSet, PermissionSets};
+use auth::{Grant, Identity, Limits, PermissionSet, PermissionSets};
 use extension_host::{AuthenticationOutcome, Connecting, Extension};
 use mqtt::ReasonCode;
 use tokio::sync::Semaphore;
@@ -21,6 +21,8 @@ const STRANGERS_WAITING_MAX: usize = 1024;
 pub(crate) struct Chain {
     extensions: Arc<[Extension]>,
     office: Arc<Office>,
+    /// What each client may do at most, whatever extensions say.
+    limits: Arc<Limits>,
     /// As many calls as can be inside the chain's extensions together. A crowd waits here, for as
     /// long as it takes, and not for a free instance, where a wait counts as a failure.
     turns: Arc<Semaphore>,
@@ -60,7 +62,7 @@ pub(crate) struct Standing {
     pub(crate) identity: Arc<Identity>,
     pub(crate) permissions: Arc<PermissionSet>,
     pub(crate) valid_for_ms: Option<u64>,
-    pub(crate) limits: auth::Limits,
+    pub(crate) limits: Limits,
     /// The extension that said who.
     pub(crate) authenticator: Extension,
     /// The version of it that did.
@@ -87,10 +89,11 @@ pub(crate) struct Refusal {
 }
 
 impl Chain {
-    pub(crate) fn new(extensions: Vec<Extension>, office: Arc<Office>) -> Self {
+    pub(crate) fn new(extensions: Vec<Extension>, office: Arc<Office>, limits: Limits) -> Self {
         let inside = extensions.iter().map(Extension::instances).max().unwrap_or(1);
         let turns = || Arc::new(Semaphore::new(inside.min(CONNECT_CALLS_MAX)));
-        Self { extensions: extensions.into(), office, turns: turns(), turns_again: turns() }
+        let (extensions, limits) = (extensions.into(), Arc::new(limits));
+        Self { extensions, office, limits, turns: turns(), turns_again: turns() }
     }
 
     /// Asks who a client is and what it may do. Whatever is not a clear yes refuses it.
@@ -183,11 +186,12 @@ impl Chain {
             }
             None => (None, Arc::new(PermissionSet::deny_all("no extension of the chain"))),
         };
+        let limits = self.limit(&identity, connecting, &mut took)?;
         Ok(Standing {
             identity,
             permissions,
             valid_for_ms: grant.valid_for_ms,
-            limits: grant.limits,
+            limits,
             authenticator: authenticator.clone(),
             authenticated_by,
             authentication_data: None,
@@ -251,6 +255,26 @@ impl Chain {
         }
         Ok(None)
     }
+
+    /// What all extensions of the chain and the listener limit the client to: of each limit the strictest.
+    fn limit(
+        &self,
+        identity: &Arc<Identity>,
+        connecting: &Arc<Connecting>,
+        took: &mut Duration,
+    ) -> Result<Limits, Refusal> {
+        let mut limits = *self.limits;
+        for extension in self.extensions.iter().filter(|e| e.hooks().client_limits) {
+            let answer = extension.limits(identity, connecting);
+            *took += answer.took;
+            let given = answer.result.map_err(|failure| {
+                let code = ReasonCode::ServerUnavailable;
+                Refusal::by(answer.by, code, failure.to_string(), *took)
+            })?;
+            limits = limits.narrowed(given);
+        }
+        Ok(limits)
+    }
 }
 
 impl Refusal {
@@ -278,7 +302,7 @@ mod tests {
 
     #[tokio::test]
     async fn so_many_strangers_wait_and_further_ones_hear_so_at_once() {
-        let chain = Chain::new(Vec::new(), Arc::new(Office::new()));
+        let chain = Chain::new(Vec::new(), Arc::new(Office::new()), Limits::default());
         let until = Instant::now() + Duration::from_secs(60);
         let (release, held) = mpsc::channel::<()>();
         let first = chain.clone();

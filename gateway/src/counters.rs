@@ -39,6 +39,8 @@ pub(crate) fn log(hub: &Hub, disk: &Disk, sentry: &Sentry, extensions: &Extensio
         limit_user_properties = broker.limit_user_properties,
         limit_subscriptions = broker.limit_subscriptions,
         limit_receive_maximum = broker.limit_receive_maximum,
+        limit_message_rate = broker.limit_message_rate,
+        limit_byte_rate = broker.limit_byte_rate,
         limit_topic_aliases = broker.limit_topic_aliases,
         limit_queued_messages = broker.limit_queued_messages,
         limit_queued_bytes = broker.limit_queued_bytes,

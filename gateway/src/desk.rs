@@ -6,6 +6,7 @@ mod clients;
 mod explain;
 mod extensions;
 mod fields;
+mod limits;
 mod metrics;
 mod recordings;
 mod stranger;

@@ -97,6 +97,8 @@ pub(crate) enum Next {
     Read,
     /// Its turn is over, and there is more to pass on; others come first.
     Yield,
+    /// The packet at the front is to be passed again when the link may read again.
+    Wait,
     Ask(Question),
     Closed,
 }
@@ -196,8 +198,10 @@ impl Hub {
                 Ok(Decoded::Packet { packet, len }) => {
                     let answer = foresight.about(consumed);
                     let flow = broker.receive_on(now, from, lane, &packet, answer);
-                    if let Flow::Ask(question) = flow {
-                        break Next::Ask(question);
+                    match flow {
+                        Flow::Ask(question) => break Next::Ask(question),
+                        Flow::Wait => break Next::Wait,
+                        Flow::Continue | Flow::Closed => {}
                     }
                     consumed += len;
                     packets += 1;

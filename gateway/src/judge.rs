@@ -185,6 +185,7 @@ impl Judge {
             Next::Ask(Question::Subscribe(_) | Question::Authenticate { .. })
             | Next::Read
             | Next::Yield
+            | Next::Wait
             | Next::Closed => false,
         }
     }

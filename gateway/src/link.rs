@@ -229,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     fn after(&mut self, next: Next, lane: Lane) -> Option<Step> {
         match next {
-            Next::Read | Next::Closed => None,
+            Next::Read | Next::Wait | Next::Closed => None,
             Next::Yield => Some(Step::Yield),
             Next::Ask(question) => {
                 self.asking = lane;
@@ -265,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             return None;
         }
         let fetched = self.hub.take_output(self.conversation, &mut self.main.outbox);
-        self.main.may_read = fetched.may_read && fetched.alive;
+        self.main.allow_reading(fetched.may_read && fetched.alive);
         self.left_to_review(fetched.deliveries, judge)
     }
 

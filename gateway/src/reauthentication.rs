@@ -67,6 +67,7 @@ impl Reauthentication {
                     attributes: standing.identity.attributes.clone(),
                     permissions: Arc::clone(&standing.permissions),
                     valid_for_ms: standing.valid_for_ms,
+                    limits: standing.limits,
                     data: standing.authentication_data.clone(),
                 };
                 (Authentication::Renew(Box::new(renewal)), Some(standing))

@@ -75,6 +75,20 @@ pub(crate) fn durability(stated: config::Durability) -> broker::Durability {
     }
 }
 
+/// What each client of a listener may do at most.
+pub(crate) fn client_limits(listener: &config::Listener) -> auth::Limits {
+    let rate = |it: config::Rate| auth::Rate { per_second: it.per_second, burst: it.burst };
+    auth::Limits {
+        messages: listener.rates.messages.map(rate),
+        bytes: listener.rates.bytes.map(rate),
+        excess: match listener.rates.on_excess {
+            config::OnExcess::Delay => auth::Excess::Delay,
+            config::OnExcess::Disconnect => auth::Excess::Disconnect,
+        },
+        ..auth::Limits::default()
+    }
+}
+
 fn overflow(stated: config::Overflow) -> broker::Overflow {
     match stated {
         config::Overflow::Reject => broker::Overflow::Reject,

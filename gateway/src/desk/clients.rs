@@ -4,6 +4,7 @@ use mqtt::{PacketKind, ReasonCode};
 use serde_json::{Value, json};
 
 use super::fields::{Fields, bad};
+use super::limits::limits;
 use crate::hub::Hub;
 use crate::presence::Presence;
 
@@ -103,6 +104,8 @@ fn client(session: &SessionView, presence: Option<&Presence>) -> Value {
         "queued_bytes": session.queued_bytes,
         "in_flight": session.in_flight,
         "unwritten_bytes": session.unwritten_bytes,
+        "limits": limits(&session.limits),
+        "waits_for_rate": session.waits,
     })
 }
 

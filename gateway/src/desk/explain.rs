@@ -9,6 +9,7 @@ use mqtt::{QoS, ReasonCode, TopicFilter, TopicName};
 use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, bad};
+use super::limits::limits;
 use super::stranger::Stranger;
 use super::{Desk, aside, clients, micros};
 use crate::chain::{Refusal, Standing};
@@ -95,7 +96,8 @@ async fn live(desk: &Desk, client_id: &str, planned: Vec<Planned>) -> Result<Ans
         memory: presence.map(|presence| presence.memory.clone()).unwrap_or_default(),
     };
     let decisions = decide(desk, case, planned).await?;
-    Ok(Answer::ok(json!({ "client": client_id, "decisions": decisions })))
+    let limits = limits(&subject.rights.limits);
+    Ok(Answer::ok(json!({ "client": client_id, "limits": limits, "decisions": decisions })))
 }
 
 async fn dry(desk: &Desk, stranger: Stranger, planned: Vec<Planned>) -> Result<Answer, Answer> {
@@ -364,6 +366,7 @@ fn accepted(extensions: &Extensions, connecting: &Connecting, standing: &Standin
     shown["permissions_by"] = json!(standing.permissions.source());
     shown["rules"] = json!(standing.permissions.permissions().rules.len());
     shown["valid_for_ms"] = json!(standing.valid_for_ms);
+    shown["limits"] = limits(&standing.limits);
     shown["took_us"] = json!(micros(standing.took));
     shown
 }

@@ -191,6 +191,8 @@ fn limits(totals: &Totals) -> Vec<Metric> {
         ("limit_user_properties", Counter, broker.limit_user_properties),
         ("limit_subscriptions", Counter, broker.limit_subscriptions),
         ("limit_receive_maximum", Counter, broker.limit_receive_maximum),
+        ("limit_message_rate", Counter, broker.limit_message_rate),
+        ("limit_byte_rate", Counter, broker.limit_byte_rate),
         ("limit_topic_aliases", Counter, broker.limit_topic_aliases),
         ("limit_queued_messages", Counter, broker.limit_queued_messages),
         ("limit_queued_bytes", Counter, broker.limit_queued_bytes),

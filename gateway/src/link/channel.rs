@@ -41,7 +41,9 @@ pub(super) struct Channel<S> {
     try_again: bool,
     /// Answers about what is to be passed on next.
     foresight: Foresight,
-    pub(super) may_read: bool,
+    may_read: bool,
+    /// The packet at the front waits until the stream may be read again.
+    held: bool,
     pub(super) outbox: Outbox,
     written: usize,
     needs_flush: bool,
@@ -68,6 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
             patience: Patience::new(time),
             foresight: Foresight::default(),
             may_read: true,
+            held: false,
             outbox: Outbox::default(),
             written: 0,
             needs_flush: false,
@@ -78,6 +81,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     pub(super) fn answer(&mut self, answer: Answer) {
         self.foresight.answer(answer);
         self.try_again = true;
+    }
+
+    /// Whether the stream is to be read from now on. What waited for that is passed on again.
+    pub(super) fn allow_reading(&mut self, may_read: bool) {
+        self.may_read = may_read;
+        if may_read && std::mem::take(&mut self.held) {
+            self.try_again = true;
+        }
     }
 
     /// Gives a packet that has begun so much time, besides that for its bytes.
@@ -229,6 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
             }
             consumed += batch.consumed;
             self.may_read = batch.may_read;
+            self.held = matches!(batch.next, Next::Wait);
             let rest = bytes.get(consumed..).unwrap_or_default();
             self.wanted = rest.len().saturating_add(batch.missing);
             // Where the extension answers at once nobody needs to wait, and the socket is not needed meanwhile.

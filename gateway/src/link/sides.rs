@@ -151,7 +151,7 @@ impl Side {
     fn fetch(&mut self, desk: &Desk<'_>) -> Turn {
         let Channel { lane, outbox, .. } = &mut self.channel;
         let (taken, may_read) = desk.hub.take_output_of(desk.conversation, *lane, outbox);
-        self.channel.may_read = may_read;
+        self.channel.allow_reading(may_read);
         self.last = taken == Taken::Last;
         if taken == Taken::Gone { Turn::Over } else { Turn::Moved }
     }
@@ -167,7 +167,7 @@ impl Turn {
     fn after(next: Next) -> Self {
         match next {
             // That the conversation is over, the first stream hears.
-            Next::Read | Next::Closed => Self::Moved,
+            Next::Read | Next::Wait | Next::Closed => Self::Moved,
             stop @ (Next::Ask(_) | Next::Yield) => Self::Stop(stop),
         }
     }

@@ -140,6 +140,11 @@ fn explanation(answer: &Value) -> String {
         };
         let _ = writeln!(text, "{words}");
     }
+    for limits in [&connect["limits"], &answer["limits"]] {
+        if limits.is_object() {
+            let _ = writeln!(text, "    limited to {}", self::limits(limits));
+        }
+    }
     for decision in list(&answer["decisions"]) {
         let outcome = match decision["outcome"].as_str() {
             Some("allowed") => format!("allowed, QoS {}", decision["granted_qos"]),
@@ -165,6 +170,25 @@ fn explanation(answer: &Value) -> String {
         );
     }
     text
+}
+
+/// What was set for a client, in a line.
+fn limits(limits: &Value) -> String {
+    let rate = |what: &str| {
+        let rate = limits[what].as_object()?;
+        let (mean, burst) = (rate.get("per_second")?, rate.get("burst")?);
+        Some(format!("{mean} {what} a second, {burst} at once"))
+    };
+    let number =
+        |name: &str, what: &str| limits[name].as_u64().map(|most| format!("{most} {what}"));
+    let parts = [
+        rate("messages"),
+        rate("bytes"),
+        limits["on_excess"].as_str().map(|what| format!("on excess {what}")),
+        number("max_inflight", "deliveries in flight"),
+        number("max_subscriptions", "subscriptions"),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn decider(decision: &Value) -> String {
@@ -207,8 +231,9 @@ fn clients(answer: &Value) -> String {
 fn client(client: &Value) -> String {
     let mut text = String::new();
     for (name, value) in client.as_object().into_iter().flatten() {
+        let words = if name == "limits" { limits(value) } else { shown(value) };
         if !value.is_null() && !value.is_array() {
-            let _ = writeln!(text, "{name:<22}{}", shown(value));
+            let _ = writeln!(text, "{name:<22}{words}");
         }
     }
     for subscription in list(&client["subscription_list"]) {
@@ -375,7 +400,8 @@ mod tests {
     fn an_explanation_names_who_decided_and_why() {
         let answer = json!({
             "connect": {"client": "c", "outcome": "accepted", "principal": "demo", "version": "password@1",
-                "permissions_by": "acl@2", "rules": 3, "took_us": 9},
+                "permissions_by": "acl@2", "rules": 3, "took_us": 9,
+                "limits": {"messages": {"per_second": 5, "burst": 9}, "bytes": null, "on_excess": "delay", "max_subscriptions": 2}},
             "decisions": [
                 {"action": "publish", "topic": "a", "outcome": "allowed", "granted_qos": 1, "version": "acl@2",
                  "rule": {"number": 2, "name": "line 2"}, "reason": "acl@2: line 2", "took_us": 1},
@@ -386,6 +412,7 @@ mod tests {
         assert_eq!(
             explanation(&answer),
             "connect c: accepted as demo by password@1, permissions of acl@2 (3 rules), 9 us\n\
+             \x20   limited to 5 messages a second, 9 at once; on excess delay; 2 subscriptions\n\
              publish a: allowed, QoS 1\n    rule 2 of acl@2, 1 us\n    acl@2: line 2\n\
              publish b: denied with 0x87\n    asked acl@2, 4 us\n    no\n"
         );

@@ -65,6 +65,8 @@ struct Link {
     shown: Vec<Delivery>,
     /// The streams beside the first.
     sides: BTreeMap<Lane, Side>,
+    /// The first packet of `unhandled` waits until the client may send again.
+    waits: Option<Lane>,
 }
 
 /// Who connects, and what an extension said about it.
@@ -77,6 +79,8 @@ pub struct Login<'a> {
     pub permissions: Arc<PermissionSet>,
     /// How long it may stay, in milliseconds.
     pub valid_for_ms: Option<u64>,
+    /// How much it may do.
+    pub limits: auth::Limits,
     /// What CONNACK is to bring of its authentication method.
     pub authentication_data: Option<&'a [u8]>,
     /// What was said about its will.
@@ -158,7 +162,7 @@ impl World {
             attributes: Vec::new(),
             permissions: Arc::clone(&login.permissions),
             valid_for_ms: login.valid_for_ms,
-            limits: auth::Limits::default(),
+            limits: login.limits,
             will_verdict: login.will_verdict.clone(),
             will_interception: login.will_interception.clone(),
             listener: Some(LISTENER),
@@ -194,6 +198,7 @@ impl World {
             woken: true,
             shown: Vec::new(),
             sides: BTreeMap::new(),
+            waits: None,
         };
         self.links.insert(link, entry);
     }
@@ -232,9 +237,16 @@ impl World {
                     let said = answer.take();
                     let flow =
                         self.broker.receive_on(self.now, conversation, lane, &packet, said.clone());
-                    if let Flow::Ask(question) = flow {
-                        asked = Some(question);
-                        break;
+                    match flow {
+                        Flow::Ask(question) => {
+                            asked = Some(question);
+                            break;
+                        }
+                        Flow::Wait => {
+                            entry.waits = Some(lane);
+                            break;
+                        }
+                        Flow::Continue | Flow::Closed => {}
                     }
                     let packet = rest[..len].to_vec();
                     let what = What::Handled { link, packet, answer: said };
@@ -460,6 +472,18 @@ impl World {
             self.record(What::Shown { link, deliveries: shown });
         }
         self.emit(link, &outbox);
+        self.resume(link);
+    }
+
+    /// Passes a packet again that waited until the client may send more.
+    fn resume(&mut self, link: LinkId) {
+        let Some(entry) = self.links.get_mut(&link) else { return };
+        let Some(lane) = entry.waits else { return };
+        if !self.broker.is_overdrawn(entry.conversation) {
+            entry.waits = None;
+            let asked = self.handle(link, lane, None);
+            assert!(asked.is_none(), "nobody is there to answer {asked:?}");
+        }
     }
 
     fn emit(&mut self, link: LinkId, outbox: &Outbox) {

@@ -80,6 +80,7 @@ fn connect(world: &mut World, session_expiry: u32) -> LinkId {
         principal: "a",
         permissions: Arc::new(all),
         valid_for_ms: None,
+        limits: auth::Limits::default(),
         authentication_data: None,
         will_verdict: None,
         will_interception: None,

@@ -125,6 +125,7 @@ impl Client {
             principal: "c",
             permissions: Arc::new(PermissionSet::compile(&stated).expect("valid")),
             valid_for_ms: None,
+            limits: auth::Limits::default(),
             authentication_data: None,
             will_verdict: None,
             will_interception: None,

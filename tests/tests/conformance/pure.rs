@@ -94,6 +94,7 @@ impl Pure {
             principal: "everybody",
             permissions: Arc::clone(&self.permissions),
             valid_for_ms: None,
+            limits: auth::Limits::default(),
             authentication_data: None,
             will_verdict: None,
             will_interception: None,

@@ -15,19 +15,4 @@ pub struct Grant {
     pub permissions: Option<Permissions>,
     /// Milliseconds from now until the client must authenticate again; `None` is without end.
     pub valid_for_ms: Option<u64>,
-    /// Limits narrower than the gateway's own.
-    pub limits: Limits,
-}
-
-/// Limits of one client. `None` leaves the gateway's own limit; a value can only lower it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Messages kept for the client while it is away or slow.
-    pub max_queued_messages: Option<u32>,
-    /// QoS 1 and 2 messages on the way to the client and not yet acknowledged.
-    pub max_inflight: Option<u16>,
-    /// Bytes of the largest packet accepted from the client.
-    pub max_packet_size: Option<u32>,
-    /// Subscriptions that the client may hold at once.
-    pub max_subscriptions: Option<u32>,
 }

@@ -9,6 +9,7 @@
 //! - [`PermissionSet`]: the compiled form, [`Decision`] its answer, [`Trace`] the answer with its rule;
 //! - [`PermissionSets`]: equal permissions become one shared set;
 //! - [`Grant`]: everything that an authenticator gives to a client;
+//! - [`Limits`]: how much a client may do;
 //! - [`password`]: argon2id hashes of passwords;
 //! - [`jwt`]: JSON Web Tokens, verified against key sets; [`hmac`]: codes under a shared secret;
 //! - [`signature`]: who vouches for the component of an extension.
@@ -22,6 +23,7 @@ mod identity;
 mod index;
 mod intern;
 pub mod jwt;
+mod limits;
 pub mod password;
 mod rule;
 mod rule_error;
@@ -31,9 +33,10 @@ pub mod template;
 mod trace;
 
 pub use decision::{Decision, DenyCause, DenyReason};
-pub use grant::{Grant, Limits};
+pub use grant::Grant;
 pub use identity::Identity;
 pub use intern::PermissionSets;
+pub use limits::{Excess, Limits, Rate};
 pub use rule::{Actions, Effect, Fallback, Permissions, Rule};
 pub use rule_error::{RuleError, RuleFault};
 pub use set::PermissionSet;

@@ -85,6 +85,9 @@ pub enum Flow {
     Continue,
     /// It was not handled: have this answered, then pass the same packet again.
     Ask(Question),
+    /// It was not handled: the client has sent more than it may in a time. The link is woken when it is time to pass the
+    /// same packet again.
+    Wait,
     /// The conversation is over; an [`Effect::Close`] says what to write last.
     Closed,
 }
@@ -135,7 +138,7 @@ impl Broker {
     }
 
     /// Handles one packet of an accepted connection. When it answers [`Flow::Ask`], the
-    /// caller passes the same packet again with the answer.
+    /// caller passes the same packet again with the answer; when it answers [`Flow::Wait`], as it is.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -160,6 +163,7 @@ impl Broker {
             return Flow::Closed;
         };
         online.keep_alive.heard(now);
+        let paced = online.pace.is_some();
         let known = match online.lanes.as_mut() {
             Some(lanes) => lanes.hear(lane),
             None => lane == Lane::CONTROL,
@@ -168,14 +172,29 @@ impl Broker {
             // The stream was reset from this side, and what came on it since is as if it had never come.
             return Flow::Continue;
         }
-        let handled = match crate::streams::check_packet(lane, packet) {
-            Ok(()) => self.handle(now, from.session, packet, answer),
-            Err(closing) => Err(closing),
-        };
-        match handled {
+        if let Err(closing) = crate::streams::check_packet(lane, packet) {
+            self.close(now, from.session, closing);
+            return Flow::Closed;
+        }
+        if paced {
+            return self.receive_paced(now, from, packet, answer);
+        }
+        self.take(now, from.session, packet, answer)
+    }
+
+    /// Handles a packet; one that breaks the rules ends the conversation.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        packet: &Packet<'_>,
+        answer: Option<Answer>,
+    ) -> Flow {
+        match self.handle(now, session, packet, answer) {
             Ok(flow) => flow,
             Err(closing) => {
-                self.close(now, from.session, closing);
+                self.close(now, session, closing);
                 Flow::Closed
             }
         }
@@ -337,7 +356,7 @@ impl Broker {
 
     /// Whether this client's first stream should not be read until what it is owed has left:
     /// acknowledgements, of which 3.1.1 has no Receive Maximum, or answers that it does not read,
-    /// which nothing else would bound.
+    /// which nothing else would bound. Or until its rates allow it.
     #[must_use]
     pub fn is_overdrawn(&self, who: Conversation) -> bool {
         self.is_overdrawn_on(who, Lane::CONTROL)
@@ -347,8 +366,10 @@ impl Broker {
     #[must_use]
     pub fn is_overdrawn_on(&self, who: Conversation, lane: Lane) -> bool {
         self.clients.get(who.session as usize).is_some_and(|client| {
-            let unread = client.online.as_ref().map_or(0, |online| online.unsent_bytes(lane));
-            self.is_owed_too_much(client) || unread >= self.settings.max_outbox_bytes
+            let Some(online) = &client.online else { return self.is_owed_too_much(client) };
+            self.is_owed_too_much(client)
+                || online.unsent_bytes(lane) >= self.settings.max_outbox_bytes
+                || online.waits_until().is_some()
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth::{Act, Identity, PermissionSet, Trace};
+use auth::{Act, Identity, Limits, PermissionSet, Trace};
 use mqtt::{QoS, TopicName, Version};
 use session::Timestamp;
 
@@ -43,6 +43,10 @@ pub struct SessionView {
     pub in_flight: usize,
     /// Bytes that wait to be written to the connection.
     pub unwritten_bytes: usize,
+    /// What was set for a connected client, besides the gateway's own limits.
+    pub limits: Limits,
+    /// Whether it has to wait because it has sent more than its rates allow.
+    pub waits: bool,
 }
 
 /// Some sessions, in no order that means anything.
@@ -72,6 +76,8 @@ pub struct Rights {
     pub permissions: Option<Arc<PermissionSet>>,
     /// The connection, if there is one.
     pub link: Option<LinkId>,
+    /// What was set for a connected client, besides the gateway's own limits.
+    pub limits: Limits,
 }
 
 /// What decides about an act before an extension is asked.
@@ -135,6 +141,7 @@ impl Broker {
             identity: client.identity.clone(),
             permissions: client.permissions.clone(),
             link: client.online.as_ref().map(|online| online.link),
+            limits: client.online.as_ref().map(|online| online.limits).unwrap_or_default(),
         })
     }
 
@@ -170,6 +177,8 @@ fn view(client: &Client) -> SessionView {
         queued_bytes: client.outbound.weight(),
         in_flight: client.outbound.in_flight(),
         unwritten_bytes: online.map_or(0, |online| online.all_unsent_bytes()),
+        limits: online.map(|online| online.limits).unwrap_or_default(),
+        waits: online.is_some_and(|online| online.waits_until().is_some()),
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use auth::{Identity, PermissionSet};
+use auth::{Identity, Limits, PermissionSet};
 use mqtt::{PacketId, Publish, QoS, TopicFilterBuf, TopicName, Version};
 use session::{Inbound, KeepAlive, Lane, Message, Outbound, Ticket, Timestamp};
 
@@ -9,6 +9,7 @@ use crate::aliases::{InboundAliases, Naming, OutboundAliases};
 use crate::durable::{Lsn, MessageKey, SessionKey, SessionRecord, Subscription, WillRecord};
 use crate::frames::Audience;
 use crate::lanes::{Lanes, Room};
+use crate::pace::Pace;
 use crate::queue::Values;
 use crate::quota::Excesses;
 use crate::read_ahead::{Reading, Sweep};
@@ -71,6 +72,10 @@ pub(crate) struct Online {
     /// CONNACK has left.
     pub(crate) greeted: bool,
     pub(crate) keep_alive: KeepAlive,
+    /// What was set for it, to be shown.
+    pub(crate) limits: Limits,
+    /// How much it may send in a time, if that is limited.
+    pub(crate) pace: Option<Box<Pace>>,
     /// Largest packet that the client accepts, in bytes.
     pub(crate) max_packet_size: usize,
     /// What the acknowledgements of its publishes wait for, where topics say nothing else.
@@ -184,6 +189,11 @@ impl Will {
 }
 
 impl Online {
+    /// Until when nothing of the client is handled, because it has sent too much.
+    pub(crate) fn waits_until(&self) -> Option<Timestamp> {
+        self.pace.as_ref()?.until
+    }
+
     /// Where an answer to the packet goes that is being handled.
     #[inline]
     pub(crate) fn answers(&self) -> Lane {
@@ -354,9 +364,9 @@ impl Client {
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         let online = self.online.as_ref().map(|online| {
             let stuck = online.lanes.as_ref().and_then(|lanes| lanes.deadline());
-            [online.keep_alive.deadline(), online.authorized_until, stuck]
+            [online.keep_alive.deadline(), online.authorized_until, stuck, online.waits_until()]
         });
-        let offline = self.offline.as_ref().map(|o| [o.until, o.will_due, None]);
+        let offline = self.offline.as_ref().map(|o| [o.until, o.will_due, None, None]);
         online.or(offline).into_iter().flatten().flatten().chain(self.sweep.due).min()
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use auth::{Identity, PermissionSet};
+use auth::{Identity, Limits, PermissionSet};
 use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version};
 use session::{Inbound, KeepAlive, Outbound, Timestamp};
 
@@ -10,6 +10,7 @@ use crate::broker::Waiter;
 use crate::client::{Client, Online, Will};
 use crate::durable::{Lsn, Op};
 use crate::interception::interests;
+use crate::pace::Pace;
 use crate::queue::Values;
 use crate::quota::Excesses;
 use crate::read_ahead::Sweep;
@@ -39,8 +40,8 @@ pub struct Admission<'a> {
     pub authentication_data: Option<&'a [u8]>,
     /// How long the authorization is valid; `None` without end.
     pub valid_for_ms: Option<u64>,
-    /// Limits that the extension set for it.
-    pub limits: auth::Limits,
+    /// What extensions and the listener set for it.
+    pub limits: Limits,
     /// What the acknowledgements of its publishes wait for, where topics say nothing else.
     pub durability: Durability,
     /// The answer to [`Admitted::Ask`], where that was [`Question::Publish`].
@@ -253,8 +254,6 @@ impl Broker {
     fn let_online(&self, now: Timestamp, admission: &Admission<'_>) -> Online {
         let connect = admission.connect;
         let properties = &connect.properties;
-        let max_subscriptions =
-            admission.limits.max_subscriptions.map_or(usize::MAX, |max| max as usize);
         let keep_alive = KeepAlive::new(self.keep_alive(connect), now);
         Online {
             link: admission.link,
@@ -264,9 +263,11 @@ impl Broker {
             held: None,
             greeted: false,
             keep_alive,
+            limits: admission.limits,
+            pace: Pace::new(&admission.limits, now),
             durability: admission.durability,
             max_packet_size: properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize),
-            max_subscriptions: max_subscriptions.min(self.settings.max_subscriptions),
+            max_subscriptions: self.max_subscriptions(&admission.limits),
             method: properties.authentication_method.map(|name| Box::new(Method::new(name))),
             authorized_until: admission
                 .valid_for_ms
@@ -282,6 +283,12 @@ impl Broker {
             ),
             wants_reasons: properties.request_problem_information,
         }
+    }
+
+    /// Subscriptions that a client with these limits may have.
+    pub(crate) fn max_subscriptions(&self, limits: &Limits) -> usize {
+        let own = limits.max_subscriptions.map_or(usize::MAX, |max| max as usize);
+        own.min(self.settings.max_subscriptions)
     }
 
     fn keep_alive(&self, connect: &Connect<'_>) -> u16 {

@@ -4,7 +4,7 @@ use auth::Decision;
 use mqtt::{Disconnect, Publish, QoS, ReasonCode, Version};
 use session::{Lane, Timestamp};
 
-use crate::client::{Offline, Will};
+use crate::client::{Offline, Online, Will};
 use crate::deliver::Publication;
 use crate::durable::Op;
 use crate::frames::Audience;
@@ -263,6 +263,8 @@ impl Broker {
                 self.close(now, session, Closing::new(ReasonCode::MaximumConnectTime, why));
             } else if due(stuck) {
                 self.unstick(now, session);
+            } else if due(online.waits_until()) {
+                self.hear_again(now, session);
             }
         } else if let Some(offline) = &client.offline {
             if due(offline.until) {
@@ -297,7 +299,10 @@ impl Broker {
             let client = client.filter(|client| client.uid == uid);
             // It may have come back meanwhile, on a connection of which nothing was excused.
             let online = client.and_then(|client| client.online.as_mut());
-            if let Some(online) = online.filter(|online| online.keep_alive.is_suspended()) {
+            let expected = |online: &&mut Online| {
+                online.keep_alive.is_suspended() && online.waits_until().is_none()
+            };
+            if let Some(online) = online.filter(expected) {
                 online.keep_alive.resume(now);
                 self.set_alarm(session);
             }

@@ -32,6 +32,7 @@ mod lanes;
 mod limit;
 mod outbox;
 mod outside;
+mod pace;
 mod publish;
 mod question;
 mod queue;

@@ -15,6 +15,10 @@ pub enum Limit {
     Subscriptions,
     /// `receive_maximum`
     ReceiveMaximum,
+    /// The messages that a client may send in a time
+    MessageRate,
+    /// The bytes
+    ByteRate,
     /// `topic_alias_maximum`
     TopicAliases,
     /// `max_queued_messages`
@@ -40,6 +44,11 @@ pub enum Limit {
 }
 
 impl Broker {
+    /// Counts what the shell has refused because of a limit.
+    pub fn count_limit(&mut self, limit: Limit) {
+        self.stats.count_limit(limit);
+    }
+
     /// Counts a refusal, if it is for the sake of a limit.
     pub(crate) fn count_refusal(&mut self, closing: &Closing) {
         if let Some(limit) = closing.limit {
@@ -58,6 +67,8 @@ impl Stats {
             Limit::UserProperties => &mut self.limit_user_properties,
             Limit::Subscriptions => &mut self.limit_subscriptions,
             Limit::ReceiveMaximum => &mut self.limit_receive_maximum,
+            Limit::MessageRate => &mut self.limit_message_rate,
+            Limit::ByteRate => &mut self.limit_byte_rate,
             Limit::TopicAliases => &mut self.limit_topic_aliases,
             Limit::QueuedMessages => &mut self.limit_queued_messages,
             Limit::QueuedBytes => &mut self.limit_queued_bytes,

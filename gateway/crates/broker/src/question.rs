@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::PermissionSet;
+use auth::{Limits, PermissionSet};
 use mqtt::{QoS, ReasonCode};
 
 use crate::{Draft, Interception};
@@ -87,6 +87,8 @@ pub struct Renewal {
     pub permissions: Arc<PermissionSet>,
     /// How long the authorization is valid from now on; `None` without end.
     pub valid_for_ms: Option<u64>,
+    /// What extensions and the listener set for it. What may be on the way to it stays as it was.
+    pub limits: Limits,
     /// Authentication Data of the AUTH that says success.
     pub data: Option<Vec<u8>>,
 }

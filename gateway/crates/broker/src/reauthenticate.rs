@@ -6,6 +6,7 @@ use mqtt::{Auth, Packet, ReasonCode, Version};
 use session::Timestamp;
 
 use crate::client::Online;
+use crate::pace::Pace;
 use crate::{Answer, Authentication, Broker, Closing, Event, Flow, Question, Renewal};
 
 /// The method that CONNECT named.
@@ -85,6 +86,8 @@ impl Broker {
             );
             return Err(Closing::new(ReasonCode::NotAuthorized, why));
         }
+        let max_subscriptions = self.max_subscriptions(&renewal.limits);
+        let Some(client) = self.clients.get_mut(session as usize) else { return Ok(()) };
         client.identity.attributes.clone_from(&renewal.attributes);
         client.permissions = Some(Arc::clone(&renewal.permissions));
         if let Some(online) = client.online.as_mut() {
@@ -92,6 +95,11 @@ impl Broker {
             online.authorized_until = valid_for.map(|valid_for| now.after(valid_for));
             // It was allowed under the permissions from before.
             online.last_publish = None;
+            online.max_subscriptions = max_subscriptions;
+            if online.limits != renewal.limits {
+                online.limits = renewal.limits;
+                online.pace = Pace::new(&renewal.limits, now);
+            }
         }
         let (client_id, principal) = client.whose();
         if !client.subscriptions.is_empty() {

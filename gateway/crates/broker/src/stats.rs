@@ -62,6 +62,10 @@ pub struct Stats {
     pub limit_subscriptions: u64,
     /// Publishes beyond `receive_maximum`.
     pub limit_receive_maximum: u64,
+    /// How often a client had to wait, or was disconnected, because it sent more messages in a time than it may.
+    pub limit_message_rate: u64,
+    /// The same because of bytes.
+    pub limit_byte_rate: u64,
     /// Topic aliases above `topic_alias_maximum`.
     pub limit_topic_aliases: u64,
     /// Deliveries not queued because of `max_queued_messages`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::bind::{self, Bind};
 use crate::network::{self, Network};
 use crate::quic::{self, Quic};
+use crate::rates::{self, Rates};
 use crate::roster;
 use crate::section::Section;
 use crate::tls::{self, Tls};
@@ -39,6 +40,8 @@ pub struct Listener {
     pub mqtt_3_1: bool,
     /// What the acknowledgements of QoS 1 publishes wait for, where topics say nothing else.
     pub durability: Durability,
+    /// How much each client may send in a time.
+    pub rates: Rates,
 }
 
 /// What is spoken below MQTT.
@@ -104,6 +107,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     );
     let mqtt_3_1 = section.flag("mqtt-3-1", false);
     let durability = section.choice("durability", Durability::Strict, &DURABILITIES);
+    let rates = rates::read(section);
     section.finish();
     Some(Listener {
         name,
@@ -118,6 +122,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         packet_timeout,
         mqtt_3_1,
         durability,
+        rates,
     })
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Hook {
     StepAgain,
     /// The permissions of a client that wants in.
     Permissions,
+    /// How much it may do.
+    Limits,
     Authorize,
     InterceptPublish,
     InterceptDelivery,
@@ -140,7 +142,7 @@ impl Generation {
             Hook::Authenticate => &self.breakers.authenticate,
             Hook::Step => &self.breakers.step,
             Hook::StepAgain => &self.breakers.step_again,
-            Hook::Permissions | Hook::Authorize => &self.breakers.authorize,
+            Hook::Permissions | Hook::Limits | Hook::Authorize => &self.breakers.authorize,
             Hook::InterceptPublish => &self.breakers.intercept_publish,
             Hook::InterceptDelivery => &self.breakers.intercept_delivery,
             Hook::Observe => &self.breakers.observe,
@@ -156,6 +158,7 @@ impl Generation {
             | Hook::Step
             | Hook::StepAgain
             | Hook::Permissions
+            | Hook::Limits
             | Hook::Observe => None,
         }
     }
@@ -163,9 +166,11 @@ impl Generation {
     fn budget(&self, hook: Hook) -> Duration {
         match hook {
             // Many clients may come at once, each once: they can wait for their turn.
-            Hook::Authenticate | Hook::Step | Hook::StepAgain | Hook::Permissions => {
-                self.limits.deadline_authenticate
-            }
+            Hook::Authenticate
+            | Hook::Step
+            | Hook::StepAgain
+            | Hook::Permissions
+            | Hook::Limits => self.limits.deadline_authenticate,
             Hook::Authorize => self.limits.deadline_authorize,
             Hook::InterceptPublish | Hook::InterceptDelivery => self.limits.deadline_intercept,
             Hook::Observe => self.limits.deadline_observe,
@@ -191,6 +196,7 @@ impl Hook {
             Self::Step => "step",
             Self::StepAgain => "step (re-authentication)",
             Self::Permissions => "permissions",
+            Self::Limits => "limit",
             Self::Authorize => "authorize",
             Self::InterceptPublish => "intercept-publish",
             Self::InterceptDelivery => "intercept-delivery",

@@ -33,6 +33,8 @@ pub(crate) enum Question {
     Authenticate(Option<Vec<u8>>),
     /// What may it do?
     Permissions,
+    /// How much?
+    Limits,
     /// May it publish this?
     Publish {
         /// Topic name.
@@ -71,6 +73,7 @@ impl std::fmt::Debug for Question {
                 f.debug_tuple("Authenticate").field(&secret.as_ref().map(Vec::len)).finish()
             }
             Self::Permissions => f.write_str("Permissions"),
+            Self::Limits => f.write_str("Limits"),
             Self::Publish { topic, qos, retain, payload_len } => f
                 .debug_struct("Publish")
                 .field("topic", topic)
@@ -99,6 +102,7 @@ impl Asked {
         match self.question {
             Question::Authenticate(_) => "authenticate",
             Question::Permissions => "permissions",
+            Question::Limits => "limit",
             Question::Publish { .. } => "authorize-publish",
             Question::Subscribe(_) => "authorize-subscribe",
             Question::InterceptPublish(_) => "intercept-publish",
@@ -109,7 +113,7 @@ impl Asked {
     /// The topic or the first filter.
     pub(crate) fn what(&self) -> &str {
         match &self.question {
-            Question::Authenticate(_) | Question::Permissions => "",
+            Question::Authenticate(_) | Question::Permissions | Question::Limits => "",
             Question::Publish { topic, .. } => topic,
             Question::Subscribe(entries) => entries.first().map_or("", |entry| &entry.filter),
             Question::InterceptPublish(shown) | Question::InterceptDelivery(shown) => &shown.topic,
@@ -132,6 +136,9 @@ impl Asked {
             }
             (Question::Permissions, Some(who)) => {
                 Said::permissions(&generation.permissions(who, connection, tape))
+            }
+            (Question::Limits, Some(who)) => {
+                Said::limits(&generation.client_limits(who, connection, tape))
             }
             (Question::Publish { topic, qos, retain, payload_len }, Some(who)) => {
                 let publication =

@@ -9,7 +9,7 @@ use mqtt::{PacketKind, QoS, ReasonCode, TopicFilter};
 
 use crate::answer::{AuthenticationOutcome, Challenge, Continuation, Progress, Validity, Verdict};
 use crate::bindings::exports::portcullis::gateway::{
-    authenticator, authorizer, enhanced_authenticator,
+    authenticator, authorizer, client_limits, enhanced_authenticator,
 };
 use crate::bindings::portcullis::gateway::types;
 use crate::generation::Generation;
@@ -137,7 +137,6 @@ fn grant(grant: authenticator::Grant, source: &Arc<str>) -> Result<auth::Grant, 
         attributes,
         permissions: grant.permissions.map(|p| permissions(p, source)),
         valid_for_ms: grant.valid_for_ms,
-        limits: auth::Limits::default(),
     })
 }
 
@@ -151,6 +150,29 @@ pub(crate) fn permissions(given: types::PermissionSet, source: &Arc<str>) -> aut
         },
         source: Arc::clone(source),
     }
+}
+
+/// How much a client may do, as far as an extension says so.
+pub(crate) fn limits(given: &client_limits::Limits) -> Result<auth::Limits, String> {
+    let rate = |of: &str, rate: Option<client_limits::Rate>| {
+        let Some(client_limits::Rate { per_second, burst }) = rate else { return Ok(None) };
+        match per_second.min(burst) {
+            0 => Err(format!(
+                "a rate of {per_second} {of} a second, {burst} at once; the least is 1"
+            )),
+            _ => Ok(Some(auth::Rate { per_second, burst })),
+        }
+    };
+    if given.max_inflight == Some(0) {
+        return Err("0 messages on the way to the client; the least is 1".to_owned());
+    }
+    Ok(auth::Limits {
+        messages: rate("messages", given.messages)?,
+        bytes: rate("bytes", given.bytes)?,
+        max_inflight: given.max_inflight,
+        max_subscriptions: given.max_subscriptions,
+        ..auth::Limits::default()
+    })
 }
 
 fn rule(rule: types::Rule) -> auth::Rule {

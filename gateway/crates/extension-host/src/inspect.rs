@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::bindings::exports::portcullis::gateway::{
-    authenticator, authorizer, batch_authorizer, delivery_interceptor, enhanced_authenticator,
-    lifecycle, observer, publish_interceptor, reconfiguration,
+    authenticator, authorizer, batch_authorizer, client_limits, delivery_interceptor,
+    enhanced_authenticator, lifecycle, observer, publish_interceptor, reconfiguration,
 };
 use crate::error::LoadError;
 use crate::guest::Guest;
@@ -38,6 +38,8 @@ pub struct Hooks {
     pub authorizer: bool,
     /// `portcullis:gateway/batch-authorizer`; with `authorizer` only.
     pub batch_authorizer: bool,
+    /// `portcullis:gateway/client-limits`
+    pub client_limits: bool,
     /// `portcullis:gateway/publish-interceptor`
     pub publish_interceptor: bool,
     /// `portcullis:gateway/delivery-interceptor`
@@ -55,6 +57,7 @@ impl Hooks {
         enhanced_authenticator: true,
         authorizer: true,
         batch_authorizer: true,
+        client_limits: true,
         publish_interceptor: true,
         delivery_interceptor: true,
         observer: true,
@@ -73,6 +76,7 @@ impl Hooks {
             (self.enhanced_authenticator, "enhanced-authenticator"),
             (self.authorizer, "authorizer"),
             (self.batch_authorizer, "batch-authorizer"),
+            (self.client_limits, "client-limits"),
             (self.publish_interceptor, "publish-interceptor"),
             (self.delivery_interceptor, "delivery-interceptor"),
             (self.observer, "observer"),
@@ -214,6 +218,7 @@ pub(crate) fn find_hooks(extension: &str, component: &Component) -> Result<Hooks
             "enhanced-authenticator" => hooks.enhanced_authenticator = true,
             "authorizer" => hooks.authorizer = true,
             "batch-authorizer" => hooks.batch_authorizer = true,
+            "client-limits" => hooks.client_limits = true,
             "publish-interceptor" => hooks.publish_interceptor = true,
             "delivery-interceptor" => hooks.delivery_interceptor = true,
             "observer" => hooks.observer = true,
@@ -254,6 +259,7 @@ pub(crate) fn find_functions(
         enhanced_authenticator: find!(enhanced_authenticator),
         authorizer: find!(authorizer),
         batch_authorizer: find!(batch_authorizer),
+        client_limits: find!(client_limits),
         publish_interceptor: find!(publish_interceptor),
         delivery_interceptor: find!(delivery_interceptor),
         observer: find!(observer),

@@ -122,6 +122,22 @@ impl Generation {
         })
     }
 
+    /// Asks how much a client may do.
+    pub(crate) fn client_limits(
+        &self,
+        who: &Arc<auth::Identity>,
+        connection: &Arc<Connecting>,
+        tape: Option<&Tape>,
+    ) -> Result<auth::Limits, Failure> {
+        let client = client(connection, Some(who));
+        self.ask(Hook::Limits, connection, 0, subject(who, connection, tape), |h, s| {
+            let result = h.client_limits.as_ref()?.call_limit(s, client, handle());
+            Some(result.map(|answer| {
+                convert::limits(&answer.map_err(hook_error)?).map_err(Failure::InvalidAnswer)
+            }))
+        })
+    }
+
     /// Asks about a publish that the permission set leaves to the extension.
     pub(crate) fn authorize_publish(
         &self,

@@ -34,6 +34,8 @@ pub(crate) enum Said {
     Abstain,
     /// What the client may do.
     Permissions(auth::Permissions),
+    /// How much the client may do.
+    Limits(auth::Limits),
     /// About each thing that was asked for.
     Verdicts(Vec<Verdict>),
     /// What becomes of a publish.
@@ -68,6 +70,13 @@ impl Said {
         match result {
             Ok(Some(permissions)) => Self::Permissions(permissions.clone()),
             Ok(None) => Self::Abstain,
+            Err(failure) => Self::failed(failure),
+        }
+    }
+
+    pub(crate) fn limits(result: &Result<auth::Limits, Failure>) -> Self {
+        match result {
+            Ok(limits) => Self::Limits(*limits),
             Err(failure) => Self::failed(failure),
         }
     }
@@ -143,6 +152,7 @@ impl Said {
             (Self::Reject { code: a, .. }, Self::Reject { code: b, .. }) => a == b,
             (Self::Abstain, Self::Abstain) | (Self::Failed { .. }, Self::Failed { .. }) => true,
             (Self::Permissions(a), Self::Permissions(b)) => same_rules(a, b),
+            (Self::Limits(a), Self::Limits(b)) => a == b,
             (Self::Verdicts(a), Self::Verdicts(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_verdict(a, b))
             }
@@ -205,6 +215,7 @@ impl fmt::Display for Said {
             }
             Self::Abstain => f.write_str("abstain"),
             Self::Permissions(set) => Rules(set).fmt(f),
+            Self::Limits(limits) => limits.fmt(f),
             Self::Verdicts(verdicts) => {
                 for (at, verdict) in verdicts.iter().enumerate() {
                     f.write_str(if at > 0 { ", " } else { "" })?;

@@ -386,3 +386,31 @@ fn publishes_that_come_together_are_judged_in_one_call() {
     assert_eq!(sitting.authorize_publishes(&[PUBLICATION, other]), None);
     assert!(sitting.authorize_publish(&PUBLICATION).is_some(), "it is asked one by one");
 }
+
+/// 10 messages a second and 20 at once, 5 subscriptions.
+const LIMITS: &str = "(i32.store8 (i32.const 1028) (i32.const 1)) (i32.store (i32.const 1032) (i32.const 10)) \
+    (i32.store (i32.const 1036) (i32.const 20)) \
+    (i32.store8 (i32.const 1056) (i32.const 1)) (i32.store (i32.const 1060) (i32.const 5))";
+
+#[test]
+fn limits_are_asked_for_by_themselves_and_must_limit_to_something() {
+    let asked = |body: &str| {
+        let extension = load(&Guest::default().with_limits(body));
+        assert_eq!(extension.hooks(), Hooks { client_limits: true, ..Hooks::default() });
+        extension.limits(&identity(), &client("c1")).result
+    };
+    let limits = asked(LIMITS).unwrap();
+    assert_eq!(limits.to_string(), "messages=10/s messages-burst=20 subscriptions=5");
+    assert_eq!(asked("").unwrap(), auth::Limits::default());
+    let without_burst = format!("{LIMITS} (i32.store (i32.const 1036) (i32.const 0))");
+    let stalled = "(i32.store8 (i32.const 1052) (i32.const 1))";
+    for body in [&*without_burst, stalled] {
+        let failure = asked(body).unwrap_err();
+        assert!(
+            matches!(&failure, Failure::InvalidAnswer(why) if why.contains("the least is 1")),
+            "{failure}"
+        );
+    }
+    let without = load(&Guest::authorizer());
+    assert_eq!(without.limits(&identity(), &client("c1")).result, Err(Failure::NoHook));
+}

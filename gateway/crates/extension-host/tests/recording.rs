@@ -174,3 +174,19 @@ fn a_recording_ends_and_secrets_are_in_it_where_somebody_says_so() {
     assert!(extension.take_recording(usize::MAX).is_none());
     assert!(extension.record(HOUR, None).is_some(), "there can be another");
 }
+
+#[test]
+fn limits_are_recorded_and_compared() {
+    let ten = "(i32.store8 (i32.const 1040) (i32.const 1)) (i32.store (i32.const 1044) (i32.const 10)) \
+        (i32.store (i32.const 1048) (i32.const 20))";
+    let extension = load(&Guest::default().with_limits(ten));
+    extension.record(HOUR, Some(KEY)).unwrap();
+    assert!(extension.limits(&identity(), &client("c1")).result.is_ok());
+    let [call] = &taken(&extension)[..] else { panic!("one call") };
+    let replayed = extension.replay(call);
+    assert!(replayed.same, "{replayed:?}");
+    assert_eq!((replayed.hook, &*replayed.now), ("limit", "bytes=10/s bytes-burst=20"));
+    let replayed = load(&Guest::default().with_limits("")).replay(call);
+    assert!(!replayed.same, "{replayed:?}");
+    assert_eq!((&*replayed.before, &*replayed.now), ("bytes=10/s bytes-burst=20", "none"));
+}

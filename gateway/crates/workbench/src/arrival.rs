@@ -16,6 +16,8 @@ pub(crate) enum Arrival {
         data: Option<Vec<u8>>,
         /// None where the extension gives no permission set.
         permissions: Option<auth::Permissions>,
+        /// None where it does not say how much the client may do.
+        limits: Option<auth::Limits>,
     },
     Rejected {
         code: u8,

@@ -115,6 +115,12 @@ impl Measured {
                 extension.permissions(&identity, connecting).result.is_ok()
             });
         }
+        if hooks.client_limits {
+            let connecting = &visit.connecting;
+            self.row("limit", &case.name, || {
+                extension.limits(&identity, connecting).result.is_ok()
+            });
+        }
         for ask in &case.asks {
             self.ask(ask, &mut visit);
         }

@@ -51,13 +51,17 @@ pub(crate) fn arrival(expect: &Expect, got: &Arrival) -> Vec<Difference> {
     {
         found.note("code", format!("0x{expected:02x}"), format!("0x{code:02x}"));
     }
-    if let Arrival::Accepted { principal, attributes, valid_for_ms, data, permissions } = got {
+    if let Arrival::Accepted { principal, attributes, valid_for_ms, data, permissions, limits } =
+        got
+    {
         found.text("principal", expect.principal.as_deref(), principal);
         found.attributes(expect.attributes.as_ref(), attributes);
         found.valid_for(expect.valid_for, *valid_for_ms);
         let data = shown(data.as_deref().unwrap_or_default());
         found.text("data", expect.data.as_deref().map(shown).as_deref(), &data);
         found.permissions(expect, permissions.as_ref());
+        let limits = limits.unwrap_or_default().to_string();
+        found.text("limits", expect.limits.as_deref(), &limits);
     }
     found.differences
 }

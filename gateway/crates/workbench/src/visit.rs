@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth::{Identity, PermissionSet, Permissions};
+use auth::{Identity, Limits, PermissionSet, Permissions};
 use config::MessageGrant;
 use config::fixture::{Case, Step as Answer};
 use extension_host::{
@@ -68,11 +68,11 @@ impl<'a> Visit<'a> {
                 attributes: attributes.collect(),
                 permissions: None,
                 valid_for_ms: None,
-                limits: auth::Limits::default(),
             };
             let arrival = self.conclude(grant, None);
-            let gives = matches!(&arrival, Arrival::Accepted { permissions: None, .. });
-            return if gives { Arrival::Abstained } else { arrival };
+            let abstains =
+                matches!(&arrival, Arrival::Accepted { permissions: None, limits: None, .. });
+            return if abstains { Arrival::Abstained } else { arrival };
         }
         if self.method.is_some() {
             return match self.exchange(case.connect.data.as_deref(), &case.steps, None) {
@@ -152,6 +152,10 @@ impl<'a> Visit<'a> {
             Some(Err(error)) => return Arrival::Failed(error.to_string()),
             None => PermissionSet::deny_all("no extension"),
         };
+        let limits = match self.limits(&identity) {
+            Ok(limits) => limits,
+            Err(failure) => return Arrival::Failed(failure.to_string()),
+        };
         self.standing = Some(Standing { identity, permissions: Arc::new(set) });
         Arrival::Accepted {
             principal: grant.principal.to_string(),
@@ -159,6 +163,7 @@ impl<'a> Visit<'a> {
             valid_for_ms: grant.valid_for_ms,
             data,
             permissions,
+            limits,
         }
     }
 
@@ -171,6 +176,13 @@ impl<'a> Visit<'a> {
             return Ok(granted);
         }
         self.extension.permissions(identity, &self.connecting).result
+    }
+
+    fn limits(&self, identity: &Arc<Identity>) -> Result<Option<Limits>, Failure> {
+        if !self.extension.hooks().client_limits {
+            return Ok(None);
+        }
+        self.extension.limits(identity, &self.connecting).result.map(Some)
     }
 
     fn challenged(&mut self, answer: &Answer, challenge: &Challenge) {

@@ -58,6 +58,7 @@ impl Simulation {
             principal: connect.client_id,
             permissions: Arc::clone(&self.permissions),
             valid_for_ms: None,
+            limits: auth::Limits::default(),
             authentication_data: None,
             will_verdict,
             will_interception,

@@ -6,6 +6,7 @@
 //! rule FILTER durability=strict|relaxed|off overflow=reject|drop-newest|drop-oldest|last-value
 //! permissions NAME allow|deny publish|subscribe|both FILTER [qos=N] [no-retain]; ...; else allow|deny|ask
 //! a> PACKET        client a sends it (`words` has the vocabulary)
+//!                  CONNECT and `accept` may have messages=RATE/BURST bytes=RATE/BURST excess=disconnect
 //! a< PACKET        client a gets it, in this order
 //! a< closed        the broker closes the connection
 //! a< refused 0x87  a CONNECT is answered with that code
@@ -266,6 +267,7 @@ impl Stage {
             permissions,
             authentication_data: words.value("last-data").map(str::as_bytes),
             valid_for_ms: words.number("valid-ms").map(u64::from),
+            limits: words::limits(&words),
             will_verdict: will_verdict.clone(),
             will_interception,
         };
@@ -366,6 +368,7 @@ impl Stage {
                 attributes: Vec::new(),
                 permissions: self.permissions(words),
                 valid_for_ms: words.number("valid-ms").map(u64::from),
+                limits: words::limits(words),
                 data,
             })),
             _ => Authentication::Refuse {

@@ -12,6 +12,7 @@
 
 use std::num::NonZeroU16;
 
+use auth::{Excess, Limits, Rate};
 use mqtt::{
     Ack, Auth, Connect, ConnectProperties, Decoded, Decoder, Disconnect, MessagePropertiesBuf,
     Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, SubscribeFiltersBuf,
@@ -132,6 +133,24 @@ pub(crate) fn connect<'a>(words: &Words<'a>) -> Connect<'a> {
             authentication_method: words.value("method"),
             ..ConnectProperties::default()
         },
+    }
+}
+
+/// How much a client may do: `messages=10/20` is 10 in a second and 20 at once.
+pub(crate) fn limits(words: &Words<'_>) -> Limits {
+    let rate = |key| {
+        let (per_second, burst) = words.value(key)?.split_once('/').expect("RATE/BURST");
+        Some(Rate { per_second: number(per_second), burst: number(burst) })
+    };
+    Limits {
+        messages: rate("messages"),
+        bytes: rate("bytes"),
+        excess: match words.value("excess") {
+            Some("disconnect") => Excess::Disconnect,
+            _ => Excess::Delay,
+        },
+        max_inflight: words.number("max-inflight").map(small),
+        max_subscriptions: words.number("max-subscriptions"),
     }
 }
 

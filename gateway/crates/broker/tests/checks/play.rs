@@ -105,6 +105,7 @@ impl Play {
             permissions: Arc::clone(&self.permissions[usize::from(choice >> 5) % 5]),
             authentication_data: (choice & 0x1F == 3).then_some(b"data"),
             valid_for_ms: (choice & 0x1F == 2).then_some(500),
+            limits: auth::Limits::default(),
             will_verdict: None,
             will_interception: None,
         };
@@ -238,6 +239,7 @@ impl Play {
                         attributes: Vec::new(),
                         permissions: Arc::clone(&self.permissions[source.below(5)]),
                         valid_for_ms,
+                        limits: auth::Limits::default(),
                         data: None,
                     };
                     connection.valid_until =
@@ -436,6 +438,7 @@ impl Play {
             permissions: Arc::clone(&self.permissions[0]),
             authentication_data: None,
             valid_for_ms: None,
+            limits: auth::Limits::default(),
             will_verdict: None,
             will_interception: None,
         };

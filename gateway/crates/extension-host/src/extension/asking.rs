@@ -71,6 +71,19 @@ impl Extension {
         )
     }
 
+    /// Asks how much a client may do.
+    pub fn limits(
+        &self,
+        who: &Arc<auth::Identity>,
+        connection: &Arc<Connecting>,
+    ) -> Answer<auth::Limits> {
+        self.answer(
+            connection,
+            |generation, tape| generation.client_limits(who, connection, tape),
+            |result| Some((asked(connection, Some(who), Question::Limits), Said::limits(result))),
+        )
+    }
+
     /// Asks about a publish that the permission set leaves to the extension.
     pub fn authorize_publish(
         &self,

@@ -4,7 +4,7 @@ mod message;
 
 use std::sync::Arc;
 
-use auth::{Actions, Effect, Fallback, Identity, Permissions, Rule};
+use auth::{Actions, Effect, Fallback, Identity, Limits, Permissions, Rate, Rule};
 use mqtt::{QoS, ReasonCode, Version};
 use serde_json::Value;
 
@@ -109,6 +109,7 @@ fn question(hook: &str, value: &Value) -> Result<Question, String> {
             secret => Some(read_bytes(secret).ok_or("secret is not bytes")?),
         }),
         "permissions" => Question::Permissions,
+        "limit" => Question::Limits,
         "authorize-publish" => Question::Publish {
             topic: text(value, "topic")?,
             qos: qos(value, "qos")?,
@@ -152,6 +153,7 @@ fn said(hook: &str, value: &Value) -> Result<Said, String> {
         "reject" => Said::Reject { code: number(value, "code")?, reason: maybe(value, "reason")? },
         "abstain" => Said::Abstain,
         "permissions" => Said::Permissions(permissions(value)?),
+        "limits" => Said::Limits(limits(value)?),
         "verdicts" => {
             let verdicts = value.as_array().ok_or("verdicts is no list")?;
             Said::Verdicts(verdicts.iter().map(verdict).collect::<Result<_, _>>()?)
@@ -204,6 +206,29 @@ fn permissions(value: &Value) -> Result<Permissions, String> {
             other => return Err(format!("fallback {other:?} is not known")),
         },
         source: text(value, "source")?.into(),
+    })
+}
+
+fn limits(value: &Value) -> Result<Limits, String> {
+    let rate = |name: &str| match value[name].as_array().map(Vec::as_slice) {
+        None if value[name].is_null() => Ok(None),
+        Some([per_second, burst]) => {
+            let number = |value: &Value| value.as_u64().and_then(|it| u32::try_from(it).ok());
+            let rate = number(per_second).zip(number(burst));
+            let rate = rate.map(|(per_second, burst)| Rate { per_second, burst });
+            rate.map(Some).ok_or_else(|| format!("{name} are no numbers that fit"))
+        }
+        _ => Err(format!("{name} is no rate and burst")),
+    };
+    let there = |name: &str| !value[name].is_null();
+    Ok(Limits {
+        messages: rate("messages")?,
+        bytes: rate("bytes")?,
+        max_inflight: there("max_inflight").then(|| number(value, "max_inflight")).transpose()?,
+        max_subscriptions: there("max_subscriptions")
+            .then(|| number(value, "max_subscriptions"))
+            .transpose()?,
+        ..Limits::default()
     })
 }
 

@@ -91,7 +91,7 @@ fn certificate(certificate: &CertificateInfo) -> Value {
 fn question(question: &Question) -> Value {
     match question {
         Question::Authenticate(secret) => json!({ "secret": secret.as_deref().map(bytes) }),
-        Question::Permissions => json!({}),
+        Question::Permissions | Question::Limits => json!({}),
         Question::Publish { topic, qos, retain, payload_len } => {
             json!({ "topic": topic, "qos": qos.as_u8(), "retain": retain, "payload_bytes": payload_len })
         }
@@ -143,6 +143,7 @@ fn said(said: &Said) -> Value {
         Said::Reject { code, reason } => json!({ "reject": { "code": code, "reason": reason } }),
         Said::Abstain => json!({ "abstain": {} }),
         Said::Permissions(set) => json!({ "permissions": permissions(set) }),
+        Said::Limits(limits) => json!({ "limits": self::limits(limits) }),
         Said::Verdicts(verdicts) => {
             json!({ "verdicts": verdicts.iter().map(verdict).collect::<Vec<_>>() })
         }
@@ -161,6 +162,16 @@ fn said(said: &Said) -> Value {
         Said::Delivery(DeliveryAction::Replace(it)) => json!({ "replace": [change(it)] }),
         Said::Failed { why } => json!({ "failed": { "why": why } }),
     }
+}
+
+fn limits(limits: &auth::Limits) -> Value {
+    let rate = |rate: auth::Rate| json!([rate.per_second, rate.burst]);
+    json!({
+        "messages": limits.messages.map(rate),
+        "bytes": limits.bytes.map(rate),
+        "max_inflight": limits.max_inflight,
+        "max_subscriptions": limits.max_subscriptions,
+    })
 }
 
 /// How long a verdict holds is not compared, so it is left out.

@@ -139,6 +139,7 @@ pub struct Guest {
     enhanced: Option<[String; 2]>,
     authorizer: Option<[String; 3]>,
     batch: Option<String>,
+    limits: Option<String>,
     /// Bodies of `wants` and `on-publish`, `on-delivery`.
     publish_interceptor: Option<[String; 2]>,
     delivery_interceptor: Option<[String; 2]>,
@@ -165,6 +166,7 @@ impl Default for Guest {
             enhanced: None,
             authorizer: None,
             batch: None,
+            limits: None,
             publish_interceptor: None,
             delivery_interceptor: None,
             observer: None,
@@ -275,6 +277,12 @@ impl Guest {
     /// Sets the body of `authorize-publishes`, beside an authorizer.
     pub fn with_batch(mut self, body: &str) -> Self {
         self.batch = Some(body.into());
+        self
+    }
+
+    /// Sets the body of `limit`.
+    pub fn with_limits(mut self, body: &str) -> Self {
+        self.limits = Some(body.into());
         self
     }
 
@@ -483,6 +491,7 @@ impl Guest {
             (self.enhanced.is_some(), "enhanced-authenticator"),
             (self.authorizer.is_some(), "authorizer"),
             (self.batch.is_some(), "batch-authorizer"),
+            (self.limits.is_some(), "client-limits"),
             (self.publish_interceptor.is_some(), "publish-interceptor"),
             (self.delivery_interceptor.is_some(), "delivery-interceptor"),
             (self.observer.is_some(), "observer"),

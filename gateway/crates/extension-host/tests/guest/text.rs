@@ -55,6 +55,7 @@ impl Guest {
         let hooks = self.authenticate.is_some()
             || self.enhanced.is_some()
             || self.authorizer.is_some()
+            || self.limits.is_some()
             || self.publish_interceptor.is_some()
             || self.delivery_interceptor.is_some();
         let drop = if hooks && !self.keeps_handles {
@@ -115,6 +116,9 @@ impl Guest {
         if let Some(body) = &self.batch {
             let parameters = format!("{CLIENT} {LIST}");
             self.hook(text, "batch-authorizer", "authorize-publishes", &parameters, body);
+        }
+        if let Some(body) = &self.limits {
+            self.hook(text, "client-limits", "limit", CLIENT, body);
         }
         let interceptors = [
             ("publish-interceptor", "on-publish", &self.publish_interceptor),
