@@ -6,8 +6,8 @@ use auth::PermissionSet;
 use broker::durable::{Commit, Lsn, Read, Urgency};
 use broker::{
     Admission, Admitted, Answer, Broker, Closing, Conversation, Delivery, Effect, Flow,
-    Interception, Interests, Lane, LinkId, Outbox, Question, Reader, Reviewed, Settings, Timestamp,
-    Verdict,
+    Interception, Interests, Lane, LinkId, Memory, Outbox, Question, Reader, Reviewed, Settings,
+    Timestamp, Verdict,
 };
 use mqtt::{Connect, Decoded, Decoder, Publish, ReasonCode, TopicName, Version};
 
@@ -274,6 +274,12 @@ impl World {
         effects.into_iter().for_each(|effect| self.carry_out(effect));
         self.settle();
         asked
+    }
+
+    /// Memory runs short, or there is enough again.
+    pub fn set_memory(&mut self, memory: Memory) {
+        self.broker.set_memory(self.now, memory);
+        self.settle();
     }
 
     /// The gateway has something to say of itself.

@@ -177,7 +177,11 @@ impl Broker {
 
     /// The limit that forbids to retain `body`, if one does.
     fn no_room_to_retain(&self, body: &Message) -> Option<Limit> {
-        let old = self.retained.get(body.topic.as_str()).map(|old| old.weight());
+        let old = self.retained.get(body.topic.as_str());
+        if !self.has_memory_to_retain(body, old.map(|old| &**old)) {
+            return Some(Limit::Memory);
+        }
+        let old = old.map(|old| old.weight());
         let weight = self.retained.weight() - old.unwrap_or(0) + body.weight();
         let count = self.retained.len() + usize::from(old.is_none());
         if count > self.settings.max_retained_messages {

@@ -14,9 +14,14 @@ impl InboundAliases {
     /// Lets `alias` stand for `topic` from now on.
     pub(crate) fn set(&mut self, alias: NonZeroU16, topic: TopicName<'_>) {
         // Devices repeat the topic with the alias until they know that it was heard.
-        if self.topics.get(&alias).is_none_or(|known| known.as_topic() != topic) {
+        if !self.knows(alias, topic) {
             self.topics.insert(alias, topic.to_owned());
         }
+    }
+
+    /// Whether `alias` stands for `topic` already.
+    pub(crate) fn knows(&self, alias: NonZeroU16, topic: TopicName<'_>) -> bool {
+        self.topics.get(&alias).is_some_and(|known| known.as_topic() == topic)
     }
 
     /// The topic that `alias` stands for.

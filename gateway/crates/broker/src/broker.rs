@@ -15,7 +15,9 @@ use crate::retained::Retained;
 use crate::routes::Routes;
 use crate::subscriptions::Subscriptions;
 use crate::timers::Timers;
-use crate::{Answer, Closing, Effect, Event, Interests, LinkId, Outbox, Question, Settings, Stats};
+use crate::{
+    Answer, Closing, Effect, Event, Interests, LinkId, Memory, Outbox, Question, Settings, Stats,
+};
 
 /// All MQTT sessions and everything that they share: subscriptions, retained messages,
 /// queues, wills, take-over. It does no IO and never asks for the time.
@@ -53,6 +55,8 @@ pub struct Broker {
     pub(crate) waiting_bytes: usize,
     /// What would take more of the disk is refused.
     pub(crate) disk_is_full: bool,
+    /// How much memory there is, as the shell has measured it.
+    pub(crate) memory: Memory,
     /// Sessions whose Keep Alive is not watched until the disk has done something.
     pub(crate) excused: Vec<(u32, u64)>,
     /// What interceptors want to see, by the number of the listener.
@@ -127,6 +131,7 @@ impl Broker {
             queued_bytes: 0,
             waiting_bytes: 0,
             disk_is_full: false,
+            memory: Memory::default(),
             excused: Vec::new(),
             interests: Vec::new(),
             estates: BTreeMap::new(),

@@ -76,6 +76,8 @@ pub(crate) struct Online {
     pub(crate) limits: Limits,
     /// How much it may send in a time, if that is limited.
     pub(crate) pace: Option<Box<Pace>>,
+    /// A publish waits for memory, until then at most.
+    pub(crate) lacks_memory_until: Option<Timestamp>,
     /// Largest packet that the client accepts, in bytes.
     pub(crate) max_packet_size: usize,
     /// What the acknowledgements of its publishes wait for, where topics say nothing else.
@@ -189,9 +191,9 @@ impl Will {
 }
 
 impl Online {
-    /// Until when nothing of the client is handled, because it has sent too much.
+    /// Until when nothing of the client is handled, because it has sent too much or there is no memory for it.
     pub(crate) fn waits_until(&self) -> Option<Timestamp> {
-        self.pace.as_ref()?.until
+        self.lacks_memory_until.or_else(|| self.pace.as_ref()?.until)
     }
 
     /// Where an answer to the packet goes that is being handled.

@@ -74,8 +74,10 @@ impl Broker {
             principal: Arc::clone(&admission.principal),
             attributes: admission.attributes.clone(),
         };
-        if let Err(closing) =
-            self.check_connect(connect).and_then(|()| self.check_greeting(&admission))
+        if let Err(closing) = self
+            .check_memory_for_client()
+            .and_then(|()| self.check_connect(connect))
+            .and_then(|()| self.check_greeting(&admission))
         {
             self.count_refusal(&closing);
             return Admitted::Refused(closing);
@@ -265,6 +267,7 @@ impl Broker {
             keep_alive,
             limits: admission.limits,
             pace: Pace::new(&admission.limits, now),
+            lacks_memory_until: None,
             durability: admission.durability,
             max_packet_size: properties.maximum_packet_size.map_or(usize::MAX, |max| max as usize),
             max_subscriptions: self.max_subscriptions(&admission.limits),

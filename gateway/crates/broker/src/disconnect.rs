@@ -263,6 +263,8 @@ impl Broker {
                 self.close(now, session, Closing::new(ReasonCode::MaximumConnectTime, why));
             } else if due(stuck) {
                 self.unstick(now, session);
+            } else if due(online.lacks_memory_until) {
+                self.give_up_for_memory(now, session);
             } else if due(online.waits_until()) {
                 self.hear_again(now, session);
             }

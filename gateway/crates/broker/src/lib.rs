@@ -30,6 +30,7 @@ mod interception;
 mod journal;
 mod lanes;
 mod limit;
+mod memory;
 mod outbox;
 mod outside;
 mod pace;
@@ -62,6 +63,7 @@ pub use connect::{Admission, Admitted};
 pub use effect::{Action, Closing, DropCause, Effect, Event, LinkId, Reader};
 pub use interception::{Draft, Interception, Interests};
 pub use limit::Limit;
+pub use memory::Memory;
 pub use outbox::{Outbox, SHARED_PAYLOAD_MIN};
 pub use question::{
     Answer, Asked, Authentication, Grounds, Question, Renewal, Requested, Ruling, Verdict,

@@ -41,6 +41,8 @@ pub enum Limit {
     PacketTime,
     /// A stream of a connection held up the others.
     StuckStreams,
+    /// The memory that the gateway may use is nearly used up.
+    Memory,
 }
 
 impl Broker {
@@ -80,6 +82,7 @@ impl Stats {
             Limit::DiskFull => &mut self.limit_disk_full,
             Limit::PacketTime => &mut self.limit_packet_time,
             Limit::StuckStreams => &mut self.limit_stuck_streams,
+            Limit::Memory => &mut self.limit_memory,
         };
         *count += 1;
     }

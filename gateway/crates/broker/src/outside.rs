@@ -5,7 +5,7 @@ use mqtt::{Publish, ReasonCode, TopicName};
 use session::Timestamp;
 
 use crate::deliver::Publication;
-use crate::{Broker, Closing, Event, Limit};
+use crate::{Broker, Closing, Event, Limit, Memory};
 
 /// The session that is nobody's.
 const NOBODY: u32 = u32::MAX;
@@ -32,6 +32,11 @@ impl Broker {
         }
         self.check_topic(topic)?;
         self.check_publish(publish)?;
+        if self.memory == Memory::Full {
+            self.stats.count_limit(Limit::Memory);
+            let why = "the memory that the gateway may use, `limits.memory`, is used up";
+            return Err(Closing::new(ReasonCode::QuotaExceeded, why));
+        }
         let route = self.route(topic.as_str());
         if self.disk_is_full && self.takes_disk(NOBODY, publish, &route) {
             self.stats.count_limit(Limit::DiskFull);

@@ -9,8 +9,8 @@ use crate::broker::Waiter;
 use crate::client::{Client, LastPublish, Promise, Standing};
 use crate::routes::Route;
 use crate::{
-    Action, Answer, Broker, Closing, Conversation, Event, Flow, Grounds, Limit, Question, Ruling,
-    Verdict,
+    Action, Answer, Broker, Closing, Conversation, Event, Flow, Grounds, Limit, Memory, Question,
+    Ruling, Verdict,
 };
 
 impl Broker {
@@ -38,14 +38,15 @@ impl Broker {
         if crate::control::is_order(topic) {
             return Ok(self.control(now, session, publish, topic, answer));
         }
+        if self.memory == Memory::Full && !(publish.retain && publish.payload.is_empty()) {
+            return self.refuse_for_memory(now, session, publish);
+        }
         let (answer, made) = match answer {
             Some(Answer::Intercept(made)) => (None, Some(made)),
             answer => (answer, None),
         };
-        let remembered = client
-            .online
-            .as_ref()
-            .and_then(|online| online.last_publish.as_ref())
+        let last = client.online.as_ref().and_then(|online| online.last_publish.as_ref());
+        let remembered = last
             .filter(|last| last.covers(publish, topic.as_str(), now))
             .map(|last| (Arc::clone(&last.route), last.right, last.intercepted));
         let (route, intercepted) = match remembered {
@@ -132,6 +133,11 @@ impl Broker {
         let Some(online) = client.and_then(|c| c.online.as_mut()) else { return Ok(None) };
         let aliases = online.aliases_in();
         if let Some(topic) = publish.topic {
+            if self.memory == Memory::Full && !aliases.knows(alias, topic) {
+                let why = format!("there is no memory for the topic of alias {alias}");
+                let closing = Closing::new(ReasonCode::QuotaExceeded, why);
+                return Err(closing.because_of(Limit::Memory));
+            }
             aliases.set(alias, topic);
             return Ok(None);
         }

@@ -88,6 +88,10 @@ pub struct Stats {
     pub limit_packet_time: u64,
     /// Streams of connections closed because they held up the others.
     pub limit_stuck_streams: u64,
+    /// Connections, subscriptions, retained messages and publishes refused because memory ran short.
+    pub limit_memory: u64,
+    /// Publishes of QoS 0 that went to nobody because memory ran short.
+    pub dropped_memory: u64,
     /// Sessions that ended because their client did not come back in time.
     pub sessions_expired: u64,
     /// The most clients that were connected at one time.
@@ -127,6 +131,7 @@ impl Stats {
             + self.dropped_damaged
             + self.dropped_replaced
             + self.dropped_not_reviewed
+            + self.dropped_memory
     }
 
     pub(crate) fn count_publish(&mut self, publish: &Publish<'_>) {

@@ -153,6 +153,11 @@ impl Broker {
             self.stats.count_limit(Limit::Subscriptions);
             return Err(ReasonCode::QuotaExceeded);
         }
+        if !self.has_memory_for_subscription(known.is_none()) {
+            self.stats.count_limit(Limit::Memory);
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        let client = self.clients.get_mut(session as usize).ok_or(ReasonCode::UnspecifiedError)?;
         if known != Some(subscription) {
             client.subscriptions.insert(filter.to_owned(), subscription);
             self.subscriptions.insert(filter, session, subscription);

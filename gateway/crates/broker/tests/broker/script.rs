@@ -19,6 +19,7 @@
 //! disk             everything becomes durable      disk begin / disk end   one commit, in two steps
 //! crash            power fails between two commits; `crash written`: after one that nobody heard of
 //! forget a         what extensions allowed it for a while is asked about again
+//! memory ample|tight|full      what there is of it from now on
 //! system TOPIC X   the gateway publishes a value of its own
 //! post PUBLISH                                 somebody who is no client publishes; `post refused PUBLISH`
 //! remove CLIENT-ID CODE                        and has a client disconnected
@@ -153,6 +154,10 @@ impl Stage {
             }
             "system" => self.world().publish_system(words.plain(1), words.plain(2)),
             "forget" => self.forget(words.plain(1)),
+            "memory" => {
+                let memory = words::memory(words.plain(1));
+                self.world().set_memory(memory);
+            }
             "interests" => {
                 let filters = |key| words.value(key).map(drafts::filters).unwrap_or_default();
                 let (publish, delivery) = (filters("publish"), filters("delivery"));

@@ -18,6 +18,7 @@ use mqtt::{
     Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, SubscribeFiltersBuf,
     SubscribeOptions, TopicFilter, TopicName, UnsubscribeFiltersBuf, Version, Will,
 };
+use portcullis_broker::Memory;
 
 /// The words of one line: plain ones in order, `key=value` ones by key.
 pub(crate) struct Words<'a>(Vec<&'a str>);
@@ -151,6 +152,16 @@ pub(crate) fn limits(words: &Words<'_>) -> Limits {
         },
         max_inflight: words.number("max-inflight").map(small),
         max_subscriptions: words.number("max-subscriptions"),
+    }
+}
+
+/// How much memory there is.
+pub(crate) fn memory(word: &str) -> Memory {
+    match word {
+        "ample" => Memory::Ample,
+        "tight" => Memory::Tight,
+        "full" => Memory::Full,
+        _ => panic!("{word:?} is not known"),
     }
 }
 
