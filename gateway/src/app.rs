@@ -31,7 +31,7 @@ use crate::report::Reporter;
 use crate::screen::Screen;
 use crate::sentry::Sentry;
 use crate::signals::{Signals, Subject};
-use crate::{cli, link, secret, settings, supervisor, system};
+use crate::{budget, cli, link, secret, settings, supervisor, system};
 
 /// Threads for blocking work besides the calls of extensions: files, the end of the store.
 const OTHER_BLOCKING_THREADS: usize = 8;
@@ -134,6 +134,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     };
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
+    background.spawn(budget::keep(Arc::clone(&hub), checked.limits.memory));
     background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
     background.spawn(Arc::clone(&sentry).keep());
     background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
@@ -142,12 +143,11 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     }
     let gatehouse = Gatehouse::open(&checked, listeners, &extensions, &hub, &reporter, &sentry);
     if let Some(socket) = admin {
-        let chains = gatehouse.chains.clone();
         let desk = Desk {
             extensions: Arc::clone(&extensions),
             hub: Arc::clone(&hub),
             disk: disk.clone(),
-            chains,
+            chains: gatehouse.chains.clone(),
             certificates,
             sentry: Arc::clone(&sentry),
         };

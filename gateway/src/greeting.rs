@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use broker::Memory;
 use mqtt::{DecodeError, Decoded, Decoder, Packet, ReasonCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::SemaphorePermit;
@@ -106,6 +107,12 @@ async fn arrive(
     visit: &mut Visit,
     until: Instant,
 ) -> Option<Connection> {
+    if door.hub.memory() == Memory::Full {
+        let why = "the memory that the gateway may use is used up";
+        door.reporter.turned_away(&door.name, &incoming.peer, why);
+        incoming.turn_away();
+        return None;
+    }
     let identified = tokio::time::timeout_at(until, incoming.identify()).await;
     let address = incoming.peer;
     let turned_away = |why: &str| door.reporter.turned_away(&door.name, &address, why);

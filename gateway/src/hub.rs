@@ -1,4 +1,5 @@
 mod lanes;
+mod memory;
 mod queries;
 mod revocation;
 mod turn;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use broker::durable::{Lsn, Page};
 use broker::{
     Admission, Admitted, Broker, Closing, Conversation, Delivery, Effect, Event, Flow, Interests,
-    Lane, Limit, LinkId, Outbox, Question, Reader, Reviewed,
+    Lane, Limit, LinkId, Memory, Outbox, Question, Reader, Reviewed,
 };
 use mqtt::{DecodeError, Decoded, Decoder, ReasonCode, TopicName};
 use telemetry::Counter;
@@ -30,6 +31,9 @@ use turn::Turn;
 
 /// How long whoever has had a turn holds back for those who wait for theirs, at most.
 const COURTESY: Duration = Duration::from_millis(1);
+
+/// Bytes of a packet that is not whole yet, for which there is always room.
+pub(crate) const LARGE: usize = 64 * 1024;
 
 /// The one place where the broker lives. Links enter it with a whole batch of bytes; the
 /// committer enters it when the disk has caught up; the timer when something is due.
@@ -51,6 +55,7 @@ pub(crate) struct Hub {
     pub(crate) nearer_deadline: Notify,
     /// Rung when the disk has caught up with everything.
     settled: Notify,
+    meter: memory::Meter,
 }
 
 struct Inner {
@@ -134,6 +139,7 @@ impl Hub {
             connects: Counter::default(),
             nearer_deadline,
             settled: Notify::new(),
+            meter: memory::Meter::new(),
         }
     }
 
@@ -179,6 +185,7 @@ impl Hub {
         foresight: &mut Foresight,
         outbox: &mut Outbox,
     ) -> Batch {
+        self.watch_memory();
         let now = self.clock.now();
         let (mut consumed, mut missing, mut packets) = (0, 0, 0);
         let mut inner = self.lock();
@@ -193,6 +200,10 @@ impl Hub {
             match decoder.decode(rest) {
                 Ok(Decoded::Incomplete { missing: at_least }) => {
                     missing = at_least;
+                    if missing > LARGE && broker.memory() == Memory::Full {
+                        broker.disconnect(now, from, no_room(missing));
+                        break Next::Closed;
+                    }
                     break Next::Read;
                 }
                 Ok(Decoded::Packet { packet, len }) => {
@@ -328,6 +339,7 @@ impl Hub {
         let (broker, pauses) = (inner.broker.stats(), inner.tenants.pauses());
         let decisions_dropped = self.reporter.decisions.as_ref().map_or(0, |it| it.dropped());
         let events_missed = self.reporter.missed();
+        let memory = self.memory_usage();
         Totals {
             broker,
             sockets,
@@ -335,6 +347,7 @@ impl Hub {
             pauses,
             decisions_dropped,
             events_missed,
+            memory,
             ..Totals::default()
         }
     }
@@ -472,6 +485,12 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.hub.lock().tenants.remove(self.link);
     }
+}
+
+/// Why a conversation ends of which a large packet would have to be kept until it is whole.
+pub(crate) fn no_room(bytes: usize) -> Closing {
+    let why = format!("there is no memory for a packet of which {bytes} bytes are still to come");
+    Closing::new(ReasonCode::QuotaExceeded, why).because_of(Limit::Memory)
 }
 
 /// Why a conversation ends whose bytes make no sense.

@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 
 use extension_host::{AddressSpace, EngineSettings};
 
@@ -16,6 +17,38 @@ pub(crate) fn engine_settings() -> EngineSettings {
     settings
 }
 
+/// Bytes that the process may use, where the operator says nothing: half of what the machine or the control group has. The other half is
+/// for what is not in the process: the kernel's buffers of sockets, which a reader that is slow fills, and the pages of the store's
+/// files, both of which a control group counts; and for the compiler of components, which is a process of its own.
+pub(crate) fn memory_budget(stated: Option<u64>) -> usize {
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|info| total(&info));
+    let group = fs::read_to_string("/proc/self/cgroup").ok();
+    let group = group.and_then(|own| group_limit(Path::new("/sys/fs/cgroup"), &own));
+    let there = machine.into_iter().chain(group).min();
+    let bytes = stated.or(there.map(|bytes| bytes / 2)).unwrap_or(UNKNOWN_BUDGET);
+    tracing::info!(bytes, stated = stated.is_some(), machine, group, "memory budget");
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Half of the smallest board that is supported, where nothing says what there is.
+const UNKNOWN_BUDGET: u64 = 512 << 20;
+
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The lowest limit of the control groups (version 2) that the process is in.
+fn group_limit(root: &Path, own: &str) -> Option<u64> {
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let limit = |group: &Path| {
+        fs::read_to_string(group.join("memory.max")).ok()?.trim().parse::<u64>().ok()
+    };
+    let group = root.join(own);
+    group.ancestors().take_while(|group| group.starts_with(root)).filter_map(limit).min()
+}
+
 /// The highest address of a program's own mappings: those of the kernel have the highest bit.
 fn highest(maps: &str) -> Option<u64> {
     let end = |line: &str| {
@@ -28,6 +61,23 @@ fn highest(maps: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lowest_limit_of_all_groups_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("system.slice/portcullis.service");
+        fs::create_dir_all(&group).unwrap();
+        let own = "12:pids:/elsewhere\n0::/system.slice/portcullis.service\n";
+        assert_eq!(group_limit(root.path(), own), None);
+        fs::write(group.join("memory.max"), "max\n").unwrap();
+        assert_eq!(group_limit(root.path(), own), None);
+        fs::write(root.path().join("system.slice/memory.max"), "1073741824\n").unwrap();
+        assert_eq!(group_limit(root.path(), own), Some(1 << 30));
+        fs::write(group.join("memory.max"), "268435456\n").unwrap();
+        assert_eq!(group_limit(root.path(), own), Some(256 << 20));
+        assert_eq!(group_limit(root.path(), "0::/\n"), None);
+        assert_eq!(total("MemTotal:        1000 kB\nMemFree: 1 kB\n"), Some(1_024_000));
+    }
 
     #[test]
     fn the_stack_is_the_highest() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use broker::Stats;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::budget::Usage;
 use crate::disk::Disk;
 use crate::hub::Hub;
 use crate::load::{self, Load};
@@ -21,6 +22,8 @@ pub(crate) struct Totals {
     pub(crate) decisions_dropped: u64,
     /// Events that could not be told to the extensions that observe.
     pub(crate) events_missed: u64,
+    /// What memory comes to.
+    pub(crate) memory: Usage,
     /// How often a connection was not read on because the disk had not caught up.
     pub(crate) pauses: u64,
     /// What the store occupies, and what it wrote since the start.
@@ -46,7 +49,7 @@ impl Totals {
 /// where dashboards look. What Mosquitto has no name for is named in its manner.
 type Value = (&'static str, fn(&Totals) -> u64);
 
-const VALUES: [Value; 26] = [
+const VALUES: [Value; 27] = [
     ("clients/total", |t| t.broker.sessions),
     ("clients/connected", |t| t.broker.clients_connected),
     ("clients/active", |t| t.broker.clients_connected),
@@ -54,6 +57,7 @@ const VALUES: [Value; 26] = [
     ("clients/inactive", |t| t.broker.sessions - t.broker.clients_connected),
     ("clients/maximum", |t| t.broker.clients_maximum),
     ("clients/expired", |t| t.broker.sessions_expired),
+    ("heap/current", |t| t.memory.heap as u64),
     ("messages/received", |t| t.broker.packets_received),
     ("messages/sent", |t| t.broker.packets_sent),
     ("messages/stored", |t| t.broker.retained + t.broker.queued),

@@ -98,8 +98,11 @@ impl Visitor<'_> {
         }
     }
 
-    /// Keeps out who is banned, and has those wait under whose name somebody guesses passwords.
+    /// Keeps out everybody while memory is short, and who is banned, and has those wait under whose name somebody guesses passwords.
     async fn greet(&self, visit: &Visit) -> Result<(), Refusal> {
+        if let Some(why) = self.door.hub.lacks_memory_for_clients() {
+            return Err(Refusal::ours(ReasonCode::QuotaExceeded, why));
+        }
         let greeted = visit.greet(self.connect.username, self.connect.client_id);
         let wait = greeted.map_err(|refusal| kept_out(&refusal))?;
         // Half of its time is left for the decision.

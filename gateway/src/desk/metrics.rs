@@ -1,7 +1,6 @@
 use std::fmt::Write as _;
 
 use admin::{Answer, Body, Request};
-use broker::Stats;
 use extension_host::MetricValue;
 use serde_json::{Map, Value, json};
 
@@ -142,7 +141,7 @@ fn all(desk: &Desk) -> Vec<Metric> {
     let totals = Totals::gather(&desk.hub, &desk.disk);
     let mut all = traffic(&totals);
     all.extend(limits(&totals));
-    all.extend(amounts(&totals.broker));
+    all.extend(amounts(&totals));
     all.extend(of_door(&desk.sentry.counts()));
     all.extend(of_store(&desk.disk.stats(), &totals));
     all.extend(certificates::counters(&desk.certificates));
@@ -170,6 +169,7 @@ fn traffic(totals: &Totals) -> Vec<Metric> {
         ("dropped_too_large", Counter, broker.dropped_too_large),
         ("dropped_expired", Counter, broker.dropped_expired),
         ("dropped_not_reviewed", Counter, broker.dropped_not_reviewed),
+        ("dropped_memory", Counter, broker.dropped_memory),
         ("publishes_discarded", Counter, broker.publishes_discarded),
         ("publishes_replaced", Counter, broker.publishes_replaced),
         ("deliveries_discarded", Counter, broker.deliveries_discarded),
@@ -204,6 +204,7 @@ fn limits(totals: &Totals) -> Vec<Metric> {
         ("limit_disk_full", Counter, broker.limit_disk_full),
         ("limit_packet_time", Counter, broker.limit_packet_time),
         ("limit_stuck_streams", Counter, broker.limit_stuck_streams),
+        ("limit_memory", Counter, broker.limit_memory),
         ("limit_journal_bytes", Counter, totals.pauses),
     ]
 }
@@ -228,7 +229,8 @@ fn of_door(counts: &Counts) -> Vec<Metric> {
     ]
 }
 
-fn amounts(broker: &Stats) -> Vec<Metric> {
+fn amounts(totals: &Totals) -> Vec<Metric> {
+    let Totals { broker, memory, .. } = totals;
     vec![
         ("clients_connected", Gauge, broker.clients_connected),
         ("clients_maximum", Gauge, broker.clients_maximum),
@@ -241,6 +243,10 @@ fn amounts(broker: &Stats) -> Vec<Metric> {
         ("queued_bytes", Gauge, broker.queued_bytes),
         ("in_flight", Gauge, broker.in_flight),
         ("waiting_bytes", Gauge, broker.waiting_bytes),
+        ("memory_budget", Gauge, memory.budget as u64),
+        ("memory_used", Gauge, memory.used as u64),
+        ("memory_resident", Gauge, memory.resident as u64),
+        ("memory_heap", Gauge, memory.heap as u64),
     ]
 }
 
@@ -319,7 +325,7 @@ mod tests {
         let totals = Totals { device_bytes: Some(1), ..Totals::default() };
         let mut names: Vec<_> = traffic(&totals);
         names.extend(limits(&totals));
-        names.extend(amounts(&totals.broker));
+        names.extend(amounts(&totals));
         names.extend(of_door(&Counts::default()));
         names.extend(of_store(&store::CommitterStats::default(), &totals));
         let mut names: Vec<_> = names.into_iter().map(|(name, ..)| name).collect();

@@ -4,12 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use broker::{Answer, Closing, Conversation, Lane, Limit, Outbox};
+use broker::{Answer, Closing, Conversation, Lane, Limit, Memory, Outbox};
 use mqtt::{Decoder, ReasonCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::foresight::Foresight;
-use crate::hub::{Hub, Next};
+use crate::hub::{Hub, LARGE, Next, no_room};
 use crate::judge::Judge;
 use crate::patience::Patience;
 
@@ -177,6 +177,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
             }
             self.unhandled.drain(..self.handled);
             self.handled = 0;
+            if self.unhandled.len() > LARGE {
+                desk.hub.watch_memory();
+                if desk.hub.memory() == Memory::Full {
+                    desk.hub.disconnect(desk.conversation, no_room(self.wanted));
+                    return Poll::Ready(Ok(Next::Closed));
+                }
+            }
             self.unhandled.extend_from_slice(bytes);
             if self.unhandled.len() < self.wanted {
                 return Poll::Ready(Ok(Next::Read));

@@ -104,6 +104,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rcgen", &["transport"]),
     ("sd-listen-fds", &["transport"]),
     ("sd-notify", &["gateway"]),
+    ("cap", &["gateway"]),
     ("socket2", &["transport"]),
     ("x509-parser", &["transport"]),
     ("tracing-subscriber", &["telemetry"]),

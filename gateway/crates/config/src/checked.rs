@@ -38,7 +38,7 @@ pub struct Checked {
     pub sessions: Sessions,
     /// What all clients together may use.
     pub broker: Broker,
-    /// What one address or name may do.
+    /// What one address or name may do, and the whole process.
     pub limits: Limits,
     /// What survives a power cut, and where.
     pub store: Store,

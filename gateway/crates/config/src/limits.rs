@@ -1,4 +1,4 @@
-//! `[limits]`: what one address or name may do before the gateway has had enough of it.
+//! `[limits]`: what one address or name may do before the gateway has had enough of it, and what the process may use.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub struct Limits {
     pub max_tracked: u32,
     /// Bans.
     pub max_bans: u32,
+    /// Bytes of memory that the process may use; `None` where the file says nothing.
+    pub memory: Option<u64>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -71,9 +73,19 @@ pub(crate) fn read(root: &Section<'_>) -> Limits {
         ban_time: section.duration("ban-time", 900 * SECOND, Duration::ZERO..=30 * DAY),
         max_tracked: section.number("max-tracked", 16_384, 16..=1_000_000),
         max_bans: section.number("max-bans", 4096, 1..=100_000),
+        memory: memory(&section),
     };
     section.finish();
     limits
+}
+
+/// Less than what the gateway takes with one extension.
+const LEAST_MEMORY: u64 = 32 << 20;
+
+fn memory(section: &Section<'_>) -> Option<u64> {
+    let stated = section.has("memory");
+    let memory = section.size("memory", LEAST_MEMORY, LEAST_MEMORY..=1 << 44);
+    stated.then_some(memory)
 }
 
 /// Those of this machine unless the file says otherwise: whoever is on it has other ways to trouble the gateway.
