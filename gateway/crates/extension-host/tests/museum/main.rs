@@ -53,12 +53,13 @@ fn every_piece_still_does_what_it_did() {
                 "interception" => interception(bytes),
                 "observation" => observation(bytes),
                 "batch-authorization" => batches(bytes),
+                "client-limits" => limits(bytes),
                 other => panic!("{other} is laid down and nobody says what it does"),
             }
             shown += 1;
         }
     }
-    assert!(shown >= 8, "{shown} pieces");
+    assert!(shown >= 9, "{shown} pieces");
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {
@@ -263,4 +264,12 @@ fn batches(component: Vec<u8>) {
     let verdicts = sitting.authorize_publishes(&[what("own/a"), what("other/a")]);
     let verdicts = verdicts.expect("it answers at once").unwrap();
     assert!(matches!(verdicts[..], [Verdict::Allow { .. }, Verdict::Deny { .. }]), "{verdicts:?}");
+}
+
+fn limits(component: Vec<u8>) {
+    let extension = load(component, &[], &[]);
+    let limits = extension.limits(&identity(), &client("c1")).result.unwrap();
+    let all =
+        "messages=10/s messages-burst=20 bytes=1000/s bytes-burst=2000 inflight=3 subscriptions=4";
+    assert_eq!(limits.to_string(), all);
 }

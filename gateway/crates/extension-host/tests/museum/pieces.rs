@@ -16,12 +16,22 @@ fn lay_down() {
         ("capabilities", of_capabilities()),
         ("authorization", of_authorization()),
         ("enhanced-authentication", Guest::enhanced(&["ASK"], TWO_STEPS)),
+        ("client-limits", Guest::default().with_limits(ALL_LIMITS)),
     ] {
         let path = folder.join(format!("{name}.wasm"));
-        assert!(!path.exists(), "{} is laid down", path.display());
-        fs::write(path, guest.build()).unwrap();
+        // What is laid down stays as it is.
+        if !path.exists() {
+            fs::write(path, guest.build()).unwrap();
+        }
     }
 }
+
+/// 10 messages a second and 20 at once, 1000 bytes and 2000, 3 in flight, 4 subscriptions.
+const ALL_LIMITS: &str = "(i32.store8 (i32.const 1028) (i32.const 1)) (i32.store (i32.const 1032) (i32.const 10)) \
+    (i32.store (i32.const 1036) (i32.const 20)) (i32.store8 (i32.const 1040) (i32.const 1)) \
+    (i32.store (i32.const 1044) (i32.const 1000)) (i32.store (i32.const 1048) (i32.const 2000)) \
+    (i32.store8 (i32.const 1052) (i32.const 1)) (i32.store16 (i32.const 1054) (i32.const 3)) \
+    (i32.store8 (i32.const 1056) (i32.const 1)) (i32.store (i32.const 1060) (i32.const 4))";
 
 fn of_authorization() -> Guest {
     let deny_x = "(if (i32.eq (i32.load8_u (local.get $topic)) (i32.const 120)) (then \
