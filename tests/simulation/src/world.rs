@@ -207,7 +207,11 @@ impl World {
     pub fn send(&mut self, link: LinkId, bytes: &[u8]) -> Option<Question> {
         let entry = self.links.get_mut(&link)?;
         entry.unhandled.extend_from_slice(bytes);
-        self.handle(link, Lane::CONTROL, None)
+        // Nothing is read behind a packet that waits.
+        match entry.waits {
+            Some(_) => None,
+            None => self.handle(link, Lane::CONTROL, None),
+        }
     }
 
     /// What extensions said before about publishes of the client does not count any more.
