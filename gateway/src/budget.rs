@@ -11,7 +11,7 @@ use crate::hub::Hub;
 use crate::{HEAP, machine};
 
 /// How often the heap is looked at, besides when it has grown beyond what the next level begins with.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How often the kernel is asked what is resident, at least, and by how many bytes the heap has changed when it is asked again.
 const ASK_KERNEL: Duration = Duration::from_secs(1);
