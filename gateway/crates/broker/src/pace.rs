@@ -136,5 +136,6 @@ impl Broker {
             online.woken = true;
             self.effects.push_back(Effect::Wake(online.link));
         }
+        self.set_alarm(session);
     }
 }

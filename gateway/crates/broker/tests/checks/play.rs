@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::PermissionSet;
+use auth::{Excess, Limits, PermissionSet, Rate};
 use mqtt::{Connect, ConnectProperties, ReasonCode, Version};
 use portcullis_broker::{
-    Answer, Authentication, Event, Question, Renewal, Ruling, Settings, Verdict,
+    Answer, Authentication, Event, Memory, Question, Renewal, Ruling, Settings, Verdict,
 };
 
 use super::client::Client;
@@ -36,6 +36,7 @@ pub(crate) const ALL: &[&str] = &[
     "power failed",
     "shut down",
     "said by the gateway",
+    "told of memory",
     "not connected",
 ];
 
@@ -105,7 +106,7 @@ impl Play {
             permissions: Arc::clone(&self.permissions[usize::from(choice >> 5) % 5]),
             authentication_data: (choice & 0x1F == 3).then_some(b"data"),
             valid_for_ms: (choice & 0x1F == 2).then_some(500),
-            limits: auth::Limits::default(),
+            limits: limits(choice & 0x1F),
             will_verdict: None,
             will_interception: None,
         };
@@ -331,9 +332,31 @@ impl Play {
     }
 
     fn say(&mut self, source: &mut Source<'_>) -> &'static str {
-        let (topic, value) = (["$SYS/x", "$SYS/y"][source.below(2)], source.byte().to_string());
-        self.world.publish_system(topic, &value);
+        let (topic, value) = (["$SYS/x", "$SYS/y"][source.below(2)], source.byte());
+        if value & 0xE0 == 0x20 {
+            let levels = [Memory::Ample, Memory::Tight, Memory::Full, Memory::Full];
+            self.set_memory(levels[usize::from(value & 3)]);
+            return "told of memory";
+        }
+        self.world.publish_system(topic, &value.to_string());
         "said by the gateway"
+    }
+
+    /// Whoever waited for memory is heard again where there is some.
+    fn set_memory(&mut self, memory: Memory) {
+        for client in &mut self.clients {
+            let Some(connection) = client.connection.as_mut() else { continue };
+            if self.world.is_excused(connection.link) {
+                connection.heard = self.world.now;
+            }
+        }
+        self.world.set_memory(memory);
+        for client in &mut self.clients {
+            let Some(connection) = client.connection.as_mut() else { continue };
+            if let Some(asked) = self.world.asked_late(connection.link) {
+                connection.asked = Some(asked);
+            }
+        }
     }
 
     fn shut_down(&mut self, source: &mut Source<'_>) -> &'static str {
@@ -373,6 +396,7 @@ impl Play {
     /// Sockets flow, the disk writes, extensions allow, clients confirm what they get: then nothing
     /// remains of any exchange, and of any queue of whoever is connected.
     pub(crate) fn come_to_rest(&mut self) {
+        self.set_memory(Memory::Ample);
         let mut rounds = 0;
         loop {
             let mut moved = self.world.begin_commit();
@@ -478,4 +502,10 @@ fn chosen(choice: usize) -> Verdict {
         2 => Verdict::Deny { code: ReasonCode::NotAuthorized, why: "the guest said so".into() },
         _ => Verdict::Allow,
     }
+}
+
+/// Some clients are sent away when they send more in a time than they may.
+fn limits(choice: u8) -> Limits {
+    let messages = (choice == 4).then_some(Rate { per_second: 10, burst: 3 });
+    Limits { messages, excess: Excess::Disconnect, ..Limits::default() }
 }
