@@ -78,11 +78,12 @@ fn recovers(gateway: &Gateway<'_>) {
     }
 }
 
-/// Subscribes to 50 filters with 200 levels each; how many were granted.
+/// Subscribes to 50 filters with 200 levels and 6 KB each; how many were granted.
 fn bomb(client: &mut Client, number: usize, packet: u16) -> usize {
     let mut filters = SubscribeFiltersBuf::default();
     for filter in 0..50 {
-        let deep = vec![format!("{number}-{packet}-{filter}"); 199].join("/") + "/x";
+        let level = format!("{number}-{packet}-{filter:-<24}");
+        let deep = vec![level; 199].join("/") + "/x";
         let filter = TopicFilter::new(&deep).expect("a filter");
         filters.push(filter, SubscribeOptions::default()).expect("a subscription");
     }
