@@ -145,7 +145,10 @@ mod tests {
 
     fn decoded(bytes: &[u8], check: impl FnOnce(Packet<'_>)) {
         let mut decoder = Decoder::new(1 << 20);
-        decoder.set_version(Version::V5);
+        // CONNECT, which says so itself, is the first packet and no other (3.1).
+        if bytes.first() != Some(&0x10) {
+            decoder.set_version(Version::V5);
+        }
         match decoder.decode(bytes) {
             Ok(Decoded::Packet { packet, len }) if len == bytes.len() => check(packet),
             other => panic!("{other:?}"),
