@@ -1,0 +1,31 @@
+//! A bridge as values: no socket, clock, disk or random number inside.
+//!
+//! - [`Relay`]: one connection to an upstream broker, and the local conversation that belongs to it. Bytes of either go in,
+//!   bytes for either come out.
+//! - [`Rule`]: which topics pass, and under which names; [`loops`] finds rules that feed each other.
+//! - [`Backoff`]: how long to wait before the next connection.
+//!
+//! A relay keeps nothing that must outlive it: what is on its way is known to the sessions at both ends, which send it again
+//! over the next relay. `gateway/decisions/0046-a-bridge-without-state.md` has the reasons.
+
+mod backoff;
+mod counts;
+mod end;
+mod event;
+mod heartbeat;
+mod lane;
+mod letters;
+mod relay;
+mod rule;
+mod settings;
+mod side;
+mod trail;
+
+pub use backoff::Backoff;
+pub use counts::Counts;
+pub use end::End;
+pub use event::Event;
+pub use relay::{LocalTerms, Relay};
+pub use rule::{Rule, RuleFault, loops};
+pub use settings::{LocalLimits, Settings};
+pub use trail::{GATEWAY_PROPERTY, TRAIL_PROPERTY};

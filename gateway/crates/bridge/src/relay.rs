@@ -1,0 +1,345 @@
+mod greeting;
+mod inward;
+mod outward;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use mqtt::{Packet, PacketId, PacketKind, ReasonCode, Version};
+use session::Timestamp;
+
+use crate::heartbeat::Due;
+use crate::lane::{Lane, Reply};
+use crate::letters::Letters;
+use crate::side::Side;
+use crate::{Counts, End, Event, Settings};
+
+/// One connection to an upstream broker, and the local conversation that belongs to it.
+///
+/// Inputs: [`handle_upstream`](Self::handle_upstream), [`handle_local`](Self::handle_local),
+/// [`handle_deadline`](Self::handle_deadline). After each, outputs: [`local_terms`](Self::local_terms) says once when the local
+/// conversation is to begin; [`upstream_output`](Self::upstream_output) and [`local_output`](Self::local_output) hold bytes to
+/// send; [`next_deadline`](Self::next_deadline), [`poll_event`](Self::poll_event). An [`End`] is the end of both conversations.
+#[derive(Debug)]
+pub struct Relay {
+    settings: Arc<Settings>,
+    phase: Phase,
+    upstream: Side,
+    local: Side,
+    terms: Option<LocalTerms>,
+    /// From the local broker to upstream.
+    outward: Lane,
+    /// From upstream to the local broker.
+    inward: Lane,
+    /// Messages on their way upstream as they came, to make dead letters of.
+    kept: BTreeMap<PacketId, Box<[u8]>>,
+    kept_bytes: usize,
+    letters: Letters,
+    /// Exchanges of upstream that the local broker has not answered.
+    unanswered: BTreeSet<PacketId>,
+    /// Identifiers that were released before a new message of upstream came under them.
+    freed: BTreeSet<PacketId>,
+    /// The identifier that upstream used last.
+    last_id: u16,
+    /// The gateway that upstream is, if it is one.
+    peer: Option<String>,
+    /// The filters of each SUBSCRIBE that is not answered.
+    asked: BTreeMap<PacketId, Vec<String>>,
+    counts: Counts,
+    events: VecDeque<Event>,
+}
+
+/// What the local conversation is to begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTerms {
+    /// Deliveries of QoS 1 and 2 that upstream takes at a time.
+    pub receive_maximum: u16,
+    /// Whether upstream went on with a session.
+    pub session_present: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// CONNECT has been sent upstream, at this moment.
+    Connecting(Timestamp),
+    /// Upstream has let us in; the local broker has not.
+    Between,
+    Running,
+}
+
+/// Bytes that may wait for upstream before the local broker is not read any more.
+const TO_UPSTREAM_MAX: usize = 256 << 10;
+
+/// Bytes that may wait for the local broker before messages of QoS 0 are dropped, and before upstream is not read any more. The
+/// second is far away, because the acknowledgements that make room come the same way.
+const TO_LOCAL_QOS_0_MAX: usize = 256 << 10;
+const TO_LOCAL_MAX: usize = 4 << 20;
+
+/// Bytes of messages that are kept to make dead letters of. One that is refused and was not kept comes again, as one of the first.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of the largest packet that is read from upstream. Where MQTT has a word for what is accepted here, it is told less.
+const FROM_UPSTREAM_MAX: u32 = 16 << 20;
+
+/// Events that wait to be fetched.
+const EVENTS_MAX: usize = 64;
+
+impl Relay {
+    /// Begins a connection on which nothing has been sent.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, version: Version, now: Timestamp) -> Self {
+        let largest = FROM_UPSTREAM_MAX.max(settings.local.max_packet_size);
+        let mut relay = Self {
+            phase: Phase::Connecting(now),
+            upstream: Side::new(version, largest, now),
+            // What the local broker sends was small enough when it came.
+            local: Side::new(Version::V5, mqtt::limits::VARINT_MAX, now),
+            terms: None,
+            outward: Lane::default(),
+            inward: Lane::default(),
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
+            letters: Letters::default(),
+            unanswered: BTreeSet::new(),
+            freed: BTreeSet::new(),
+            last_id: 0,
+            peer: None,
+            asked: BTreeMap::new(),
+            counts: Counts::default(),
+            events: VecDeque::new(),
+            settings,
+        };
+        relay.greet(now);
+        relay
+    }
+
+    /// Bytes that came from upstream.
+    ///
+    /// # Errors
+    /// The end of both conversations.
+    pub fn handle_upstream(&mut self, now: Timestamp, bytes: &[u8]) -> Result<(), End> {
+        self.upstream.heartbeat.heard(now);
+        self.upstream.input.extend_from_slice(bytes);
+        self.read_upstream(now)
+    }
+
+    /// Bytes that came from the local broker.
+    ///
+    /// # Errors
+    /// The end of both conversations.
+    pub fn handle_local(&mut self, now: Timestamp, bytes: &[u8]) -> Result<(), End> {
+        self.local.heartbeat.heard(now);
+        self.local.input.extend_from_slice(bytes);
+        let input = std::mem::take(&mut self.local.input);
+        let mut at = 0;
+        let broken = |error: mqtt::DecodeError| End::Local(error.to_string());
+        while let Some((packet, len)) = self.local.next(&input, at).map_err(broken)? {
+            let raw = input.get(at..at + len).unwrap_or_default();
+            self.take_local(now, &packet, raw)?;
+            at += len;
+        }
+        self.local.input = input.get(at..).unwrap_or_default().to_vec();
+        // What waits from upstream may have waited for this.
+        self.read_upstream(now)
+    }
+
+    /// The time of [`next_deadline`](Self::next_deadline) has come.
+    ///
+    /// # Errors
+    /// The end of both conversations.
+    pub fn handle_deadline(&mut self, now: Timestamp) -> Result<(), End> {
+        if let Phase::Connecting(since) = self.phase
+            && since.after(self.settings.answer_timeout) <= now
+        {
+            return Err(End::Silent("CONNECT"));
+        }
+        match self.upstream.heartbeat.due(now) {
+            Due::Dead => return Err(End::Silent("PINGREQ")),
+            Due::Ping => self.tell(now, &Packet::PingReq, true)?,
+            Due::Nothing => {}
+        }
+        if self.local.heartbeat.due(now) == Due::Ping {
+            self.tell(now, &Packet::PingReq, false)?;
+            // What else is there to do than to wait for it: its broker is this process.
+            self.local.heartbeat.answered();
+        }
+        Ok(())
+    }
+
+    /// When [`handle_deadline`](Self::handle_deadline) is to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let connecting = match self.phase {
+            Phase::Connecting(since) => Some(since.after(self.settings.answer_timeout)),
+            Phase::Between | Phase::Running => None,
+        };
+        let beats = [self.upstream.heartbeat.deadline(), self.local.heartbeat.deadline()];
+        connecting.into_iter().chain(beats.into_iter().flatten()).min()
+    }
+
+    /// What the local conversation is to begin with; once, when it is time.
+    pub fn local_terms(&mut self) -> Option<LocalTerms> {
+        self.terms.take()
+    }
+
+    /// Bytes for upstream. Whoever sends some takes them away.
+    pub fn upstream_output(&mut self) -> &mut Vec<u8> {
+        &mut self.upstream.output
+    }
+
+    /// Bytes for the local broker, from the local CONNACK on. Whoever sends some takes them away.
+    pub fn local_output(&mut self) -> &mut Vec<u8> {
+        &mut self.local.output
+    }
+
+    /// Whether upstream is to be read.
+    #[must_use]
+    pub fn wants_upstream(&self) -> bool {
+        self.has_room_for_upstream() && self.phase != Phase::Between
+    }
+
+    /// Whether the local broker is to be read.
+    #[must_use]
+    pub fn wants_local(&self) -> bool {
+        self.upstream.output.len() < TO_UPSTREAM_MAX
+    }
+
+    /// Whether messages pass.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// What it has done.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// What the operator may want to read. Of what is not fetched in time the oldest is left out.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// An upstream of 3.1.1 knows no receive maximum; it waits where the local broker would be asked too much.
+    fn has_room_for_upstream(&self) -> bool {
+        let most = usize::from(self.settings.local.receive_maximum);
+        self.local.output.len() < TO_LOCAL_MAX && self.unanswered.len() + self.letters.len() < most
+    }
+
+    fn read_upstream(&mut self, now: Timestamp) -> Result<(), End> {
+        let input = std::mem::take(&mut self.upstream.input);
+        let mut at = 0;
+        if matches!(self.phase, Phase::Connecting(_)) {
+            greeting::check_old_connack(self.upstream.version, &input)?;
+        }
+        while self.wants_upstream() {
+            let next = self.upstream.next(&input, at).map_err(End::Broken)?;
+            let Some((packet, len)) = next else { break };
+            self.take_upstream(now, &packet)?;
+            at += len;
+        }
+        self.upstream.input = input.get(at..).unwrap_or_default().to_vec();
+        Ok(())
+    }
+
+    fn take_upstream(&mut self, now: Timestamp, packet: &Packet<'_>) -> Result<(), End> {
+        match (self.phase, packet) {
+            (Phase::Connecting(_), Packet::ConnAck(connack)) => self.connected(now, connack),
+            (_, Packet::Disconnect(last)) => {
+                let reason = last.reason.map(str::to_owned);
+                Err(End::Disconnected { code: last.code, reason })
+            }
+            (Phase::Running, Packet::Publish(publish)) => self.bring(now, publish),
+            (Phase::Running, Packet::PubAck(ack)) => {
+                self.upstream_has(now, PacketKind::PubAck, ack)
+            }
+            (Phase::Running, Packet::PubRec(ack)) => {
+                self.upstream_has(now, PacketKind::PubRec, ack)
+            }
+            (Phase::Running, Packet::PubComp(ack)) => {
+                self.counts.confirmed += 1;
+                self.local.acknowledge(
+                    now,
+                    ack.packet_id,
+                    PacketKind::PubComp,
+                    ReasonCode::Success,
+                );
+                Ok(())
+            }
+            (Phase::Running, Packet::PubRel(ack)) => {
+                let knows = self.local.max_qos == mqtt::QoS::ExactlyOnce;
+                let reply = self.inward.pubrel(ack.packet_id, knows);
+                self.reply_inward(now, ack.packet_id, reply);
+                Ok(())
+            }
+            (Phase::Running, Packet::SubAck(suback)) => {
+                self.subscribed(suback);
+                Ok(())
+            }
+            (Phase::Running, Packet::PingResp) => {
+                self.upstream.heartbeat.answered();
+                Ok(())
+            }
+            (_, other) => Err(End::Unexpected(format!("a {} out of turn", other.kind()))),
+        }
+    }
+
+    fn take_local(&mut self, now: Timestamp, packet: &Packet<'_>, raw: &[u8]) -> Result<(), End> {
+        match (self.phase, packet) {
+            (Phase::Between, Packet::ConnAck(connack)) => {
+                self.let_in(now, connack);
+                Ok(())
+            }
+            (_, Packet::Disconnect(last)) => {
+                let words = last.reason.map_or_else(|| last.code.to_string(), str::to_owned);
+                Err(End::Local(words))
+            }
+            (Phase::Running, Packet::Publish(publish)) => self.send_out(now, publish, raw),
+            (Phase::Running, Packet::PubAck(ack)) => self.local_has(now, PacketKind::PubAck, ack),
+            (Phase::Running, Packet::PubRec(ack)) => self.local_has(now, PacketKind::PubRec, ack),
+            (Phase::Running, Packet::PubComp(ack)) => {
+                self.local_is_done(now, ack.packet_id);
+                Ok(())
+            }
+            (Phase::Running, Packet::PubRel(ack)) => {
+                let knows = self.upstream.max_qos == mqtt::QoS::ExactlyOnce;
+                let reply = self.outward.pubrel(ack.packet_id, knows);
+                self.reply_outward(now, ack.packet_id, reply);
+                Ok(())
+            }
+            (Phase::Running, Packet::PingResp) => Ok(()),
+            (_, other) => Err(End::Local(format!("it sent a {} out of turn", other.kind()))),
+        }
+    }
+
+    /// Sends what a lane says; the source of outward messages is the local broker.
+    fn reply_outward(&mut self, now: Timestamp, id: PacketId, reply: Reply) {
+        match reply {
+            Reply::Source(kind, code) => self.local.acknowledge(now, id, kind, code),
+            Reply::Sink(kind, code) => self.upstream.acknowledge(now, id, kind, code),
+        }
+    }
+
+    fn reply_inward(&mut self, now: Timestamp, id: PacketId, reply: Reply) {
+        match reply {
+            Reply::Source(kind, code) => self.upstream.acknowledge(now, id, kind, code),
+            Reply::Sink(kind, code) => self.local.acknowledge(now, id, kind, code),
+        }
+    }
+
+    fn tell(&mut self, now: Timestamp, packet: &Packet<'_>, upstream: bool) -> Result<(), End> {
+        let side = if upstream { &mut self.upstream } else { &mut self.local };
+        side.send(now, packet).map_err(|error| End::Unexpected(error.to_string()))
+    }
+}

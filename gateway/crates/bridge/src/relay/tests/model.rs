@@ -1,0 +1,214 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use mqtt::{
+    Ack, ConnAck, ConnAckProperties, Decoded, Decoder, MessagePropertiesBuf, Packet, PacketId,
+    PacketKind, Publish, QoS, ReasonCode, SubAck, TopicName, TopicNameBuf, Version,
+};
+use session::{Message, Outbound, Transmission};
+
+/// A broker with one client and its session.
+pub(super) struct Model {
+    pub(super) version: Version,
+    pub(super) online: bool,
+    /// Whether there is a session.
+    known: bool,
+    topic: TopicNameBuf,
+    sending: Outbound<()>,
+    received: BTreeSet<PacketId>,
+    decoder: Decoder,
+    input: Vec<u8>,
+    pub(super) output: Vec<u8>,
+    /// What it announces.
+    pub(super) announced: ConnAckProperties<'static>,
+    /// The messages that arrived: topic, number, QoS, RETAIN.
+    pub(super) got: Vec<(String, u64, QoS, bool)>,
+    /// The user properties of the last.
+    pub(super) user: Vec<(String, String)>,
+    /// Numbers that are refused.
+    pub(super) refuses: BTreeSet<u64>,
+    /// Every packet but PUBLISH that came.
+    pub(super) heard: Vec<PacketKind>,
+    /// Whether it says nothing any more.
+    pub(super) mute: bool,
+}
+
+impl Model {
+    pub(super) fn new(version: Version, topic: &str) -> Self {
+        Self {
+            version,
+            online: false,
+            known: false,
+            topic: TopicNameBuf::new(topic).unwrap(),
+            sending: Outbound::new(0),
+            received: BTreeSet::new(),
+            decoder: Decoder::new(1 << 20),
+            input: Vec::new(),
+            output: Vec::new(),
+            announced: ConnAckProperties::default(),
+            got: Vec::new(),
+            user: Vec::new(),
+            refuses: BTreeSet::new(),
+            heard: Vec::new(),
+            mute: false,
+        }
+    }
+
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.got.iter().map(|(_, number, ..)| *number).collect()
+    }
+
+    pub(super) fn publish(&mut self, number: u64, qos: QoS, properties: &MessagePropertiesBuf) {
+        let mut wire = Vec::new();
+        properties.as_ref().write_to(&mut wire);
+        let message = Message {
+            topic: self.topic.clone(),
+            payload: number.to_string().into_bytes().into(),
+            qos,
+            retain: true,
+            properties: wire.into(),
+            expires: None,
+        };
+        self.sending.push(Arc::new(message), qos, true, None, ());
+        self.pump();
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.online = false;
+        self.decoder = Decoder::new(1 << 20);
+        self.input.clear();
+        self.output.clear();
+    }
+
+    /// Forgets the session, as a broker that was set up anew.
+    pub(super) fn forget(&mut self) {
+        self.known = false;
+        self.received.clear();
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.sending.next_packet_id() == PacketId::MIN || self.sending.unsettled_in_memory() == 0
+    }
+
+    pub(super) fn connect(&mut self, window: u16) {
+        self.decoder.set_version(self.version);
+        self.online = true;
+        let session_present = std::mem::replace(&mut self.known, true);
+        let (code, properties) = (ReasonCode::Success, self.announced.clone());
+        self.send(&Packet::ConnAck(Box::new(ConnAck { session_present, code, properties })));
+        self.sending.connect(window);
+        self.pump();
+    }
+
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+        let input = std::mem::take(&mut self.input);
+        let mut at = 0;
+        while let Decoded::Packet { packet, len } = self.decoder.decode(&input[at..]).unwrap() {
+            self.handle(&packet);
+            at += len;
+        }
+        self.input = input[at..].to_vec();
+    }
+
+    fn handle(&mut self, packet: &Packet<'_>) {
+        if !matches!(packet, Packet::Publish(_)) {
+            self.heard.push(packet.kind());
+        }
+        match packet {
+            Packet::Connect(connect) => {
+                assert!(!connect.clean_start, "the session goes on");
+                self.connect(connect.properties.receive_maximum.unwrap_or(20));
+            }
+            Packet::Publish(publish) => self.arrive(publish),
+            Packet::PubAck(ack) => drop(self.sending.puback(ack.packet_id)),
+            Packet::PubRec(ack) if ack.code.is_error() => {
+                drop(self.sending.pubrec_refused(ack.packet_id));
+            }
+            Packet::PubRec(ack) => {
+                self.sending.pubrec(ack.packet_id);
+                self.ack(PacketKind::PubRel, ack.packet_id, ReasonCode::Success);
+            }
+            Packet::PubRel(ack) => {
+                let code = match self.received.remove(&ack.packet_id) {
+                    true => ReasonCode::Success,
+                    false => ReasonCode::PacketIdentifierNotFound,
+                };
+                self.ack(PacketKind::PubComp, ack.packet_id, code);
+            }
+            Packet::PubComp(ack) => drop(self.sending.pubcomp(ack.packet_id)),
+            Packet::Subscribe(subscribe) => {
+                let codes: Vec<_> =
+                    subscribe.filters.iter().map(|_| ReasonCode::GrantedQos2).collect();
+                self.send(&Packet::SubAck(SubAck::new(subscribe.packet_id, codes)));
+            }
+            Packet::PingReq => self.send(&Packet::PingResp),
+            other => panic!("{other:?}"),
+        }
+        self.pump();
+    }
+
+    fn arrive(&mut self, publish: &Publish<'_>) {
+        let topic = publish.topic.map(TopicName::as_str).unwrap_or_default().to_owned();
+        let number: u64 = std::str::from_utf8(publish.payload).unwrap().parse().unwrap();
+        let refused = self.refuses.contains(&number) && !topic.starts_with('$');
+        let code = if refused { ReasonCode::NotAuthorized } else { ReasonCode::Success };
+        let mut arrives = !refused;
+        if let Some(id) = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce && !refused)
+        {
+            arrives = self.received.insert(id);
+        }
+        if arrives {
+            self.got.push((topic, number, publish.qos, publish.retain));
+            let user = publish.properties.user();
+            self.user = user.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        }
+        match (publish.qos, publish.packet_id) {
+            (QoS::AtLeastOnce, Some(id)) => self.ack(PacketKind::PubAck, id, code),
+            (QoS::ExactlyOnce, Some(id)) => self.ack(PacketKind::PubRec, id, code),
+            _ => {}
+        }
+    }
+
+    fn ack(&mut self, kind: PacketKind, id: PacketId, code: ReasonCode) {
+        let ack = Ack::new(id, code);
+        self.send(&match kind {
+            PacketKind::PubAck => Packet::PubAck(ack),
+            PacketKind::PubRec => Packet::PubRec(ack),
+            PacketKind::PubRel => Packet::PubRel(ack),
+            _ => Packet::PubComp(ack),
+        });
+    }
+
+    fn send(&mut self, packet: &Packet<'_>) {
+        if !self.mute {
+            packet.encode(self.version, &mut self.output).unwrap();
+        }
+    }
+
+    fn pump(&mut self) {
+        while self.online && !self.mute {
+            let Some(transmission) = self.sending.next_to_send(|_| true) else { return };
+            let mut bytes = Vec::new();
+            match transmission {
+                Transmission::Publish { packet_id, dup, delivery } => {
+                    let message = delivery.message.as_ref().unwrap();
+                    let publish = Publish {
+                        dup,
+                        qos: delivery.qos,
+                        retain: message.retain,
+                        packet_id: Some(packet_id),
+                        properties: message.properties(),
+                        ..Publish::new(message.topic.as_topic(), &message.payload)
+                    };
+                    publish.encode(self.version, &mut bytes).unwrap();
+                }
+                Transmission::Release { packet_id } => {
+                    let ack = Packet::PubRel(Ack::new(packet_id, ReasonCode::Success));
+                    ack.encode(self.version, &mut bytes).unwrap();
+                }
+            }
+            self.output.extend(bytes);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Two brokers, a relay between them, and cuts at any byte.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use mqtt::{MessagePropertiesBuf, QoS, Version};
+
+use super::{World, settings};
+
+/// A small generator: a run is its seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % most
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Trouble {
+    /// Connections break.
+    Cuts,
+    /// Upstream takes QoS 1 at most, too.
+    Lowered,
+    /// Upstream forgets its session at times, too.
+    Amnesia,
+}
+
+/// What arrived of `count` messages: at QoS 2 once if `exact`, at QoS 1 at least once, and in order of first arrival.
+fn judge(got: &[u64], count: u64, qos: impl Fn(u64) -> QoS, exact: bool, what: &str) {
+    let mut seen = BTreeSet::new();
+    let first: Vec<u64> = got.iter().copied().filter(|number| seen.insert(*number)).collect();
+    assert_eq!(first, (0..count).collect::<Vec<_>>(), "{what}: lost or out of order");
+    for number in (0..count).filter(|number| exact && qos(*number) == QoS::ExactlyOnce) {
+        let times = got.iter().filter(|got| **got == number).count();
+        assert_eq!(times, 1, "{what}: {number} arrived {times} times");
+    }
+}
+
+fn run(seed: u64, version: Version, trouble: Trouble) {
+    let settings = Arc::new(settings());
+    let mut dice = Dice(seed * 2 + 1);
+    let mut world = World::new(&settings, version);
+    if trouble == Trouble::Lowered {
+        world.upstream.announced.maximum_qos = Some(QoS::AtLeastOnce);
+    }
+    world.upstream.announced.receive_maximum = Some(7);
+    let qos =
+        |number: u64| if number.is_multiple_of(3) { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
+    let (mut out, mut back, none) = (0, 0, MessagePropertiesBuf::default());
+    for _ in 0..1500 {
+        match dice.below(40) {
+            0..=2 if out < 200 => {
+                world.local.publish(out, qos(out), &none);
+                out += 1;
+            }
+            3..=5 if back < 200 => {
+                world.upstream.publish(back, qos(back), &none);
+                back += 1;
+            }
+            6 => {
+                world.cut(&settings);
+                if trouble == Trouble::Amnesia && dice.below(3) == 0 {
+                    world.upstream.forget();
+                }
+            }
+            _ => {
+                let most = usize::try_from(1 + dice.below(90)).unwrap();
+                world.flow(most).unwrap_or_else(|end| panic!("seed {seed}: {end}"));
+            }
+        }
+    }
+    world.settle().unwrap_or_else(|end| panic!("seed {seed}: {end}"));
+    assert!(
+        world.local.is_settled() && world.upstream.is_settled(),
+        "seed {seed}: something waits"
+    );
+    let v5_lowered = trouble == Trouble::Lowered;
+    judge(
+        &world.upstream.numbers(),
+        out,
+        qos,
+        trouble == Trouble::Cuts,
+        &format!("out, seed {seed}"),
+    );
+    // Upstream's own state of what it sends goes with its session, so nothing is promised without it; here it keeps that.
+    judge(&world.local.numbers(), back, qos, true, &format!("in, seed {seed}"));
+    assert!(!v5_lowered || world.upstream.got.iter().all(|(.., qos, _)| *qos < QoS::ExactlyOnce));
+    let topics: BTreeSet<_> = world.upstream.got.iter().map(|(topic, ..)| topic.as_str()).collect();
+    assert_eq!(topics, BTreeSet::from(["site/up/x"]), "seed {seed}");
+}
+
+#[test]
+fn whatever_breaks_nothing_is_lost_and_what_is_exactly_once_stays_so() {
+    for seed in 0..150 {
+        for version in [Version::V5, Version::V3_1_1] {
+            run(seed, version, Trouble::Cuts);
+        }
+    }
+}
+
+#[test]
+fn lowered_messages_arrive_at_least_once() {
+    for seed in 0..150 {
+        run(seed, Version::V5, Trouble::Lowered);
+    }
+}
+
+#[test]
+fn an_upstream_that_forgets_what_it_received_gets_everything() {
+    for seed in 0..150 {
+        run(seed, Version::V5, Trouble::Amnesia);
+    }
+}

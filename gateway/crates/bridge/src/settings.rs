@@ -1,0 +1,55 @@
+use std::time::Duration;
+
+use mqtt::QoS;
+
+use crate::Rule;
+
+/// What a relay goes by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Identifier of this gateway, without a comma; it goes into the trail of messages.
+    pub gateway: String,
+    /// Whether upstream is told it in CONNECT.
+    pub announces: bool,
+    /// Client identifier for upstream.
+    pub client_id: String,
+    /// User name for upstream.
+    pub username: Option<String>,
+    /// Password for upstream.
+    pub password: Option<Vec<u8>>,
+    /// Keep alive in seconds; 0 watches nothing.
+    pub keep_alive: u16,
+    /// How long upstream may take to answer CONNECT.
+    pub answer_timeout: Duration,
+    /// Unconfirmed messages of QoS 1 and 2 in each direction.
+    pub receive_maximum: u16,
+    /// Bytes of the largest packet for upstream, where it announces no less.
+    pub max_packet_size: u32,
+    /// Gateways that a message may have come by.
+    pub max_hops: usize,
+    /// What goes upstream; the first rule that matches a topic decides.
+    pub outward: Vec<Rule>,
+    /// What is fetched from upstream.
+    pub inward: Vec<Rule>,
+    /// The topic below which dead letters are published.
+    pub refused_topic: String,
+    /// What the local broker accepts.
+    pub local: LocalLimits,
+}
+
+/// What the local broker disconnects for, so that a message from upstream is looked at before.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalLimits {
+    /// Bytes of a packet.
+    pub max_packet_size: u32,
+    /// Bytes of a topic.
+    pub max_topic_bytes: usize,
+    /// Levels of a topic.
+    pub max_topic_levels: usize,
+    /// User properties of a message.
+    pub max_user_properties: usize,
+    /// The highest QoS of a subscription.
+    pub maximum_qos: QoS,
+    /// Unacknowledged publishes of a client.
+    pub receive_maximum: u16,
+}
