@@ -19,7 +19,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("extension-host", &["auth", "mqtt"]),
     ("admin", &[]),
     ("connections", &[]),
-    ("config", &["auth", "mqtt"]),
+    ("config", &["auth", "bridge", "mqtt"]),
     ("telemetry", &[]),
     ("workbench", &["auth", "config", "connections", "extension-host", "mqtt"]),
     ("bridge", &["mqtt", "session"]),
@@ -72,6 +72,7 @@ const TESTED_WITH: &[(&str, &str)] = &[("broker", "simulation")];
 const OUTSIDE_OF_PURE: &[(&str, &[&str])] = &[
     ("mqtt", &[]),
     ("session", &[]),
+    ("bridge", &[]),
     (
         "auth",
         &[

@@ -7,6 +7,7 @@ use crate::sources;
 const PURE: [&str; 5] = [
     "gateway/crates/mqtt/src/",
     "gateway/crates/session/src/",
+    "gateway/crates/bridge/src/",
     "gateway/crates/broker/src/",
     "gateway/crates/auth/src/",
     "gateway/crates/warden/src/",

@@ -8,8 +8,8 @@ use toml::de::DeTable;
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::{
-    Admin, Broker, Compiler, Decisions, Extension, FileProbe, Limits, Listener, Log, Mqtt, Report,
-    Sessions, Store, TopicRule, Trust, admin, broker, compiler, decisions, extension, limits,
+    Admin, Bridge, Broker, Compiler, Decisions, Extension, FileProbe, Limits, Listener, Log, Mqtt, Report,
+    Sessions, Store, TopicRule, Trust, admin, bridge, broker, compiler, decisions, extension, limits,
     listener, log, mqtt, relations, roster, sessions, store, topics, trust,
 };
 
@@ -34,6 +34,8 @@ pub struct Checked {
     pub mqtt: Mqtt,
     /// How the messages of some topics are kept, sorted by name.
     pub topics: Vec<TopicRule>,
+    /// Brokers elsewhere with which messages are exchanged, sorted by name.
+    pub bridges: Vec<Bridge>,
     /// What one client may use.
     pub sessions: Sessions,
     /// What all clients together may use.
@@ -89,6 +91,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
         compiler: compiler::read(&root),
         mqtt: mqtt::read(&root),
         topics: topics::read(&root),
+        bridges: bridge::read(&root),
         sessions: sessions::read(&root),
         broker: broker::read(&root),
         limits: limits::read(&root),
@@ -121,7 +124,9 @@ mod tests {
             let named = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
             if let Some(name) = entry.as_deref().or(named) {
                 let mut parts: Vec<&str> = name.split('.').collect();
-                if let ["listeners" | "extensions" | "topics", name, ..] = parts.as_mut_slice() {
+                if let ["listeners" | "extensions" | "topics" | "bridges", name, ..] =
+                    parts.as_mut_slice()
+                {
                     *name = "*";
                 }
                 if let ["extensions", _, "key-sets" | "connections", name, ..] =

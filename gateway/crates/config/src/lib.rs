@@ -10,6 +10,7 @@ mod address;
 mod admin;
 mod algorithm;
 mod bind;
+mod bridge;
 mod broker;
 mod checked;
 mod compiler;
@@ -50,6 +51,7 @@ use std::path::Path;
 
 pub use admin::Admin;
 pub use bind::Bind;
+pub use bridge::{Bridge, BridgeTls, BridgeVersion, Upstream};
 pub use broker::Broker;
 pub use checked::Checked;
 pub use compiler::{Compiler, CompilerProcess};

@@ -13,6 +13,7 @@ pub(crate) fn check(reader: &Reader<'_>, checked: &Checked) {
     addresses(reader, checked);
     sizes(reader, checked);
     topic_limits(reader, checked);
+    bridges(reader, checked);
 }
 
 fn timeouts(reader: &Reader<'_>, checked: &Checked) {
@@ -114,6 +115,46 @@ fn topic_limits(reader: &Reader<'_>, checked: &Checked) {
             );
             let path = format!("topics.{}.{key}", rule.name);
             reader.fault_at(&[&path, &format!("sessions.{key}")], message);
+        }
+    }
+}
+
+/// How long upstream may be away at least without its messages being given up.
+const BRIDGE_EXPIRY_MIN: Duration = Duration::from_secs(3600);
+
+/// A bridge is a client of this broker, with a session that must outlive an outage and subscriptions that must be granted.
+fn bridges(reader: &Reader<'_>, checked: &Checked) {
+    let Some(first) = checked.bridges.first() else { return };
+    let (sessions, path) = (&checked.sessions, format!("bridges.{}", first.name));
+    if sessions.max_expiry < BRIDGE_EXPIRY_MIN {
+        let message = format!(
+            "[sessions]: max-expiry ({}) is less than {}, and what waits for a bridge would be given up; raise it",
+            Span(sessions.max_expiry),
+            Span(BRIDGE_EXPIRY_MIN)
+        );
+        reader.fault_at(&["sessions.max-expiry", &path], message);
+    }
+    for bridge in &checked.bridges {
+        let outs = || bridge.outward.iter().map(bridge::Rule::filter);
+        let path = format!("bridges.{}", bridge.name);
+        let most = sessions.max_subscriptions;
+        if outs().count() > most as usize {
+            let message = format!(
+                "bridge \"{}\": it has more rules of out than a session may have subscriptions, [sessions] \
+                 max-subscriptions ({most}); raise that",
+                bridge.name
+            );
+            reader.fault_at(&["sessions.max-subscriptions", &path], message);
+        }
+        let wild = outs().find(|filter| filter.has_wildcards());
+        if let Some(filter) = wild.filter(|_| !checked.mqtt.wildcard_subscriptions) {
+            let message = format!(
+                "bridge \"{}\": filter \"{}\" of out has wildcards, which [mqtt] wildcard-subscriptions = \
+                 false refuses; set that to true",
+                bridge.name,
+                filter.as_str()
+            );
+            reader.fault_at(&["mqtt.wildcard-subscriptions", &path], message);
         }
     }
 }

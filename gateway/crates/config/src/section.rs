@@ -163,11 +163,15 @@ impl<'a> Section<'a> {
 
     /// A fault about the table as a whole.
     pub(crate) fn fault_of_all(&self, message: &str) {
-        let message = match self.label.as_str() {
+        self.reader.fault(self.line, self.about(message));
+    }
+
+    /// A sentence with the name of the table before it.
+    pub(crate) fn about(&self, message: &str) -> String {
+        match self.label.as_str() {
             "" => message.to_owned(),
             label => format!("{label}: {message}"),
-        };
-        self.reader.fault(self.line, message);
+        }
     }
 
     /// Every key with its value and line, whatever they are called.

@@ -43,7 +43,7 @@ pub(crate) fn check_base(text: &str) -> Result<(), &'static str> {
 }
 
 /// The name or address, without brackets, and nothing if either it or a port is none.
-fn host(authority: &str) -> Option<&str> {
+pub(crate) fn host(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;

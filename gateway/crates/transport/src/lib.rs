@@ -5,12 +5,15 @@
 //! peer never holds up the next. What comes out is a [`Connection`]: a [`Stream`] and the
 //! [`PeerIdentity`] of whoever is at its other end.
 //!
+//! The other way round, [`DialSettings::dial`] makes a connection as a client.
+//!
 //! Nothing here knows what the bytes mean, limits how many connections there are or how long a
 //! handshake may take: the caller does. No type of the TLS library leaves this crate.
 
 mod address;
 mod arrival;
 mod connection;
+mod dial;
 mod identity;
 mod inherited;
 mod listener;
@@ -29,6 +32,7 @@ mod web;
 pub use address::{Address, Process};
 pub use arrival::ArrivalError;
 pub use connection::{Connection, Stream};
+pub use dial::{DialError, DialSettings, DialTls, Dialed};
 pub use identity::{Certificate, CertificateError, CertificateKey, PeerIdentity, TransportKind};
 pub use listener::{BindError, Incoming, Listener, Origin, SHORTAGE_PAUSE};
 pub use network::Network;

@@ -12,7 +12,7 @@ mod ready;
 mod stamp;
 mod stream;
 
-pub(crate) use acceptor::Acceptor;
+pub(crate) use acceptor::{Acceptor, provider};
 pub use credential::{Credential, CredentialKind};
 pub use credentials::{Credentials, Reloaded};
 pub use error::{HandshakeError, TlsConfigError};

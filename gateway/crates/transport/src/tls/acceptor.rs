@@ -66,7 +66,7 @@ impl fmt::Debug for Acceptor {
 
 /// The ring provider. Without AES instructions (a Raspberry Pi up to the 4) ChaCha20 costs a
 /// fraction of AES-GCM, so there our order leads with it and overrules the client's.
-fn provider() -> CryptoProvider {
+pub(crate) fn provider() -> CryptoProvider {
     let mut provider = ring::default_provider();
     if !aes_in_hardware() {
         provider.cipher_suites.sort_by_key(|suite| !is_chacha(suite.suite()));

@@ -1,0 +1,79 @@
+use bridge::{Rule, RuleFault, loops};
+use mqtt::QoS;
+
+use super::BridgeVersion;
+use crate::section::Section;
+
+/// Rules of a bridge in each direction, at most.
+const MOST: usize = 100;
+
+/// Outward and inward rules; `None` if one is faulty.
+pub(super) fn read(
+    section: &Section<'_>,
+    version: BridgeVersion,
+) -> Option<(Vec<Rule>, Vec<Rule>)> {
+    let (outward, inward) = (direction(section, "out"), direction(section, "in"));
+    let ((outward, out_lines), (inward, in_lines)) = outward.zip(inward)?;
+    if outward.is_empty() && inward.is_empty() {
+        section.fault_of_all(
+            "nothing would pass; add [[bridges.NAME.out]] or [[bridges.NAME.in]] with a filter",
+        );
+    }
+    if version == BridgeVersion::V3_1_1
+        && let Some((at, back)) = loops(&outward, &inward)
+        && let (Some(out), Some(inn)) = (outward.get(at), inward.get(back))
+    {
+        let message = format!(
+            "is fed by out {} in line {}: {} goes out as {}, and comes back in by {} as {}; MQTT 3.1.1 has no \
+             word against that, so keep the filters apart, or use version = \"5.0\"",
+            at + 1,
+            out_lines.get(at).copied().unwrap_or_default(),
+            out.filter().as_str(),
+            out.target(),
+            inn.filter().as_str(),
+            inn.target(),
+        );
+        let line = in_lines.get(back).copied().unwrap_or_default();
+        section.fault(line, &format!("in {}", back + 1), &message);
+    }
+    Some((outward, inward))
+}
+
+fn direction(section: &Section<'_>, key: &'static str) -> Option<(Vec<Rule>, Vec<usize>)> {
+    let sections = section.list(key, key);
+    if let (Some(line), true) = (section.line_of(key), sections.len() > MOST) {
+        section.fault(line, key, &format!("has {} rules, the most is {MOST}", sections.len()));
+    }
+    let lines = sections.iter().map(Section::line).collect();
+    let rules: Vec<_> = sections.iter().map(one).collect();
+    let rules: Option<Vec<Rule>> = rules.into_iter().collect();
+    rules.map(|rules| (rules, lines))
+}
+
+fn one(section: &Section<'_>) -> Option<Rule> {
+    let filter =
+        section.required("filter", "say which topics pass, such as filter = \"sensors/#\"");
+    let strip = section.text("strip");
+    let prefix = section.text("prefix");
+    let qos = section.number("qos", 2_u8, 0..=2);
+    let retain = section.flag("retain", true);
+    section.finish();
+    let filter = filter?;
+    let levels = |text: &Option<crate::section::Located<&str>>| {
+        text.as_ref().map_or(String::new(), |text| text.value.to_owned())
+    };
+    let qos = QoS::from_u8(qos).unwrap_or(QoS::ExactlyOnce);
+    match Rule::new(filter.value, &levels(&strip), &levels(&prefix), qos, retain) {
+        Ok(rule) => Some(rule),
+        Err(fault) => {
+            let at = match fault {
+                RuleFault::Levels("strip") | RuleFault::Strip => strip.as_ref(),
+                RuleFault::Levels(_) => prefix.as_ref(),
+                RuleFault::Filter | RuleFault::Nothing => None,
+            };
+            let line = at.map_or(filter.line, |text| text.line);
+            section.reader.fault(Some(line), section.about(&fault.to_string()));
+            None
+        }
+    }
+}
