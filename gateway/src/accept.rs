@@ -1,13 +1,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use transport::{Incoming, Listener};
 
 use crate::chain::Chain;
 use crate::greeting::{self, Greeting};
 use crate::hub::Hub;
-use crate::link::Step;
+use crate::judge::Judge;
+use crate::link::{Link, Step};
 use crate::report::Reporter;
 use crate::screen::Screen;
 use crate::sentry::{Sentry, Visit};
@@ -79,16 +81,17 @@ impl Door {
             greeting = greeting => greeting,
             _ = stopping.wait_for(|stopping| *stopping) => None,
         };
-        let Some(greeting) = greeting else { return };
+        let Some(mut greeting) = greeting else { return };
         drop(self);
-        run(greeting).await;
+        let Greeting { link, judge } = &mut *greeting;
+        run(link, judge).await;
         drop(visit);
     }
 }
 
-/// What is waited for seldom is boxed: a connection that has nothing to ask does not pay for the room that asking takes.
-async fn run(mut greeting: Box<Greeting>) {
-    let Greeting { link, judge } = &mut *greeting;
+/// Runs a link to its end. What is waited for seldom is boxed: a connection that has nothing to ask does not pay for the room that
+/// asking takes.
+pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, judge: &mut Judge) {
     loop {
         match link.run(judge).await {
             Step::Ask(question) => link.answer(Box::pin(judge.answer(question)).await),

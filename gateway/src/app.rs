@@ -14,6 +14,7 @@ use transport::{BindError, Listener};
 
 use crate::accept::Door;
 use crate::ban_file::BanFile;
+use crate::bridges::{self, Bridges};
 use crate::certificates::Certificates;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
@@ -71,6 +72,7 @@ pub(crate) fn check(file: &Path) -> Result<(), Failure> {
         }
     }
     drop(inside);
+    faults.extend(bridges::check(&checked));
     let workbench = Workbench::look(&checked.compiler, &checked.data);
     if let Err(failure) = Extensions::load(&checked, workbench, Arc::new(Surroundings::of_nobody()))
     {
@@ -111,7 +113,10 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
 
     let clock = Clock::start();
     let seed = u64::from_ne_bytes(secret::random()?);
-    let broker = Broker::new(settings::broker(&checked), seed, clock.now(), loaded.snapshot);
+    let identity = bridges::identity(&checked)?;
+    let introduction = bridges::introduction(identity.as_ref());
+    let settings = broker::Settings { introduction, ..settings::broker(&checked) };
+    let broker = Broker::new(settings, seed, clock.now(), loaded.snapshot);
     let decisions = Decisions::open(checked.decisions.as_ref())?;
     warn_of_idle_observers(&extensions, &checked.observers);
     let observers = Observers::start(extensions.named(&checked.observers))?;
@@ -123,6 +128,8 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let hub = Arc::new(Hub::new(broker, clock, submit, Arc::clone(&reporter)));
     disk.start(store, settings::committer(&checked), &hub).map_err(Failure::Store)?;
 
+    // Before anybody can publish what is for one of them.
+    let bridges = Bridges::prepare(&checked, identity.as_ref(), &hub, clock);
     let checked = Arc::new(checked);
     let subject = Subject {
         checked: Arc::clone(&checked),
@@ -131,6 +138,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         disk: disk.clone(),
         certificates: Arc::clone(&certificates),
         sentry: Arc::clone(&sentry),
+        bridges: bridges.statuses(),
     };
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
@@ -138,6 +146,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
     background.spawn(Arc::clone(&sentry).keep());
     background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
+    bridges.start(&mut background);
     if let Some(interval) = checked.broker.sys_interval {
         background.spawn(system::report(Arc::clone(&hub), disk.clone(), interval));
     }

@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use crate::bridges::Status;
 use crate::desk::of_extension;
 use crate::disk::Disk;
 use crate::extensions::Extensions;
@@ -127,6 +128,28 @@ fn log_store(store: &store::CommitterStats, totals: &Totals) {
         store_device_bytes = totals.device_bytes,
         store_device_bytes_per_delivery = totals.device_bytes_per_delivery(),
         "store counters"
+    );
+}
+
+/// Those of a bridge, as an event of their own.
+pub(crate) fn log_bridge(status: &Status) {
+    let view = status.view();
+    let counts = view.counts;
+    tracing::info!(
+        bridge = status.name,
+        state = %view.state,
+        connections = view.connections,
+        failures = view.failures,
+        sent = counts.sent,
+        confirmed = counts.confirmed,
+        received = counts.received,
+        refused = counts.refused,
+        letters_lost = counts.letters_lost,
+        looped = counts.looped,
+        unmatched = counts.unmatched,
+        refused_here = counts.refused_here,
+        dropped = counts.dropped,
+        "bridge counters"
     );
 }
 

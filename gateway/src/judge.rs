@@ -103,9 +103,8 @@ impl Judge {
         }
     }
 
-    /// One that foresees nothing.
-    #[cfg(test)]
-    pub(crate) fn without_case() -> Self {
+    /// One for a client about whom there are no questions.
+    pub(crate) fn of_nobody() -> Self {
         Self {
             bench: bench(),
             case: None,

@@ -5,6 +5,7 @@ mod app;
 mod authoring;
 mod badges;
 mod ban_file;
+mod bridges;
 mod budget;
 mod case;
 mod cert_cli;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use config::Checked;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::bridges::Status;
 use crate::certificates::Certificates;
 use crate::counters;
 use crate::disk::Disk;
@@ -27,6 +28,7 @@ pub(crate) struct Subject {
     pub(crate) disk: Disk,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) sentry: Arc<Sentry>,
+    pub(crate) bridges: Arc<[Arc<Status>]>,
 }
 
 impl Signals {
@@ -60,6 +62,7 @@ impl Subject {
     /// Logs all counters.
     pub(crate) fn count(&self) {
         counters::log(&self.hub, &self.disk, &self.sentry, &self.extensions);
+        self.bridges.iter().for_each(|bridge| counters::log_bridge(bridge));
     }
 
     async fn reload(&self) {

@@ -12,6 +12,7 @@ use warden::Newcomer;
 
 use crate::accept::Door;
 use crate::badges::Badge;
+use crate::bridges;
 use crate::chain::{Caller, Refusal, Standing};
 use crate::connecting::connecting;
 use crate::decisions::Origin;
@@ -207,6 +208,12 @@ impl Visitor<'_> {
         if let Some(rule) = connect.client_id_fault() {
             let bytes = connect.client_id.len();
             return Err(invalid(format!("the client identifier has {bytes} bytes; {rule}")));
+        }
+        if connect.client_id.starts_with(bridges::CLIENT_ID_PREFIX) {
+            let prefix = bridges::CLIENT_ID_PREFIX;
+            return Err(invalid(format!(
+                "client identifiers that begin with {prefix} are of bridges"
+            )));
         }
         match connect.client_id.len() {
             0 => Ok(self.door.hub.new_client_id()),

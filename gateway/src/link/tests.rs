@@ -101,7 +101,7 @@ impl Stage {
 /// Runs a link, and tells what it asked.
 async fn serve(mut link: Link<DuplexStream>) -> Vec<Question> {
     let mut asked = Vec::new();
-    let mut judge = Judge::without_case();
+    let mut judge = Judge::of_nobody();
     loop {
         let question = match link.run(&mut judge).await {
             Step::Ask(question) => question,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auth::{Identity, Limits, PermissionSet};
-use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version};
+use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, UserPropertiesBuf, Version};
 use session::{Inbound, KeepAlive, Outbound, Timestamp};
 
 use crate::aliases::{InboundAliases, OutboundAliases};
@@ -302,8 +302,25 @@ impl Broker {
         }
     }
 
+    /// Who this gateway is, for a client that has said that it is one.
+    fn introduction(&self, connect: &Connect<'_>) -> UserPropertiesBuf {
+        let introduction = &self.settings.introduction;
+        let Some((own, _)) = introduction.as_ref().iter().next() else {
+            return UserPropertiesBuf::default();
+        };
+        match connect.properties.user.iter().any(|(name, _)| name == own) {
+            true => introduction.clone(),
+            false => UserPropertiesBuf::default(),
+        }
+    }
+
     /// CONNACK of a client that is let in.
-    fn connack<'a>(&self, admission: &'a Admission<'_>, session_present: bool) -> Packet<'a> {
+    fn connack<'a>(
+        &self,
+        admission: &'a Admission<'_>,
+        session_present: bool,
+        introduction: &'a UserPropertiesBuf,
+    ) -> Packet<'a> {
         let connect = admission.connect;
         let keep_alive = self.keep_alive(connect);
         let expiry_seconds = self.session_expiry(connect);
@@ -314,6 +331,7 @@ impl Broker {
             server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
             authentication_method: connect.properties.authentication_method,
             authentication_data: admission.authentication_data,
+            user: introduction.as_ref(),
             ..self.announced()
         };
         let code = ReasonCode::Success;
@@ -326,7 +344,9 @@ impl Broker {
         let connect = admission.connect;
         let Some(max) = connect.properties.maximum_packet_size else { return Ok(()) };
         let mut bytes = Vec::new();
-        let written = self.connack(admission, false).encode(connect.version, &mut bytes);
+        let introduction = self.introduction(connect);
+        let written =
+            self.connack(admission, false, &introduction).encode(connect.version, &mut bytes);
         if written.is_ok() && bytes.len() <= max as usize {
             return Ok(());
         }
@@ -346,7 +366,8 @@ impl Broker {
         written: Option<Lsn>,
     ) {
         let connect = admission.connect;
-        let connack = self.connack(admission, session_present);
+        let introduction = self.introduction(connect);
+        let connack = self.connack(admission, session_present, &introduction);
         let Some(client) = self.clients.get_mut(session as usize) else { return };
         let event = Event::Connected {
             client_id: Arc::clone(&client.identity.client_id),

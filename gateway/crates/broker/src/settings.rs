@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mqtt::QoS;
+use mqtt::{QoS, UserPropertiesBuf};
 
 use crate::{Overflow, TopicRule};
 
@@ -76,6 +76,8 @@ pub struct Settings {
     pub max_journal_bytes: usize,
     /// How long an online client may take to confirm a message before that is written to disk.
     pub persist_delay: Duration,
+    /// User properties of CONNACK for a client whose CONNECT has one of the same name as the first: another gateway.
+    pub introduction: UserPropertiesBuf,
 }
 
 impl Default for Settings {
@@ -112,6 +114,7 @@ impl Default for Settings {
             max_retained_bytes: 64 * 1024 * 1024,
             max_journal_bytes: 8 * 1024 * 1024,
             persist_delay: Duration::from_millis(20),
+            introduction: UserPropertiesBuf::default(),
         }
     }
 }

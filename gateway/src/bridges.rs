@@ -1,0 +1,125 @@
+//! Bridges: brokers elsewhere with which messages are exchanged. `gateway/BRIDGE.md` says what they promise.
+
+mod agent;
+mod conversation;
+mod identity;
+mod session;
+mod status;
+
+use std::sync::Arc;
+
+use bridge::Settings;
+use config::{Bridge, Checked};
+use mqtt::{QoS, UserPropertiesBuf};
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::hub::Hub;
+use agent::Agent;
+use session::Session;
+pub(crate) use status::Status;
+
+/// What client identifiers of bridges begin with; no client may have such a one.
+pub(crate) const CLIENT_ID_PREFIX: &str = "$bridge/";
+
+/// Which gateway this is, as others learn it; `None` if it is not known and nobody needs it.
+pub(crate) fn identity(checked: &Checked) -> Result<Option<String>, Failure> {
+    match identity::open(&checked.data) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(failure) if !checked.bridges.is_empty() => Err(failure),
+        Err(failure) => {
+            tracing::debug!(%failure, "this gateway has no identity for others");
+            Ok(None)
+        }
+    }
+}
+
+/// What other gateways are told in CONNACK.
+pub(crate) fn introduction(identity: Option<&String>) -> UserPropertiesBuf {
+    let mut introduction = UserPropertiesBuf::default();
+    if let Some(identity) = identity {
+        // Both are short texts of ours.
+        let _ = introduction.push(bridge::GATEWAY_PROPERTY, identity);
+    }
+    introduction
+}
+
+/// All bridges of a gateway.
+#[derive(Default)]
+pub(crate) struct Bridges {
+    agents: Vec<Agent>,
+}
+
+impl Bridges {
+    /// Makes the sessions in which messages for upstream wait, before anybody can publish one.
+    pub(crate) fn prepare(
+        checked: &Checked,
+        identity: Option<&String>,
+        hub: &Arc<Hub>,
+        clock: Clock,
+    ) -> Self {
+        let identity = identity.map(String::as_str).unwrap_or_default();
+        let agent = |bridge: &Bridge| {
+            let session = Session::new(bridge, checked, Arc::clone(hub));
+            session.prepare();
+            let settings = Arc::new(settings(bridge, checked, identity));
+            Agent::new(bridge.clone(), settings, session, clock)
+        };
+        Self { agents: checked.bridges.iter().map(agent).collect() }
+    }
+
+    /// What is known of each, in the order of their names.
+    pub(crate) fn statuses(&self) -> Arc<[Arc<Status>]> {
+        self.agents.iter().map(Agent::status).collect()
+    }
+
+    /// Lets them run.
+    pub(crate) fn start(self, background: &mut JoinSet<()>) {
+        for agent in self.agents {
+            background.spawn(agent.run());
+        }
+    }
+}
+
+fn settings(bridge: &Bridge, checked: &Checked, identity: &str) -> Settings {
+    let sessions = &checked.sessions;
+    let own = || format!("portcullis-{identity}-{}", bridge.name);
+    Settings {
+        gateway: identity.to_owned(),
+        announces: bridge.announce,
+        client_id: bridge.client_id.clone().unwrap_or_else(own),
+        username: bridge.username.clone(),
+        // It is read for each connection.
+        password: None,
+        keep_alive: bridge.keep_alive,
+        answer_timeout: bridge.connect_timeout,
+        receive_maximum: bridge.receive_maximum,
+        max_packet_size: bridge.max_packet_size,
+        max_hops: usize::from(bridge.max_hops),
+        outward: bridge.outward.clone(),
+        inward: bridge.inward.clone(),
+        refused_topic: bridge.refused_topic.clone(),
+        local: bridge::LocalLimits {
+            max_packet_size: sessions.max_packet_size,
+            max_topic_bytes: usize::from(sessions.max_topic_bytes),
+            max_topic_levels: usize::from(sessions.max_topic_levels),
+            max_user_properties: usize::from(sessions.max_user_properties),
+            maximum_qos: QoS::from_u8(checked.mqtt.maximum_qos).unwrap_or(QoS::ExactlyOnce),
+            receive_maximum: sessions.receive_maximum,
+        },
+    }
+}
+
+/// The files of TLS that can be found wrong without a connection: one sentence for each bridge.
+pub(crate) fn check(checked: &Checked) -> Vec<String> {
+    let mut faults = Vec::new();
+    for bridge in &checked.bridges {
+        for tls in agent::dials(bridge).iter().filter_map(|dial| dial.tls.as_ref()).take(1) {
+            if let Err(error) = tls.check() {
+                faults.push(format!("bridge \"{}\": {error}", bridge.name));
+            }
+        }
+    }
+    faults
+}

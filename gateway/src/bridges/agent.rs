@@ -1,0 +1,237 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bridge::{Backoff, End, Relay, Settings, loops};
+use config::{Bridge, BridgeVersion, Upstream};
+use mqtt::Version;
+use transport::{CertificateFiles, DialSettings, DialTls, Dialed};
+
+use super::conversation::Conversation;
+use super::session::Session;
+use super::status::{State, Status};
+use crate::clock::Clock;
+use crate::secret;
+
+/// How long upstream may take over our last words.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Bytes of a password file at most.
+const PASSWORD_BYTES_MAX: usize = 64 << 10;
+
+/// Keeps one bridge connected.
+pub(super) struct Agent {
+    bridge: Bridge,
+    settings: Arc<Settings>,
+    session: Session,
+    status: Arc<Status>,
+    clock: Clock,
+    version: Version,
+    backoff: Backoff,
+    /// When the session was last in use.
+    used: Instant,
+    dials: Vec<DialSettings>,
+}
+
+/// How an attempt ended.
+struct Outcome {
+    why: Why,
+    /// How long messages could pass.
+    lasted: Duration,
+}
+
+enum Why {
+    NoConnection(String),
+    Over(End),
+    /// An earlier address can be reached again.
+    FailBack,
+}
+
+impl Agent {
+    pub(super) fn new(
+        bridge: Bridge,
+        settings: Arc<Settings>,
+        session: Session,
+        clock: Clock,
+    ) -> Self {
+        let version = match bridge.version {
+            BridgeVersion::V5 => Version::V5,
+            BridgeVersion::V3_1_1 => Version::V3_1_1,
+        };
+        let url = bridge.upstreams.first().map_or("", |first| &first.url);
+        let status = Arc::new(Status::new(&bridge.name, url, version));
+        let backoff = Backoff::new(bridge.retry_min, bridge.retry_max);
+        let (used, dials) = (Instant::now(), dials(&bridge));
+        Self { bridge, settings, session, status, clock, version, backoff, used, dials }
+    }
+
+    pub(super) fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
+    }
+
+    /// Connects, and connects again, for ever.
+    pub(super) async fn run(mut self) {
+        loop {
+            for number in 0..self.dials.len() {
+                self.keep_session();
+                let outcome = self.attempt(number).await;
+                self.backoff.connection_lasted(outcome.lasted);
+                if outcome.lasted > Duration::ZERO {
+                    self.used = Instant::now();
+                }
+                match outcome.why {
+                    Why::NoConnection(cause) => self.rest(State::Waiting, cause).await,
+                    Why::FailBack => break,
+                    Why::Over(End::UnsupportedVersion) if self.falls_back() => {
+                        self.version = Version::V3_1_1;
+                        tracing::info!(
+                            bridge = self.bridge.name,
+                            "upstream does not speak MQTT 5; going on with 3.1.1"
+                        );
+                        break;
+                    }
+                    Why::Over(end) => {
+                        let refused = matches!(end, End::Refused { .. } | End::UnsupportedVersion);
+                        let state = if refused { State::Refused } else { State::Waiting };
+                        self.rest(state, end.to_string()).await;
+                        // Whatever ended it, the first address comes first again.
+                        if outcome.lasted > Duration::ZERO {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether 3.1.1 will do: not where messages would come back.
+    fn falls_back(&self) -> bool {
+        let loops = loops(&self.settings.outward, &self.settings.inward);
+        if let (true, Some((out, back))) = (self.version.is_v5(), loops) {
+            tracing::error!(
+                bridge = self.bridge.name,
+                out = out + 1,
+                back = back + 1,
+                "upstream speaks MQTT 3.1.1 only, in which these rules of out and in would feed each other"
+            );
+        }
+        self.version.is_v5() && loops.is_none()
+    }
+
+    async fn rest(&mut self, state: State, cause: String) {
+        // Without randomness all gateways of a fleet come back at once; that is no reason not to come back.
+        let random = u64::from_ne_bytes(secret::random().unwrap_or_default());
+        let wait = self.backoff.next_wait(random);
+        self.status.over(state, cause, wait);
+        tokio::time::sleep(wait).await;
+    }
+
+    /// A session without a conversation has an end, which an outage of upstream must not reach.
+    fn keep_session(&mut self) {
+        if self.used.elapsed() > self.session.kept_for / 2 {
+            self.session.prepare();
+            self.used = Instant::now();
+        }
+    }
+
+    /// One connection, from its beginning to its end.
+    async fn attempt(&self, number: usize) -> Outcome {
+        let over = |why| Outcome { why, lasted: Duration::ZERO };
+        let (Some(dial), Some(upstream)) =
+            (self.dials.get(number), self.bridge.upstreams.get(number))
+        else {
+            return over(Why::NoConnection("there is no such address".to_owned()));
+        };
+        self.status.connecting(&upstream.url, self.version);
+        let settings = match self.with_password().await {
+            Ok(settings) => settings,
+            Err(cause) => return over(Why::NoConnection(cause)),
+        };
+        let stream = match self.dial(dial).await {
+            Ok(stream) => stream,
+            Err(cause) => return over(Why::NoConnection(cause)),
+        };
+        let relay = Relay::new(settings, self.version, self.clock.now());
+        let mut talk = Conversation::new(stream, relay, &self.session, &self.status, self.clock);
+        let began = Instant::now();
+        let why = tokio::select! {
+            end = talk.run() => Why::Over(end),
+            () = self.earlier_is_back(number) => Why::FailBack,
+        };
+        let lasted = if talk.relay.is_running() { began.elapsed() } else { Duration::ZERO };
+        // If that takes too long, closing has to do.
+        let _ = tokio::time::timeout(FAREWELL, talk.leave()).await;
+        Outcome { why, lasted }
+    }
+
+    async fn dial(&self, dial: &DialSettings) -> Result<Dialed, String> {
+        match tokio::time::timeout(self.bridge.connect_timeout, dial.dial()).await {
+            Ok(dialed) => dialed.map_err(|error| error.to_string()),
+            Err(_) => Err("there was no connection within connect-timeout".to_owned()),
+        }
+    }
+
+    /// Waits until an address that comes before this one can be reached; for ever if there is none.
+    async fn earlier_is_back(&self, number: usize) {
+        loop {
+            let earlier = self.dials.iter().take(number);
+            if number == 0 {
+                return std::future::pending().await;
+            }
+            tokio::time::sleep(self.bridge.fail_back).await;
+            for dial in earlier {
+                if self.dial(dial).await.is_ok() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn with_password(&self) -> Result<Arc<Settings>, String> {
+        let Some(file) = self.bridge.password_file.clone() else {
+            return Ok(Arc::clone(&self.settings));
+        };
+        let shown = file.display().to_string();
+        let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
+        let mut password = match read {
+            Ok(Ok(password)) if password.len() <= PASSWORD_BYTES_MAX => password,
+            Ok(Ok(_)) => {
+                return Err(format!(
+                    "password-file {shown:?} has more than {PASSWORD_BYTES_MAX} bytes"
+                ));
+            }
+            Ok(Err(error)) => {
+                return Err(format!("password-file {shown:?} is not readable ({error})"));
+            }
+            Err(_) => return Err(format!("password-file {shown:?} could not be read")),
+        };
+        if password.ends_with(b"\n") {
+            password.pop();
+        }
+        if password.ends_with(b"\r") {
+            password.pop();
+        }
+        Ok(Arc::new(Settings { password: Some(password), ..(*self.settings).clone() }))
+    }
+}
+
+/// How each address of a bridge is dialled.
+pub(super) fn dials(bridge: &Bridge) -> Vec<DialSettings> {
+    let tls = |upstream: &Upstream| {
+        upstream.encrypts.then(|| DialTls {
+            ca: bridge.tls.ca.clone(),
+            identity: bridge
+                .tls
+                .identity
+                .as_ref()
+                .map(|files| CertificateFiles { cert: files.cert.clone(), key: files.key.clone() }),
+            server_name: bridge.tls.server_name.clone(),
+            alpn: bridge.tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
+        })
+    };
+    let dial = |upstream: &Upstream| DialSettings {
+        host: upstream.host.clone(),
+        port: upstream.port,
+        tls: tls(upstream),
+    };
+    bridge.upstreams.iter().map(dial).collect()
+}

@@ -1,0 +1,225 @@
+use std::io;
+
+use bridge::{End, Relay};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf,
+};
+use transport::Dialed;
+
+use super::session::Session;
+use super::status::Status;
+use crate::clock::Clock;
+
+/// Bytes that are read at a time.
+const READ_MAX: usize = 64 << 10;
+
+/// One connection to upstream, and the local conversation that belongs to it: moves bytes between the two and the relay.
+pub(super) struct Conversation<'a> {
+    pub(super) relay: Relay,
+    pub(super) session: &'a Session,
+    pub(super) status: &'a Status,
+    pub(super) clock: Clock,
+    from_upstream: ReadHalf<Dialed>,
+    to_upstream: Way<WriteHalf<Dialed>>,
+    local: Option<(ReadHalf<DuplexStream>, Way<WriteHalf<DuplexStream>>)>,
+    session_present: bool,
+    /// Messages pass, and the operator has read so.
+    told: bool,
+}
+
+/// Bytes on their way to somebody.
+struct Way<W> {
+    writer: W,
+    bytes: Vec<u8>,
+    written: usize,
+    flushed: bool,
+}
+
+impl<W: AsyncWrite + Unpin> Way<W> {
+    fn to(writer: W) -> Self {
+        Self { writer, bytes: Vec::new(), written: 0, flushed: true }
+    }
+
+    /// Takes bytes over, if it has none.
+    fn take(&mut self, more: &mut Vec<u8>) {
+        if self.written == self.bytes.len() && !more.is_empty() {
+            self.bytes = std::mem::take(more);
+            (self.written, self.flushed) = (0, false);
+        }
+    }
+
+    /// Writes until there is nothing more; never ready if there is nothing now. What is dropped before it is ready has lost
+    /// nothing.
+    async fn drain(&mut self) -> io::Result<()> {
+        if self.flushed {
+            return std::future::pending().await;
+        }
+        while let Some(rest) = self.bytes.get(self.written..).filter(|rest| !rest.is_empty()) {
+            let count = self.writer.write(rest).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.written += count;
+        }
+        self.writer.flush().await?;
+        self.flushed = true;
+        Ok(())
+    }
+}
+
+/// What came, or that time has passed.
+enum Input {
+    Upstream(io::Result<usize>),
+    Local(io::Result<usize>),
+    Written(io::Result<()>),
+    LocalWritten(io::Result<()>),
+    Deadline,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(
+        stream: Dialed,
+        relay: Relay,
+        session: &'a Session,
+        status: &'a Status,
+        clock: Clock,
+    ) -> Self {
+        let (from_upstream, writer) = tokio::io::split(stream);
+        Self {
+            relay,
+            session,
+            status,
+            clock,
+            from_upstream,
+            to_upstream: Way::to(writer),
+            local: None,
+            session_present: false,
+            told: false,
+        }
+    }
+
+    /// Runs until either side ends it. Answers why.
+    pub(super) async fn run(&mut self) -> End {
+        let (mut upstream, mut local) = (Vec::new(), Vec::new());
+        loop {
+            match self.step(&mut upstream, &mut local).await {
+                Ok(()) => {}
+                Err(end) => {
+                    self.report();
+                    return end;
+                }
+            }
+        }
+    }
+
+    /// Says goodbye, where upstream may still listen.
+    pub(super) async fn leave(&mut self) {
+        const DISCONNECT: [u8; 2] = [0xE0, 0];
+        // Whoever does not listen any more has its own idea of why.
+        let _ = self.to_upstream.drain_if_any().await;
+        let _ = self.to_upstream.writer.write_all(&DISCONNECT).await;
+        let _ = self.to_upstream.writer.shutdown().await;
+    }
+
+    async fn step(&mut self, upstream: &mut Vec<u8>, local: &mut Vec<u8>) -> Result<(), End> {
+        if let Some(terms) = self.relay.local_terms() {
+            self.session_present = terms.session_present;
+            let stream = self.session.open(terms).map_err(End::Local)?;
+            let (reader, writer) = tokio::io::split(stream);
+            self.local = Some((reader, Way::to(writer)));
+        }
+        self.to_upstream.take(self.relay.upstream_output());
+        if let Some((_, way)) = &mut self.local {
+            way.take(self.relay.local_output());
+        }
+        let input = self.input(upstream, local).await;
+        let now = self.clock.now();
+        match input {
+            Input::Upstream(Ok(0)) => {
+                return Err(End::Unexpected("the end of the connection".to_owned()));
+            }
+            Input::Upstream(Ok(_)) => {
+                let handled = self.relay.handle_upstream(now, upstream);
+                upstream.clear();
+                handled?;
+            }
+            Input::Local(Ok(0)) => return Err(End::Local("the broker closed it".to_owned())),
+            Input::Local(Ok(_)) => {
+                let handled = self.relay.handle_local(now, local);
+                local.clear();
+                handled?;
+            }
+            Input::Written(Ok(())) | Input::LocalWritten(Ok(())) => {}
+            Input::Upstream(Err(error)) | Input::Written(Err(error)) => {
+                return Err(End::Unexpected(format!("nothing more: {error}")));
+            }
+            Input::Local(Err(error)) | Input::LocalWritten(Err(error)) => {
+                return Err(End::Local(error.to_string()));
+            }
+            Input::Deadline => self.relay.handle_deadline(now)?,
+        }
+        self.report();
+        Ok(())
+    }
+
+    /// Waits for whatever comes first.
+    async fn input(&mut self, upstream: &mut Vec<u8>, local: &mut Vec<u8>) -> Input {
+        let deadline = self.relay.next_deadline().map(|at| self.clock.instant(at));
+        let (wants_upstream, wants_local) = (self.relay.wants_upstream(), self.relay.wants_local());
+        let (reader, way) = match &mut self.local {
+            Some((reader, way)) => (Some(reader), Some(way)),
+            None => (None, None),
+        };
+        tokio::select! {
+            read = receive(Some(&mut self.from_upstream), upstream), if wants_upstream => Input::Upstream(read),
+            read = receive(reader, local), if wants_local => Input::Local(read),
+            written = self.to_upstream.drain() => Input::Written(written),
+            written = drain(way) => Input::LocalWritten(written),
+            () = sleep_until(deadline) => Input::Deadline,
+        }
+    }
+
+    fn report(&mut self) {
+        self.status.count(self.relay.counts());
+        while let Some(event) = self.relay.poll_event() {
+            self.status.tell(&event);
+        }
+        if !self.told && self.relay.is_running() {
+            self.told = true;
+            self.status.connected(self.session_present);
+        }
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Way<W> {
+    async fn drain_if_any(&mut self) -> io::Result<()> {
+        if self.flushed { Ok(()) } else { self.drain().await }
+    }
+}
+
+async fn receive<R: AsyncRead + Unpin>(
+    reader: Option<&mut R>,
+    bytes: &mut Vec<u8>,
+) -> io::Result<usize> {
+    match reader {
+        Some(reader) => {
+            bytes.reserve(READ_MAX);
+            reader.read_buf(bytes).await
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn drain<W: AsyncWrite + Unpin>(way: Option<&mut Way<W>>) -> io::Result<()> {
+    match way {
+        Some(way) => way.drain().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

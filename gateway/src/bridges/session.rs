@@ -1,0 +1,192 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{Fallback, Limits, PermissionSet, Permissions};
+use bridge::{LocalTerms, Rule};
+use broker::{Admission, Admitted, Closing, Conversation, Durability, Outbox};
+use config::{Bridge, Checked};
+use mqtt::{
+    Connect, ConnectProperties, Decoder, EncodeError, Packet, PacketId, ReasonCode, RetainHandling,
+    Subscribe, SubscribeFiltersBuf, SubscribeOptions, TopicFilter, Unsubscribe,
+    UnsubscribeFiltersBuf, UserProperties, Version,
+};
+use tokio::io::DuplexStream;
+
+use super::CLIENT_ID_PREFIX;
+use crate::accept;
+use crate::foresight::Foresight;
+use crate::hub::{Hub, Registration};
+use crate::judge::Judge;
+use crate::link::Link;
+
+/// Bytes on their way between a relay and its link.
+const PIPE: usize = 64 << 10;
+
+/// The session of the local broker in which messages for upstream wait, and by which messages from there come in. It may do
+/// everything: what passes is for the rules to say, and only the relay speaks in it.
+pub(super) struct Session {
+    hub: Arc<Hub>,
+    client_id: Arc<str>,
+    permissions: Arc<PermissionSet>,
+    outward: Vec<Rule>,
+    max_packet_size: u32,
+    /// How long it is kept without a conversation.
+    pub(super) kept_for: Duration,
+}
+
+impl Session {
+    pub(super) fn new(bridge: &Bridge, checked: &Checked, hub: Arc<Hub>) -> Self {
+        let source = format!("bridge {}", bridge.name).into();
+        let stated = Permissions { rules: Vec::new(), fallback: Fallback::Allow, source };
+        // Without a rule there is none that could be faulty.
+        let permissions = PermissionSet::compile(&stated);
+        let permissions = permissions.unwrap_or_else(|_| PermissionSet::deny_all("bridge"));
+        Self {
+            hub,
+            client_id: format!("{CLIENT_ID_PREFIX}{}", bridge.name).into(),
+            permissions: Arc::new(permissions),
+            outward: bridge.outward.clone(),
+            max_packet_size: checked.sessions.max_packet_size,
+            kept_for: checked.sessions.max_expiry,
+        }
+    }
+
+    /// Sees that the session is there and has the subscriptions that the rules ask for, and no others. From here on messages wait
+    /// in it.
+    pub(super) fn prepare(&self) {
+        // Nobody is going to confirm anything, so it is asked for little.
+        let entered = self.enter(1);
+        let (registration, conversation) = match entered {
+            Ok(entered) => entered,
+            Err(why) => {
+                tracing::error!(client = &*self.client_id, why, "bridge has no session");
+                return;
+            }
+        };
+        let known = self.hub.guest(&self.client_id).map(|(_, known, _)| known).unwrap_or_default();
+        let known: BTreeSet<String> = known.into_iter().map(|it| it.filter).collect();
+        match self.wishes(&known) {
+            Ok(bytes) => {
+                let mut decoder = self.decoder();
+                let (mut foresight, mut outbox) = (Foresight::default(), Outbox::default());
+                let link = registration.link;
+                self.hub.receive(
+                    conversation,
+                    link,
+                    &mut decoder,
+                    &bytes,
+                    &mut foresight,
+                    &mut outbox,
+                );
+            }
+            Err(error) => {
+                tracing::error!(client = &*self.client_id, %error, "bridge cannot subscribe");
+            }
+        }
+        let granted =
+            self.hub.guest(&self.client_id).map(|(_, known, _)| known).unwrap_or_default();
+        for rule in &self.outward {
+            let filter = rule.filter().as_str();
+            if !granted.iter().any(|it| it.filter == filter) {
+                tracing::error!(
+                    client = &*self.client_id,
+                    filter,
+                    "bridge is not granted a subscription"
+                );
+            }
+        }
+        let why = "the bridge has looked after its session";
+        self.hub.disconnect(conversation, Closing::new(ReasonCode::NORMAL_DISCONNECTION, why));
+    }
+
+    /// Begins a conversation, of which CONNACK comes first. It ends with the stream, when what was written to that has been read.
+    pub(super) fn open(&self, terms: LocalTerms) -> Result<DuplexStream, String> {
+        let (registration, conversation) = self.enter(terms.receive_maximum)?;
+        let (stream, served) = tokio::io::duplex(PIPE);
+        let hub = Arc::clone(&self.hub);
+        let link = Link::new(served, hub, registration, conversation, self.decoder(), Vec::new());
+        tokio::spawn(accept::run(link, Judge::of_nobody()));
+        Ok(stream)
+    }
+
+    fn enter(&self, receive_maximum: u16) -> Result<(Registration, Conversation), String> {
+        let connect = Connect {
+            version: Version::V5,
+            client_id: &self.client_id,
+            clean_start: false,
+            keep_alive: 0,
+            username: None,
+            password: None,
+            will: None,
+            properties: ConnectProperties {
+                session_expiry: Some(u32::MAX),
+                receive_maximum: Some(receive_maximum),
+                ..ConnectProperties::default()
+            },
+        };
+        let registration = self.hub.register();
+        let admission = Admission {
+            link: registration.link,
+            connect: &connect,
+            client_id: Arc::clone(&self.client_id),
+            principal: Arc::clone(&self.client_id),
+            attributes: Vec::new(),
+            permissions: Arc::clone(&self.permissions),
+            authentication_data: None,
+            valid_for_ms: None,
+            limits: Limits::default(),
+            durability: Durability::Strict,
+            will_verdict: None,
+            will_interception: None,
+            listener: None,
+        };
+        match self.hub.connect(admission) {
+            Admitted::Accepted(conversation) => Ok((registration, conversation)),
+            Admitted::Refused(closing) => Err(closing.why),
+            Admitted::Ask(_) => Err("the broker asks about a will that there is not".to_owned()),
+        }
+    }
+
+    fn decoder(&self) -> Decoder {
+        let mut decoder = Decoder::new(self.max_packet_size);
+        decoder.set_version(Version::V5);
+        decoder
+    }
+
+    /// SUBSCRIBE for each rule, UNSUBSCRIBE for what no rule asks for any more.
+    fn wishes(&self, known: &BTreeSet<String>) -> Result<Vec<u8>, EncodeError> {
+        let mut bytes = Vec::new();
+        let user = UserProperties::default();
+        for rule in &self.outward {
+            let mut filters = SubscribeFiltersBuf::default();
+            filters.push(rule.filter(), options(rule))?;
+            let (packet_id, subscription_id) = (PacketId::MIN, None);
+            let filters = filters.as_ref();
+            let subscribe = Subscribe { packet_id, subscription_id, user, filters };
+            Packet::Subscribe(subscribe).encode(Version::V5, &mut bytes)?;
+        }
+        for filter in known {
+            let wanted = self.outward.iter().any(|rule| rule.filter().as_str() == filter);
+            let Some(filter) = TopicFilter::new(filter).ok().filter(|_| !wanted) else { continue };
+            let mut filters = UnsubscribeFiltersBuf::default();
+            filters.push(filter);
+            let filters = filters.as_ref();
+            let unsubscribe = Unsubscribe { packet_id: PacketId::MIN, user, filters };
+            Packet::Unsubscribe(unsubscribe).encode(Version::V5, &mut bytes)?;
+        }
+        Ok(bytes)
+    }
+}
+
+fn options(rule: &Rule) -> SubscribeOptions {
+    SubscribeOptions {
+        qos: rule.qos,
+        no_local: true,
+        retain_as_published: true,
+        retain_handling: match rule.retain {
+            true => RetainHandling::SendIfNew,
+            false => RetainHandling::DoNotSend,
+        },
+    }
+}

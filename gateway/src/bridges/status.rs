@@ -1,0 +1,199 @@
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bridge::{Counts, Event};
+use mqtt::Version;
+use telemetry::{Sample, Sampler, SamplerSettings};
+
+/// What is known of a bridge. Whoever asks reads it; its agent writes it.
+#[derive(Debug)]
+pub(crate) struct Status {
+    pub(crate) name: String,
+    started: Instant,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    view: View,
+    /// Of relays that are over.
+    before: Counts,
+    log: Sampler,
+}
+
+/// What is known of a bridge at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) state: State,
+    /// The address that is used, or was tried last.
+    pub(crate) url: String,
+    pub(crate) version: Version,
+    /// Why the last connection is over, or there was none.
+    pub(crate) cause: Option<String>,
+    /// When the state began.
+    pub(crate) since: Instant,
+    /// Connections that came as far as messages passing.
+    pub(crate) connections: u64,
+    /// Attempts that did not, and connections that are over.
+    pub(crate) failures: u64,
+    pub(crate) counts: Counts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// An address is tried, or the answer to CONNECT is awaited.
+    Connecting,
+    /// Messages pass.
+    Connected,
+    /// Upstream refused the last attempt; another one is made later.
+    Refused,
+    /// The last attempt failed, or the connection broke; another one is made later.
+    Waiting,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Refused => "refused",
+            Self::Waiting => "waiting",
+        })
+    }
+}
+
+impl Status {
+    pub(super) fn new(name: &str, url: &str, version: Version) -> Self {
+        let view = View {
+            state: State::Connecting,
+            url: url.to_owned(),
+            version,
+            cause: None,
+            since: Instant::now(),
+            connections: 0,
+            failures: 0,
+            counts: Counts::default(),
+        };
+        let log = Sampler::new(SamplerSettings::default());
+        let inner = Mutex::new(Inner { view, before: Counts::default(), log });
+        Self { name: name.to_owned(), started: Instant::now(), inner }
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.lock().view.clone()
+    }
+
+    pub(super) fn connecting(&self, url: &str, version: Version) {
+        let mut inner = self.lock();
+        inner.view.url = url.to_owned();
+        inner.view.version = version;
+        inner.enter(State::Connecting);
+    }
+
+    pub(super) fn connected(&self, session_present: bool) {
+        let mut inner = self.lock();
+        inner.view.connections += 1;
+        inner.view.cause = None;
+        inner.enter(State::Connected);
+        let (url, version) = (inner.view.url.clone(), inner.view.version);
+        drop(inner);
+        let version = if version.is_v5() { "5.0" } else { "3.1.1" };
+        tracing::info!(bridge = self.name, url, version, session_present, "bridge connected");
+    }
+
+    pub(super) fn over(&self, state: State, cause: String, wait: Duration) {
+        let mut inner = self.lock();
+        inner.view.failures += 1;
+        inner.view.cause = Some(cause.clone());
+        let was_connected = inner.view.state == State::Connected;
+        inner.enter(state);
+        inner.before = inner.view.counts;
+        let url = inner.view.url.clone();
+        drop(inner);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let what = if was_connected { "broken" } else { "failed" };
+        if let Some(suppressed) = self.sample(what) {
+            tracing::warn!(bridge = self.name, url, cause, %state, wait_ms, suppressed, "bridge not connected");
+        }
+    }
+
+    /// What the present relay has done so far.
+    pub(super) fn count(&self, counts: &Counts) {
+        let mut inner = self.lock();
+        let mut all = inner.before;
+        all.add(counts);
+        inner.view.counts = all;
+    }
+
+    pub(super) fn tell(&self, event: &Event) {
+        let bridge = self.name.as_str();
+        let Some(suppressed) = self.sample(kind(event)) else { return };
+        match event {
+            Event::NotSubscribed { filter, code } => tracing::warn!(
+                bridge,
+                filter,
+                code = code.as_u8(),
+                suppressed,
+                "upstream did not grant a subscription"
+            ),
+            Event::Refused { topic, why } => {
+                tracing::warn!(
+                    bridge,
+                    topic,
+                    why,
+                    suppressed,
+                    "message not sent upstream; it is a dead letter"
+                );
+            }
+            Event::LetterLost { code } => tracing::error!(
+                bridge,
+                code = code.as_u8(),
+                suppressed,
+                "dead letter not kept; the message is gone"
+            ),
+            Event::RefusedHere { why } => {
+                tracing::warn!(bridge, why, suppressed, "message from upstream not taken");
+            }
+            Event::Looped { topic } => {
+                tracing::info!(
+                    bridge,
+                    topic,
+                    suppressed,
+                    "message not passed on; it has been there"
+                );
+            }
+            Event::Unmatched { topic } => {
+                tracing::warn!(bridge, topic, suppressed, "message from upstream is for no rule");
+            }
+        }
+    }
+
+    fn sample(&self, what: &str) -> Option<u64> {
+        match self.lock().log.sample(what, self.started.elapsed()) {
+            Sample::Write { suppressed } => Some(suppressed),
+            Sample::Suppress => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn enter(&mut self, state: State) {
+        (self.view.state, self.view.since) = (state, Instant::now());
+    }
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::NotSubscribed { .. } => "subscription",
+        Event::Refused { .. } => "refused",
+        Event::LetterLost { .. } => "letter",
+        Event::RefusedHere { .. } => "refused here",
+        Event::Looped { .. } => "looped",
+        Event::Unmatched { .. } => "unmatched",
+    }
+}
