@@ -91,7 +91,7 @@ impl Log {
     }
 
     /// Waits until `count` lines contain `words`.
-    pub(crate) fn wait_for_lines(&self, words: &str, count: usize, patience: Duration) -> bool {
+    pub fn wait_for_lines(&self, words: &str, count: usize, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         let mut lines = self.lines();
         while lines.iter().filter(|line| line.contains(words)).count() < count {
