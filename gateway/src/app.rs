@@ -112,11 +112,8 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     extensions.start_fetching()?;
 
     let clock = Clock::start();
-    let seed = u64::from_ne_bytes(secret::random()?);
     let identity = bridges::identity(&checked)?;
-    let introduction = bridges::introduction(identity.as_ref());
-    let settings = broker::Settings { introduction, ..settings::broker(&checked) };
-    let broker = Broker::new(settings, seed, clock.now(), loaded.snapshot);
+    let broker = broker(&checked, identity.as_ref(), clock, loaded.snapshot)?;
     let decisions = Decisions::open(checked.decisions.as_ref())?;
     warn_of_idle_observers(&extensions, &checked.observers);
     let observers = Observers::start(extensions.named(&checked.observers))?;
@@ -152,14 +149,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     }
     let gatehouse = Gatehouse::open(&checked, listeners, &extensions, &hub, &reporter, &sentry);
     if let Some(socket) = admin {
-        let desk = Desk {
-            extensions: Arc::clone(&extensions),
-            hub: Arc::clone(&hub),
-            disk: disk.clone(),
-            chains: gatehouse.chains.clone(),
-            certificates,
-            sentry: Arc::clone(&sentry),
-        };
+        let desk = desk(&subject, gatehouse.chains.clone());
         background.spawn(desk::attend(Arc::new(desk), socket));
     }
     supervisor::ready();
@@ -176,6 +166,32 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     put_away(observers, surroundings, sentry, disk).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The broker, with what was kept of it.
+fn broker(
+    checked: &Checked,
+    identity: Option<&String>,
+    clock: Clock,
+    kept: broker::durable::Snapshot,
+) -> Result<Broker, Failure> {
+    let seed = u64::from_ne_bytes(secret::random()?);
+    let introduction = bridges::introduction(identity);
+    let settings = broker::Settings { introduction, ..settings::broker(checked) };
+    Ok(Broker::new(settings, seed, clock.now(), kept))
+}
+
+/// What the operator comes to.
+fn desk(subject: &Subject, chains: BTreeMap<String, Chain>) -> Desk {
+    Desk {
+        extensions: Arc::clone(&subject.extensions),
+        hub: Arc::clone(&subject.hub),
+        disk: subject.disk.clone(),
+        chains,
+        certificates: Arc::clone(&subject.certificates),
+        sentry: Arc::clone(&subject.sentry),
+        bridges: Arc::clone(&subject.bridges),
+    }
 }
 
 /// Ends what has threads and files of its own, the store last.

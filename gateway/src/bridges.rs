@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::hub::Hub;
 use agent::Agent;
 use session::Session;
-pub(crate) use status::Status;
+pub(crate) use status::{State, Status, View};
 
 /// What client identifiers of bridges begin with; no client may have such a one.
 pub(crate) const CLIENT_ID_PREFIX: &str = "$bridge/";

@@ -84,6 +84,7 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
                                     who is banned; ban somebody, for good unless TIME is named (gateway/ABUSE.md);
                                     take that back. WHOM is --network ADDRESS[/BITS], --identity NAME,
                                     --client ID, or several of them for who fits them all
+  portcullis bridges GATEWAY        how each bridge is, and what waits for it
   portcullis metrics [--prometheus] GATEWAY
                                     all counters
   portcullis version
@@ -121,6 +122,7 @@ impl Command {
             Some("clients") => Self::Operator(words.clients()?),
             Some("disconnect") => Self::Operator(words.disconnect()?),
             Some("ban") => Self::Operator(words.ban()?),
+            Some("bridges") => Self::Operator(words.bridges()?),
             Some("metrics") => Self::Operator(words.metrics()?),
             Some("version" | "--version" | "-V") => Self::Version,
             Some("help" | "--help" | "-h") => Self::Help,

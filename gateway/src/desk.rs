@@ -1,6 +1,7 @@
 //! What the operator asks and orders through the admin socket. `gateway/ADMIN.md` has all of it.
 
 mod bans;
+mod bridges;
 mod certificates;
 mod clients;
 mod explain;
@@ -21,6 +22,7 @@ use admin::{Answer, Handler, Limits, Method, Request, Socket, SocketError};
 use config::Admin;
 use serde_json::json;
 
+use crate::bridges::Status;
 use crate::certificates::Certificates;
 use crate::chain::Chain;
 use crate::disk::Disk;
@@ -43,6 +45,7 @@ pub(crate) struct Desk {
     pub(crate) chains: BTreeMap<String, Chain>,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) sentry: Arc<Sentry>,
+    pub(crate) bridges: Arc<[Arc<Status>]>,
 }
 
 /// What a path stands for.
@@ -56,6 +59,7 @@ enum Route {
     Abandon(String),
     Record(String),
     Recording(String),
+    Bridges,
     Clients,
     Client(String),
     Disconnect(String),
@@ -135,6 +139,7 @@ impl Desk {
             Route::Abandon(name) => extensions::abandon(&self.extensions, name).await,
             Route::Record(name) => recordings::begin(&self.extensions, &name, request),
             Route::Recording(name) => recordings::part(&self.extensions, &name),
+            Route::Bridges => Ok(Answer::ok(json!({ "bridges": bridges::document(self) }))),
             Route::Clients => clients::page(&self.hub, request),
             Route::Client(client_id) => clients::one(&self.hub, &client_id),
             Route::Disconnect(client_id) => clients::disconnect(&self.hub, &client_id, request),
@@ -159,6 +164,7 @@ impl Route {
             ["v1", "extensions", name, "abandon"] => Self::Abandon(name.to_owned()),
             ["v1", "extensions", name, "record"] => Self::Record(name.to_owned()),
             ["v1", "extensions", name, "recording"] => Self::Recording(name.to_owned()),
+            ["v1", "bridges"] => Self::Bridges,
             ["v1", "clients"] => Self::Clients,
             ["v1", "clients", client_id] => Self::Client(client_id.to_owned()),
             ["v1", "clients", client_id, "disconnect"] => Self::Disconnect(client_id.to_owned()),

@@ -71,6 +71,7 @@ pub(crate) enum Order {
         code: Option<u8>,
         reason: Option<String>,
     },
+    Bridges,
     Metrics {
         prometheus: bool,
     },
@@ -189,6 +190,7 @@ impl Order {
                 let body = json!({ "code": code, "reason": reason });
                 post(format!("/v1/clients/{}/disconnect", segment(client_id)), body)
             }
+            Self::Bridges => get("/v1/bridges".to_owned()),
             Self::Metrics { prometheus: false } => get("/v1/metrics".to_owned()),
             Self::Bans => get("/v1/bans".to_owned()),
             Self::Ban { whom, length, reason } => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use auth::{Fallback, Limits, PermissionSet, Permissions};
 use bridge::{LocalTerms, Rule};
-use broker::{Admission, Admitted, Closing, Conversation, Durability, Outbox};
+use broker::{Admission, Admitted, Closing, Conversation, Durability, Lane, Outbox};
 use config::{Bridge, Checked};
 use mqtt::{
     Connect, ConnectProperties, Decoder, EncodeError, Packet, PacketId, ReasonCode, RetainHandling,
@@ -16,7 +16,7 @@ use tokio::io::DuplexStream;
 use super::CLIENT_ID_PREFIX;
 use crate::accept;
 use crate::foresight::Foresight;
-use crate::hub::{Hub, Registration};
+use crate::hub::{Hub, Next, Registration};
 use crate::judge::Judge;
 use crate::link::Link;
 
@@ -57,7 +57,7 @@ impl Session {
     pub(super) fn prepare(&self) {
         // Nobody is going to confirm anything, so it is asked for little.
         let entered = self.enter(1);
-        let (registration, conversation) = match entered {
+        let (_registration, conversation) = match entered {
             Ok(entered) => entered,
             Err(why) => {
                 tracing::error!(client = &*self.client_id, why, "bridge has no session");
@@ -70,15 +70,21 @@ impl Session {
             Ok(bytes) => {
                 let mut decoder = self.decoder();
                 let (mut foresight, mut outbox) = (Foresight::default(), Outbox::default());
-                let link = registration.link;
-                self.hub.receive(
-                    conversation,
-                    link,
-                    &mut decoder,
-                    &bytes,
-                    &mut foresight,
-                    &mut outbox,
-                );
+                let mut rest = bytes.as_slice();
+                loop {
+                    let batch = self.hub.receive(
+                        conversation,
+                        Lane::CONTROL,
+                        &mut decoder,
+                        rest,
+                        &mut foresight,
+                        &mut outbox,
+                    );
+                    rest = rest.get(batch.consumed..).unwrap_or_default();
+                    if rest.is_empty() || !matches!(batch.next, Next::Yield) {
+                        break;
+                    }
+                }
             }
             Err(error) => {
                 tracing::error!(client = &*self.client_id, %error, "bridge cannot subscribe");
@@ -106,7 +112,10 @@ impl Session {
         let (stream, served) = tokio::io::duplex(PIPE);
         let hub = Arc::clone(&self.hub);
         let link = Link::new(served, hub, registration, conversation, self.decoder(), Vec::new());
-        tokio::spawn(accept::run(link, Judge::of_nobody()));
+        tokio::spawn(async move {
+            let (mut link, mut judge) = (link, Judge::of_nobody());
+            accept::run(&mut link, &mut judge).await;
+        });
         Ok(stream)
     }
 

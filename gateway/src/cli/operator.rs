@@ -160,6 +160,10 @@ impl Words {
         Ok(Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    pub(super) fn bridges(&mut self) -> Result<Request, Failure> {
+        self.request(Order::Bridges)
+    }
+
     pub(super) fn metrics(&mut self) -> Result<Request, Failure> {
         let prometheus = self.flag("--prometheus");
         self.request(Order::Metrics { prometheus })
@@ -250,6 +254,7 @@ mod tests {
                     whom: Named { client: Some(client_id.clone()), ..Named::default() },
                 },
             ),
+            ("bridges", Order::Bridges),
             ("metrics --prometheus", Order::Metrics { prometheus: true }),
             (
                 "explain --client c1 --publish a --publish b --subscribe c/# --qos 1 --retain",

@@ -5,7 +5,7 @@ use extension_host::MetricValue;
 use serde_json::{Map, Value, json};
 
 use super::fields::bad;
-use super::{Desk, certificates};
+use super::{Desk, bridges, certificates};
 use crate::sentry::Counts;
 use crate::system::Totals;
 
@@ -58,7 +58,12 @@ fn document(desk: &Desk) -> Value {
     });
     let extensions: Vec<Value> = extensions.collect();
     let certificates = certificates::document(&desk.certificates);
-    json!({ "gateway": gateway, "extensions": extensions, "certificates": certificates })
+    json!({
+        "gateway": gateway,
+        "extensions": extensions,
+        "bridges": bridges::document(desk),
+        "certificates": certificates,
+    })
 }
 
 /// Each family with its type once, then its series, as the format demands.
@@ -84,6 +89,7 @@ fn prometheus(desk: &Desk) -> String {
     for extension in desk.extensions.all() {
         own(&mut text, extension);
     }
+    bridges::series(&mut text, desk);
     family(&mut text, certificates::SECONDS_LEFT, Gauge);
     text.push_str(&certificates::series(&desk.certificates));
     text
@@ -115,7 +121,7 @@ fn own(text: &mut String, extension: &extension_host::Extension) {
     }
 }
 
-fn family(text: &mut String, name: &str, kind: Kind) {
+pub(super) fn family(text: &mut String, name: &str, kind: Kind) {
     let kind = match kind {
         Counter => "counter",
         Gauge => "gauge",

@@ -42,6 +42,7 @@ pub(super) fn of(order: &Order, answer: &Value) -> String {
             code(&answer["code"]),
             shown(&answer["meaning"])
         ),
+        Order::Bridges => bridges(answer),
         Order::Metrics { .. } => metrics(answer),
         Order::Bans => bans(answer),
         Order::Ban { .. } => {
@@ -279,6 +280,31 @@ fn kept(answer: &Value) -> &'static str {
     }
 }
 
+fn bridges(answer: &Value) -> String {
+    let header =
+        ["BRIDGE", "STATE", "SINCE", "URL", "MQTT", "QUEUED", "SENT", "RECEIVED", "REFUSED"];
+    let mut rows = vec![header.map(str::to_owned)];
+    let mut causes = String::new();
+    for bridge in list(&answer["bridges"]) {
+        let counters = &bridge["counters"];
+        rows.push([
+            shown(&bridge["name"]),
+            shown(&bridge["state"]),
+            age(bridge["since_ms"].as_u64().unwrap_or(0)),
+            shown(&bridge["url"]),
+            shown(&bridge["version"]),
+            bridge["queued"].to_string(),
+            counters["sent"].to_string(),
+            counters["received"].to_string(),
+            counters["refused"].to_string(),
+        ]);
+        if bridge["cause"].is_string() {
+            let _ = writeln!(causes, "{}: {}", shown(&bridge["name"]), shown(&bridge["cause"]));
+        }
+    }
+    table(&rows) + &causes
+}
+
 fn metrics(answer: &Value) -> String {
     let mut text = String::new();
     for (name, value) in answer["gateway"].as_object().into_iter().flatten() {
@@ -295,6 +321,11 @@ fn metrics(answer: &Value) -> String {
         let counters = counters.map(|(name, value)| (name.clone(), value.clone()));
         for (name, value) in counters.chain(own) {
             let _ = writeln!(text, "{} {name} {value}", shown(&extension["name"]));
+        }
+    }
+    for bridge in list(&answer["bridges"]) {
+        for (name, value) in bridge["counters"].as_object().into_iter().flatten() {
+            let _ = writeln!(text, "bridge {} {name} {value}", shown(&bridge["name"]));
         }
     }
     text

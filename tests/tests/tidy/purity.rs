@@ -4,7 +4,7 @@ use crate::source::code_only;
 use crate::sources;
 
 /// Where the pure crates are.
-const PURE: [&str; 5] = [
+const PURE: [&str; 6] = [
     "gateway/crates/mqtt/src/",
     "gateway/crates/session/src/",
     "gateway/crates/bridge/src/",

@@ -8,9 +8,9 @@ use toml::de::DeTable;
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::{
-    Admin, Bridge, Broker, Compiler, Decisions, Extension, FileProbe, Limits, Listener, Log, Mqtt, Report,
-    Sessions, Store, TopicRule, Trust, admin, bridge, broker, compiler, decisions, extension, limits,
-    listener, log, mqtt, relations, roster, sessions, store, topics, trust,
+    Admin, Bridge, Broker, Compiler, Decisions, Extension, FileProbe, Limits, Listener, Log, Mqtt,
+    Report, Sessions, Store, TopicRule, Trust, admin, bridge, broker, compiler, decisions,
+    extension, limits, listener, log, mqtt, relations, roster, sessions, store, topics, trust,
 };
 
 /// A configuration without faults. Relative paths are resolved against the file's directory.

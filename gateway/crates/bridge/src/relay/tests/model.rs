@@ -123,7 +123,7 @@ impl Model {
             Packet::Publish(publish) => self.arrive(publish),
             Packet::PubAck(ack) => drop(self.sending.puback(ack.packet_id)),
             Packet::PubRec(ack) if ack.code.is_error() => {
-                drop(self.sending.pubrec_refused(ack.packet_id));
+                let _ = self.sending.pubrec_refused(ack.packet_id);
             }
             Packet::PubRec(ack) => {
                 self.sending.pubrec(ack.packet_id);

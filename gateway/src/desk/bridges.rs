@@ -1,0 +1,69 @@
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::Desk;
+use super::metrics::{Kind, Metric, family};
+use crate::bridges::{CLIENT_ID_PREFIX, State, Status, View};
+
+/// Each bridge, with how it is and what waits for it.
+pub(super) fn document(desk: &Desk) -> Value {
+    desk.bridges.iter().map(|status| one(desk, status)).collect()
+}
+
+fn one(desk: &Desk, status: &Status) -> Value {
+    let view = status.view();
+    let session = desk.hub.guest(&format!("{CLIENT_ID_PREFIX}{}", status.name));
+    let session = session.map(|(session, ..)| session);
+    let counters = of_bridge(&view).into_iter();
+    let counters: Map<_, _> =
+        counters.map(|(name, _, value)| (name.to_owned(), json!(value))).collect();
+    json!({
+        "name": status.name,
+        "state": view.state.to_string(),
+        "since_ms": super::millis(view.since.elapsed()),
+        "url": view.url,
+        "version": if view.version.is_v5() { "5.0" } else { "3.1.1" },
+        "cause": view.cause,
+        "queued": session.as_ref().map(|session| session.queued),
+        "queued_bytes": session.as_ref().map(|session| session.queued_bytes),
+        "in_flight": session.as_ref().map(|session| session.in_flight),
+        "counters": counters,
+    })
+}
+
+/// The same for Prometheus: each family with its type once, then a series for each bridge.
+pub(super) fn series(text: &mut String, desk: &Desk) {
+    let all: Vec<_> =
+        desk.bridges.iter().map(|status| (&status.name, of_bridge(&status.view()))).collect();
+    let families = all.first().map(|(_, metrics)| metrics.clone()).unwrap_or_default();
+    for (at, (name, kind, _)) in families.into_iter().enumerate() {
+        let full = format!("portcullis_bridge_{name}");
+        family(text, &full, kind);
+        for (bridge, metrics) in &all {
+            if let Some((_, _, value)) = metrics.get(at) {
+                // Writing to a string does not fail.
+                let _ = writeln!(text, "{full}{{bridge=\"{bridge}\"}} {value}");
+            }
+        }
+    }
+}
+
+fn of_bridge(view: &View) -> Vec<Metric> {
+    use Kind::{Counter, Gauge};
+    let counts = &view.counts;
+    vec![
+        ("connected", Gauge, u64::from(view.state == State::Connected)),
+        ("connections", Counter, view.connections),
+        ("failures", Counter, view.failures),
+        ("sent", Counter, counts.sent),
+        ("confirmed", Counter, counts.confirmed),
+        ("received", Counter, counts.received),
+        ("refused", Counter, counts.refused),
+        ("letters_lost", Counter, counts.letters_lost),
+        ("looped", Counter, counts.looped),
+        ("unmatched", Counter, counts.unmatched),
+        ("refused_here", Counter, counts.refused_here),
+        ("dropped", Counter, counts.dropped),
+    ]
+}
