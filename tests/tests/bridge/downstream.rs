@@ -66,3 +66,17 @@ pub(crate) fn wait_for(gateway: &Gateway<'_>, counter: &str, least: u64) {
         std::thread::sleep(Duration::from_millis(100));
     }
 }
+
+/// Waits until nothing is left for anybody: exchanges end a moment after what they are about has arrived.
+pub(crate) fn wait_until_empty(gateway: &Gateway<'_>) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let counters = gateway.counters();
+        let left = (counters.get("queued"), counters.get("in_flight"));
+        if left == (0, 0) {
+            return;
+        }
+        assert!(Instant::now() < until, "queued and in flight: {left:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -4,7 +4,7 @@ use mqtt::QoS;
 use portcullis_tests::{Client, Gateway, Site};
 
 use crate::downstream::{
-    QUICK, client_certificate, counters, rules, wait_for, wait_until_connected,
+    QUICK, client_certificate, counters, rules, wait_for, wait_until_connected, wait_until_empty,
 };
 use crate::upstream::Mosquitto;
 
@@ -100,8 +100,7 @@ fn what_mosquitto_does_not_support_is_lowered() {
         );
     }
     wait_for(&gateway, "confirmed", 10);
-    let queue = gateway.counters();
-    assert_eq!((queue.get("queued"), queue.get("in_flight")), (0, 0), "nothing is left here");
+    wait_until_empty(&gateway);
     gateway.assert_sound();
 }
 
