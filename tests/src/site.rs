@@ -68,6 +68,18 @@ impl Site {
         String::from_utf8(out.stdout).expect("init prints text")
     }
 
+    /// A site where everybody may publish and subscribe, with a QUIC listener besides the usual ones; `more` is further
+    /// configuration. The port is that of QUIC.
+    pub fn with_quic(more: &str) -> (Self, u16) {
+        let (site, port) = (Self::new(), free_port());
+        site.rules("allow publish,subscribe * #\n");
+        site.configure(&format!(
+            "[listeners.quic]\nbind = \"127.0.0.1:{port}\"\ntransport = \"quic\"\n\
+             tls.cert = \"pki/server.pem\"\ntls.key = \"pki/server.key\"\nchain = [\"password\", \"acl\"]\n{more}"
+        ));
+        (site, port)
+    }
+
     /// Writes the configuration for tests, and `more` behind it.
     pub fn configure(&self, more: &str) {
         self.configure_with(&["password", "acl"], more);

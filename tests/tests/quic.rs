@@ -12,16 +12,6 @@ use portcullis_tests::tools::{aioquic, quiche};
 use portcullis_tests::{Client, DEMO, Gateway, Options, Received, Site, Wire, free_port};
 use serde_json::{Value, json};
 
-fn site(more: &str) -> (Site, u16) {
-    let (site, port) = (Site::new(), free_port());
-    site.rules("allow publish,subscribe * #\n");
-    site.configure(&format!(
-        "[listeners.quic]\nbind = \"127.0.0.1:{port}\"\ntransport = \"quic\"\n\
-         tls.cert = \"pki/server.pem\"\ntls.key = \"pki/server.key\"\nchain = [\"password\", \"acl\"]\n{more}"
-    ));
-    (site, port)
-}
-
 fn options(gateway: &Gateway<'_>, client_id: &str, port: u16) -> Options {
     gateway.options(client_id).quic_at(port)
 }
@@ -36,7 +26,7 @@ fn wire(client: &mut Client) -> &portcullis_tests::QuicWire {
 #[test]
 fn clients_of_all_transports_meet_and_a_session_follows_its_client() {
     let web = free_port();
-    let (site, port) = site(&format!(
+    let (site, port) = Site::with_quic(&format!(
         "[listeners.web]\nbind = \"127.0.0.1:{web}\"\ntransport = \"wss\"\n\
          tls.cert = \"pki/server.pem\"\ntls.key = \"pki/server.key\"\nchain = [\"password\", \"acl\"]\n"
     ));
@@ -75,7 +65,7 @@ fn clients_of_all_transports_meet_and_a_session_follows_its_client() {
 #[test]
 fn nothing_is_lost_and_nothing_comes_twice_while_a_client_moves() {
     const MESSAGES: u32 = 1000;
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let mut client = options(&gateway, "moves", port).connect();
     assert_eq!(client.subscribe("own/#", QoS::ExactlyOnce), ReasonCode::GrantedQos2);
@@ -117,7 +107,7 @@ fn nothing_is_lost_and_nothing_comes_twice_while_a_client_moves() {
 
 #[test]
 fn a_client_that_is_gone_leaves_its_will() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let gateway = Gateway::start_with(&site, 3);
     let mut watcher = gateway.client("watcher");
     assert_eq!(watcher.subscribe("will/#", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
@@ -134,7 +124,7 @@ fn a_client_that_is_gone_leaves_its_will() {
 /// Another implementation of QUIC: aioquic, with a key update and a change of port in the middle.
 #[test]
 fn a_client_of_aioquic_is_served() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let (port, ca) = (port.to_string(), site.ca());
     let arguments =
@@ -163,7 +153,7 @@ fn a_client_of_aioquic_is_served() {
 /// data when it comes again.
 #[test]
 fn a_client_of_quiche_is_served() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let (port, ca) = (port.to_string(), site.ca());
     let arguments =
@@ -196,7 +186,7 @@ fn a_client_of_quiche_is_served() {
 
 #[test]
 fn a_refused_client_hears_why_before_the_connection_ends() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let gateway = Gateway::start_with(&site, 3);
     let wrong = options(&gateway, "thief", port).user("demo", "guessed").try_connect();
     let (mut client, answer) = wrong.expect("a connection");
@@ -209,7 +199,7 @@ fn a_refused_client_hears_why_before_the_connection_ends() {
 
 #[test]
 fn a_stop_of_the_gateway_is_told() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let gateway = Gateway::start_with(&site, 3);
     let mut client = options(&gateway, "stays", port).connect();
     let (status, _) = gateway.stop();
@@ -223,7 +213,7 @@ fn a_stop_of_the_gateway_is_told() {
 #[test]
 fn garbage_and_silence_cost_their_own_connection_only() {
     use std::io::Write;
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let mut sound = options(&gateway, "sound", port).connect();
     for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xFF; 64], &[0x10, 0xFF, 0xFF, 0xFF, 0xFF]] {

@@ -16,16 +16,6 @@ use serde_json::{Value, json};
 /// Long enough for what is not to come.
 const SILENCE: Duration = Duration::from_millis(300);
 
-fn site(more: &str) -> (Site, u16) {
-    let (site, port) = (Site::new(), free_port());
-    site.rules("allow publish,subscribe * #\n");
-    site.configure(&format!(
-        "[listeners.quic]\nbind = \"127.0.0.1:{port}\"\ntransport = \"quic\"\n\
-         tls.cert = \"pki/server.pem\"\ntls.key = \"pki/server.key\"\nchain = [\"password\", \"acl\"]\n{more}"
-    ));
-    (site, port)
-}
-
 fn options(gateway: &Gateway<'_>, client_id: &str, port: u16) -> Options {
     gateway.options(client_id).quic_at(port)
 }
@@ -45,7 +35,7 @@ fn ack(client: &mut Client, kind: PacketKind, id: u16) {
 
 #[test]
 fn answers_and_deliveries_come_where_they_belong() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let mut control = options(&gateway, "several", port).connect();
     let (mut one, mut two) = (beside(&control), beside(&control));
@@ -76,7 +66,7 @@ fn answers_and_deliveries_come_where_they_belong() {
 #[test]
 fn a_stream_that_is_not_read_does_not_delay_another() {
     const WINDOW: u32 = 16 << 10;
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     for (client_id, qos) in [("at-most-once", QoS::AtMostOnce), ("at-least-once", QoS::AtLeastOnce)]
     {
@@ -120,7 +110,7 @@ fn round_trips(from: &mut Client, to: &mut Client, topic: &str, qos: QoS) -> Lat
 /// Half a packet on one stream: what comes on another is handled all the same.
 #[test]
 fn a_stream_whose_bytes_are_missing_does_not_delay_another() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let gateway = Gateway::start_with(&site, 3);
     let mut control = options(&gateway, "halves", port).connect();
     let (mut stuck, mut other) = (beside(&control), beside(&control));
@@ -155,7 +145,7 @@ fn a_stream_whose_packet_does_not_come_whole_ends_the_connection_in_time() {
 #[test]
 fn nothing_is_lost_when_a_stream_goes_and_qos_2_comes_once() {
     const MESSAGES: u32 = 300;
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let mut control = options(&gateway, "loses", port).persistent().connect();
     control.subscribe("flow/1", QoS::AtLeastOnce);
@@ -247,7 +237,7 @@ fn handle(
 /// A client publishes with QoS 2 on a stream, which goes before it has heard of it; it does so again on another.
 #[test]
 fn a_publish_of_qos_2_that_is_repeated_on_another_stream_or_connection_is_passed_on_once() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let mut watcher = gateway.client("watcher");
     watcher.subscribe("once", QoS::AtLeastOnce);
@@ -279,7 +269,7 @@ fn a_publish_of_qos_2_that_is_repeated_on_another_stream_or_connection_is_passed
 
 #[test]
 fn the_same_identifier_on_two_streams_ends_a_connection_of_3_1_1() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let gateway = Gateway::start_with(&site, 3);
     let mut control = options(&gateway, "old", port).version(Version::V3_1_1).connect();
     let (mut one, mut two) = (beside(&control), beside(&control));
@@ -292,7 +282,7 @@ fn the_same_identifier_on_two_streams_ends_a_connection_of_3_1_1() {
 /// Streams that are opened, and written to, before the first has said who the client is.
 #[test]
 fn what_comes_before_connack_waits_for_it() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let wire = Wire::quic(port, &site.ca(), None).expect("a connection");
     let mut control = Client::on(wire, Version::V5);
@@ -314,7 +304,7 @@ fn what_comes_before_connack_waits_for_it() {
 
 #[test]
 fn no_more_streams_are_granted_than_configured() {
-    let (site, port) = site("[listeners.quic.quic]\nmax-streams = 3\n");
+    let (site, port) = Site::with_quic("[listeners.quic.quic]\nmax-streams = 3\n");
     let mut gateway = Gateway::start_with(&site, 3);
     let mut control = options(&gateway, "greedy", port).connect();
     let Wire::Quic(wire) = control.wire() else { panic!("it is QUIC") };
@@ -335,7 +325,7 @@ fn no_more_streams_are_granted_than_configured() {
 
 #[test]
 fn one_stream_is_all_that_there_is_where_the_operator_says_so() {
-    let (site, port) = site("[listeners.quic.quic]\nmax-streams = 1\n");
+    let (site, port) = Site::with_quic("[listeners.quic.quic]\nmax-streams = 1\n");
     let gateway = Gateway::start_with(&site, 3);
     let mut control = options(&gateway, "single", port).connect();
     let Wire::Quic(wire) = control.wire() else { panic!("it is QUIC") };
@@ -347,7 +337,7 @@ fn one_stream_is_all_that_there_is_where_the_operator_says_so() {
 /// As the crate `mqtt5` does with its streams of data.
 #[test]
 fn what_comes_in_one_direction_is_answered_on_the_first_stream() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let mut watcher = gateway.client("watcher");
     watcher.subscribe("uni", QoS::AtLeastOnce);
@@ -373,7 +363,7 @@ fn what_comes_in_one_direction_is_answered_on_the_first_stream() {
 /// The client of the crate `mqtt5`, which publishes on a stream of its own for each message, or for each topic.
 #[test]
 fn a_client_of_mqtt5_publishes_on_streams_in_one_direction() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let mut watcher = gateway.client("watcher");
     watcher.subscribe("mqtt5/#", QoS::AtMostOnce);
@@ -404,7 +394,7 @@ fn a_client_of_mqtt5_publishes_on_streams_in_one_direction() {
 
 #[test]
 fn what_is_wrong_on_one_stream_ends_the_connection() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
     let cases: [(&[u8], ReasonCode); 3] = [
         (&[0xE0, 0], ReasonCode::ProtocolError),
@@ -424,7 +414,7 @@ fn what_is_wrong_on_one_stream_ends_the_connection() {
 /// Only the other stream is used for longer than the Keep Alive allows on the first.
 #[test]
 fn whatever_comes_on_any_stream_keeps_the_connection_alive() {
-    let (site, port) = site("");
+    let (site, port) = Site::with_quic("");
     let gateway = Gateway::start_with(&site, 3);
     let mut control = options(&gateway, "alive", port).keep_alive(1).connect();
     let mut side = beside(&control);
