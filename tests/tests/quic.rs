@@ -152,6 +152,10 @@ fn a_client_of_aioquic_is_served() {
 /// A third one: Cloudflare's quiche, in C's and BoringSSL's world. It moves while streams are in use, and asks in vain for early
 /// data when it comes again.
 #[test]
+#[cfg_attr(
+    not(all(target_os = "linux", target_arch = "x86_64")),
+    ignore = "npm has quiche ready to run for Linux on x86-64 only"
+)]
 fn a_client_of_quiche_is_served() {
     let (site, port) = Site::with_quic("");
     let mut gateway = Gateway::start_with(&site, 3);
