@@ -96,6 +96,7 @@ fn settings(bridge: &Bridge, checked: &Checked, identity: &str) -> Settings {
         answer_timeout: bridge.connect_timeout,
         receive_maximum: bridge.receive_maximum,
         max_packet_size: bridge.max_packet_size,
+        bounds: bridge.bounds,
         max_hops: usize::from(bridge.max_hops),
         outward: bridge.outward.clone(),
         inward: bridge.inward.clone(),

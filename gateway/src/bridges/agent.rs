@@ -26,6 +26,8 @@ pub(super) struct Agent {
     status: Arc<Status>,
     clock: Clock,
     version: Version,
+    /// How often in a row a CONNECT of MQTT 5 was not answered.
+    unanswered: u32,
     backoff: Backoff,
     /// When the session was last in use.
     used: Instant,
@@ -61,7 +63,8 @@ impl Agent {
         let status = Arc::new(Status::new(&bridge.name, url, version));
         let backoff = Backoff::new(bridge.retry_min, bridge.retry_max);
         let (used, dials) = (Instant::now(), dials(&bridge));
-        Self { bridge, settings, session, status, clock, version, backoff, used, dials }
+        let unanswered = 0;
+        Self { bridge, settings, session, status, clock, version, unanswered, backoff, used, dials }
     }
 
     pub(super) fn status(&self) -> Arc<Status> {
@@ -78,6 +81,7 @@ impl Agent {
                 if outcome.lasted > Duration::ZERO {
                     self.used = Instant::now();
                 }
+                self.note_answer(&outcome);
                 match outcome.why {
                     Why::NoConnection(cause) => self.rest(State::Waiting, cause).await,
                     Why::FailBack => break,
@@ -101,6 +105,25 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// The version for the next connection. An upstream that closes the connection instead of answering CONNECT may do so because
+    /// it does not know MQTT 5, or for any other reason: so that is found out with every third attempt, and 3.1.1 is
+    /// spoken for no longer than that connection lasts.
+    fn speaks(&self) -> Version {
+        let guesses = self.version.is_v5() && self.unanswered % 3 == 2;
+        let loops = || loops(&self.settings.outward, &self.settings.inward).is_some();
+        if guesses && !loops() { Version::V3_1_1 } else { self.version }
+    }
+
+    fn note_answer(&mut self, outcome: &Outcome) {
+        self.unanswered = match outcome.why {
+            Why::Over(End::Unanswered) => self.unanswered.wrapping_add(1),
+            Why::NoConnection(_) => self.unanswered,
+            // What 3.1.1 had an answer for is asked once in MQTT 5 before it is asked in 3.1.1 again.
+            _ if self.speaks() != self.version => 1,
+            _ => 0,
+        };
     }
 
     /// Whether 3.1.1 will do: not where messages would come back.
@@ -141,7 +164,8 @@ impl Agent {
         else {
             return over(Why::NoConnection("there is no such address".to_owned()));
         };
-        self.status.connecting(&upstream.url, self.version);
+        let version = self.speaks();
+        self.status.connecting(&upstream.url, version);
         let settings = match self.with_password().await {
             Ok(settings) => settings,
             Err(cause) => return over(Why::NoConnection(cause)),
@@ -150,7 +174,7 @@ impl Agent {
             Ok(stream) => stream,
             Err(cause) => return over(Why::NoConnection(cause)),
         };
-        let relay = Relay::new(settings, self.version, self.clock.now());
+        let relay = Relay::new(settings, version, self.clock.now());
         let mut talk = Conversation::new(stream, relay, &self.session, &self.status, self.clock);
         let began = Instant::now();
         let why = tokio::select! {

@@ -136,7 +136,7 @@ impl<'a> Conversation<'a> {
         let now = self.clock.now();
         match input {
             Input::Upstream(Ok(0)) => {
-                return Err(End::Unexpected("the end of the connection".to_owned()));
+                return Err(self.relay.upstream_closed("the end of the connection"));
             }
             Input::Upstream(Ok(_)) => {
                 let handled = self.relay.handle_upstream(now, upstream);
@@ -151,7 +151,7 @@ impl<'a> Conversation<'a> {
             }
             Input::Written(Ok(())) | Input::LocalWritten(Ok(())) => {}
             Input::Upstream(Err(error)) | Input::Written(Err(error)) => {
-                return Err(End::Unexpected(format!("nothing more: {error}")));
+                return Err(self.relay.upstream_closed(&format!("nothing more: {error}")));
             }
             Input::Local(Err(error)) | Input::LocalWritten(Err(error)) => {
                 return Err(End::Local(error.to_string()));

@@ -7,6 +7,8 @@ use mqtt::{DecodeError, ReasonCode};
 pub enum End {
     /// Upstream does not speak this version of MQTT.
     UnsupportedVersion,
+    /// Upstream closed the connection instead of answering CONNECT, as some brokers do that do not speak this version of MQTT.
+    Unanswered,
     /// Upstream answered CONNECT with an error.
     Refused {
         /// What it said.
@@ -37,6 +39,9 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnsupportedVersion => f.write_str("upstream does not speak this version of MQTT"),
+            Self::Unanswered => {
+                f.write_str("upstream closed the connection without an answer to CONNECT")
+            }
             Self::Refused { code, reason } => {
                 write!(f, "upstream refused the connection with 0x{:02X} ({code})", code.as_u8())?;
                 words(f, reason.as_deref())

@@ -3,10 +3,12 @@ use std::collections::BTreeSet;
 use mqtt::{PacketId, PacketKind, QoS, ReasonCode};
 
 /// One direction: what passes from a source to a sink, under the same packet identifiers. It knows only which QoS 2 exchanges
-/// of the source go on by themselves, because the sink got their messages at a lower QoS or not at all.
+/// of the source go on by themselves, because the sink got their messages at a lower QoS or not at all, and which of them the
+/// sink has not begun to answer.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
     alone: BTreeSet<PacketId>,
+    unheard: BTreeSet<PacketId>,
 }
 
 /// An acknowledgement to send to one of the two.
@@ -30,6 +32,10 @@ impl Lane {
         } else {
             self.alone.remove(&id);
         }
+        match passed {
+            QoS::ExactlyOnce => self.unheard.insert(id),
+            _ => self.unheard.remove(&id),
+        };
         None
     }
 
@@ -47,8 +53,23 @@ impl Lane {
         }
     }
 
+    /// PUBREC of the sink. Answers what the source hears.
+    pub(crate) fn pubrec(&mut self, id: PacketId, code: ReasonCode) -> Reply {
+        self.unheard.remove(&id);
+        Source(PacketKind::PubRec, code)
+    }
+
+    /// Whether PUBACK of the sink would answer a message that it got at QoS 2. Some brokers without QoS 2 do so, and know of no
+    /// PUBREL.
+    pub(crate) fn is_cut_short(&self, id: PacketId) -> bool {
+        self.unheard.contains(&id)
+    }
+
     /// PUBACK of the sink.
     pub(crate) fn puback(&mut self, id: PacketId, code: ReasonCode) -> Reply {
+        if self.unheard.remove(&id) {
+            self.alone.insert(id);
+        }
         if !self.alone.contains(&id) {
             return Source(PacketKind::PubAck, code);
         }
@@ -83,6 +104,21 @@ mod tests {
         assert_eq!(lane.pubrel(id, true), Sink(PacketKind::PubRel, ok));
         // One of an earlier connection, where the sink has no QoS 2.
         assert_eq!(lane.pubrel(id, false), Source(PacketKind::PubComp, ok));
+    }
+
+    #[test]
+    fn an_exchange_that_the_sink_cuts_short_goes_on_alone() {
+        let (mut lane, id, ok) = (Lane::default(), PacketId::MIN, ReasonCode::Success);
+        assert_eq!(lane.pass(id, QoS::ExactlyOnce, QoS::ExactlyOnce), None);
+        assert!(lane.is_cut_short(id));
+        assert_eq!(lane.puback(id, ok), Source(PacketKind::PubRec, ok));
+        assert_eq!(lane.pubrel(id, true), Source(PacketKind::PubComp, ok));
+        // One that is answered as it should be, and one of QoS 1 under the same identifier.
+        assert_eq!(lane.pass(id, QoS::ExactlyOnce, QoS::ExactlyOnce), None);
+        assert_eq!(lane.pubrec(id, ok), Source(PacketKind::PubRec, ok));
+        assert_eq!(lane.pubrel(id, true), Sink(PacketKind::PubRel, ok));
+        assert_eq!(lane.pass(id, QoS::AtLeastOnce, QoS::AtLeastOnce), None);
+        assert_eq!(lane.puback(id, ok), Source(PacketKind::PubAck, ok));
     }
 
     #[test]

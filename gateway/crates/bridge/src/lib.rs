@@ -9,6 +9,7 @@
 //! over the next relay. `gateway/decisions/0046-a-bridge-without-state.md` has the reasons.
 
 mod backoff;
+mod bounds;
 mod counts;
 mod end;
 mod event;
@@ -22,6 +23,7 @@ mod side;
 mod trail;
 
 pub use backoff::Backoff;
+pub use bounds::Bounds;
 pub use counts::Counts;
 pub use end::End;
 pub use event::Event;

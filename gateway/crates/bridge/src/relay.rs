@@ -126,6 +126,15 @@ impl Relay {
         self.read_upstream(now)
     }
 
+    /// Why the connection is over when upstream has closed it; `what` it was that came instead of bytes.
+    #[must_use]
+    pub fn upstream_closed(&self, what: &str) -> End {
+        match self.phase {
+            Phase::Connecting(_) if self.upstream.input.is_empty() => End::Unanswered,
+            _ => End::Unexpected(what.to_owned()),
+        }
+    }
+
     /// Bytes that came from the local broker.
     ///
     /// # Errors
@@ -333,7 +342,10 @@ impl Relay {
 
     fn reply_inward(&mut self, now: Timestamp, id: PacketId, reply: Reply) {
         match reply {
-            Reply::Source(kind, code) => self.upstream.acknowledge(now, id, kind, code),
+            Reply::Source(kind, code) => {
+                let code = self.audible(code);
+                self.upstream.acknowledge(now, id, kind, code);
+            }
             Reply::Sink(kind, code) => self.local.acknowledge(now, id, kind, code),
         }
     }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use mqtt::QoS;
 
-use crate::Rule;
+use crate::{Bounds, Rule};
 
 /// What a relay goes by.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Settings {
     pub receive_maximum: u16,
     /// Bytes of the largest packet for upstream, where it announces no less.
     pub max_packet_size: u32,
+    /// What upstream takes besides that.
+    pub bounds: Bounds,
     /// Gateways that a message may have come by.
     pub max_hops: usize,
     /// What goes upstream; the first rule that matches a topic decides.

@@ -9,9 +9,6 @@ use crate::heartbeat::Heartbeat;
 use crate::trail::GATEWAY_PROPERTY;
 use crate::{End, Event};
 
-/// Filters in a SUBSCRIBE: some clouds take no more at a time.
-const FILTERS_MAX: usize = 8;
-
 /// Bytes by which a message from upstream may grow here: by the levels of a prefix and by one more gateway on its trail. Upstream
 /// is told so much less than the local broker accepts.
 const GROWTH: u32 = 2048;
@@ -66,8 +63,9 @@ impl Relay {
         let largest =
             said.maximum_packet_size.unwrap_or(u32::MAX).min(self.settings.max_packet_size);
         self.upstream.max_packet = usize::try_from(largest).unwrap_or(usize::MAX);
-        self.upstream.max_qos = said.maximum_qos.unwrap_or(QoS::ExactlyOnce);
-        self.upstream.retains = said.retain_available.unwrap_or(true);
+        let bounds = self.settings.bounds;
+        self.upstream.max_qos = said.maximum_qos.unwrap_or(QoS::ExactlyOnce).min(bounds.qos);
+        self.upstream.retains = said.retain_available.unwrap_or(true) && bounds.retains;
         let keep_alive = said.server_keep_alive.unwrap_or(self.settings.keep_alive);
         self.upstream.heartbeat = Heartbeat::new(keep_alive, now);
         self.peer = said
@@ -86,15 +84,22 @@ impl Relay {
     /// Asks for everything again each time: upstream may have forgotten.
     fn subscribe(&mut self, now: Timestamp) -> Result<(), End> {
         let settings = std::sync::Arc::clone(&self.settings);
-        for (number, rules) in (1..).zip(settings.inward.chunks(FILTERS_MAX)) {
+        let bounds = settings.bounds;
+        let at_a_time = bounds.filters_per_subscribe.max(1);
+        for (number, rules) in (1..).zip(settings.inward.chunks(at_a_time)) {
             let Some(packet_id) = PacketId::new(number) else { break };
             let mut filters = SubscribeFiltersBuf::default();
             for rule in rules {
-                let options = SubscribeOptions {
-                    qos: rule.qos.min(self.upstream.max_qos).min(settings.local.maximum_qos),
-                    no_local: true,
-                    retain_as_published: true,
-                    retain_handling: RetainHandling::SendIfNew,
+                let qos = rule.qos.min(self.upstream.max_qos).min(settings.local.maximum_qos);
+                let plain = SubscribeOptions { qos, ..SubscribeOptions::default() };
+                let options = match bounds.subscribe_options {
+                    true => SubscribeOptions {
+                        no_local: true,
+                        retain_as_published: true,
+                        retain_handling: RetainHandling::SendIfNew,
+                        ..plain
+                    },
+                    false => plain,
                 };
                 // No filter is that of a shared subscription.
                 let _ = filters.push(rule.filter(), options);

@@ -139,7 +139,7 @@ impl Relay {
         let code = if ack.code.is_error() { ack.code } else { ReasonCode::Success };
         let reply = match kind {
             PacketKind::PubAck => self.inward.puback(id, code),
-            kind => Reply::Source(kind, code),
+            _ => self.inward.pubrec(id, code),
         };
         let ends = kind == PacketKind::PubAck || code.is_error();
         if ends {
@@ -192,8 +192,9 @@ impl Relay {
         self.reply_inward(now, id, reply);
     }
 
-    /// The code as upstream can hear it.
-    fn audible(&self, code: ReasonCode) -> ReasonCode {
-        if self.upstream.version.is_v5() { code } else { ReasonCode::Success }
+    /// The code as upstream can hear it. Success says no more than it would without a code.
+    pub(super) fn audible(&self, code: ReasonCode) -> ReasonCode {
+        let hears = self.upstream.version.is_v5() && self.settings.bounds.hears_refusals;
+        if hears { code } else { ReasonCode::Success }
     }
 }

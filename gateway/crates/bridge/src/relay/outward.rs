@@ -1,6 +1,6 @@
 use mqtt::{
-    Ack, Decoded, Decoder, Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicName,
-    Version,
+    Ack, Decoded, Decoder, MessageProperties, Packet, PacketId, PacketKind, Publish, QoS,
+    ReasonCode, TopicName, Version,
 };
 use session::Timestamp;
 
@@ -74,6 +74,10 @@ impl Relay {
             ..*publish
         };
         let version = self.upstream.version;
+        let seen = if version.is_v5() { properties.as_ref() } else { MessageProperties::default() };
+        if let Some(why) = self.settings.bounds.objection(mapped, publish.payload, seen) {
+            return Err(why);
+        }
         let bytes = there.encoded_len(version).map_err(|error| error.to_string())?;
         if bytes > self.upstream.max_packet {
             let most = self.upstream.max_packet;
@@ -123,9 +127,13 @@ impl Relay {
         let reply = match kind {
             PacketKind::PubAck => {
                 self.counts.confirmed += 1;
+                if self.outward.is_cut_short(id) {
+                    // From now on it gets no more than it can.
+                    self.upstream.max_qos = QoS::AtLeastOnce;
+                }
                 self.outward.puback(id, ReasonCode::Success)
             }
-            kind => crate::lane::Reply::Source(kind, ReasonCode::Success),
+            _ => self.outward.pubrec(id, ReasonCode::Success),
         };
         self.reply_outward(now, id, reply);
         Ok(())

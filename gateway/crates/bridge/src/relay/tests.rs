@@ -8,7 +8,7 @@ use std::time::Duration;
 use mqtt::{QoS, Version};
 use session::Timestamp;
 
-use crate::{End, LocalLimits, LocalTerms, Relay, Rule, Settings};
+use crate::{Bounds, End, LocalLimits, LocalTerms, Relay, Rule, Settings};
 use model::Model;
 
 /// What goes upstream: `up/...` as `site/up/...`; what comes: `site/down/...` as `down/...`.
@@ -25,6 +25,7 @@ fn settings() -> Settings {
         answer_timeout: Duration::from_secs(5),
         receive_maximum: 20,
         max_packet_size: u32::MAX,
+        bounds: Bounds::OF_MQTT,
         max_hops: 4,
         outward: vec![rule("up/#", "", "site")],
         inward: vec![rule("site/down/#", "site", "")],

@@ -31,6 +31,8 @@ pub(super) struct Model {
     pub(super) heard: Vec<PacketKind>,
     /// Whether it says nothing any more.
     pub(super) mute: bool,
+    /// Whether it takes QoS 2 for QoS 1, and knows nothing else.
+    pub(super) lowers: bool,
 }
 
 impl Model {
@@ -51,6 +53,7 @@ impl Model {
             refuses: BTreeSet::new(),
             heard: Vec::new(),
             mute: false,
+            lowers: false,
         }
     }
 
@@ -130,6 +133,7 @@ impl Model {
                 self.ack(PacketKind::PubRel, ack.packet_id, ReasonCode::Success);
             }
             Packet::PubRel(ack) => {
+                assert!(!self.lowers, "a PUBREL for a broker that knows none");
                 let code = match self.received.remove(&ack.packet_id) {
                     true => ReasonCode::Success,
                     false => ReasonCode::PacketIdentifierNotFound,
@@ -154,8 +158,8 @@ impl Model {
         let refused = self.refuses.contains(&number) && !topic.starts_with('$');
         let code = if refused { ReasonCode::NotAuthorized } else { ReasonCode::Success };
         let mut arrives = !refused;
-        if let Some(id) = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce && !refused)
-        {
+        let qos = if self.lowers { publish.qos.min(QoS::AtLeastOnce) } else { publish.qos };
+        if let Some(id) = publish.packet_id.filter(|_| qos == QoS::ExactlyOnce && !refused) {
             arrives = self.received.insert(id);
         }
         if arrives {
@@ -163,7 +167,7 @@ impl Model {
             let user = publish.properties.user();
             self.user = user.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         }
-        match (publish.qos, publish.packet_id) {
+        match (qos, publish.packet_id) {
             (QoS::AtLeastOnce, Some(id)) => self.ack(PacketKind::PubAck, id, code),
             (QoS::ExactlyOnce, Some(id)) => self.ack(PacketKind::PubRec, id, code),
             _ => {}

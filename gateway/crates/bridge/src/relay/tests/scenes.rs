@@ -6,7 +6,7 @@ use mqtt::{MessagePropertiesBuf, PacketKind, QoS, ReasonCode, Version};
 use session::Timestamp;
 
 use super::{World, settings};
-use crate::{End, Event, GATEWAY_PROPERTY, Relay, TRAIL_PROPERTY};
+use crate::{Bounds, End, Event, GATEWAY_PROPERTY, Relay, TRAIL_PROPERTY};
 
 fn plain() -> MessagePropertiesBuf {
     MessagePropertiesBuf::default()
@@ -187,4 +187,63 @@ fn refusals_of_either_version_are_understood() {
     assert_eq!(end(&[0x20, 3, 0, 0x87, 0]), End::Refused { code, reason: None });
     assert!(matches!(end(&[0x30, 4, 0, 1, b'a', 0]), End::Unexpected(_)));
     assert!(matches!(end(&[0x00, 0]), End::Broken(_)));
+}
+
+#[test]
+fn an_upstream_that_takes_qos_2_for_qos_1_is_borne() {
+    for version in [Version::V3_1_1, Version::V5] {
+        let mut world = World::new(&Arc::new(settings()), version);
+        world.upstream.lowers = true;
+        world.settle().unwrap();
+        for number in 0..3 {
+            world.local.publish(number, QoS::ExactlyOnce, &plain());
+            world.settle().unwrap();
+        }
+        let qos: Vec<_> = world.upstream.got.iter().map(|(_, n, qos, _)| (*n, *qos)).collect();
+        let once = QoS::AtLeastOnce;
+        assert_eq!(qos, [(0, QoS::ExactlyOnce), (1, once), (2, once)], "it is seen by the first");
+        assert!(world.local.is_settled(), "{version:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_closed_instead_of_answered_is_told_apart() {
+    let mut world = World::new(&Arc::new(settings()), Version::V5);
+    assert_eq!(world.relay.upstream_closed("the end"), End::Unanswered);
+    world.relay.handle_upstream(world.now, &[0x20]).unwrap();
+    let end = End::Unexpected("the end".to_owned());
+    assert_eq!(world.relay.upstream_closed("the end"), end, "half an answer is one");
+}
+
+#[test]
+fn what_is_beyond_the_bounds_of_upstream_never_reaches_it() {
+    for version in [Version::V3_1_1, Version::V5] {
+        let bounds = Bounds {
+            qos: QoS::AtLeastOnce,
+            retains: false,
+            payload: 2,
+            filters_per_subscribe: 1,
+            hears_refusals: false,
+            ..Bounds::OF_MQTT
+        };
+        let mut settings = settings();
+        settings.inward.push(settings.inward[0].clone());
+        let settings = Arc::new(crate::Settings { bounds, ..settings });
+        let mut world = World::new(&settings, version);
+        world.settle().unwrap();
+        let heard = |kind| world.upstream.heard.iter().filter(|one| **one == kind).count();
+        assert_eq!(heard(PacketKind::Subscribe), 2);
+        for number in [1, 100, 2] {
+            world.local.publish(number, QoS::ExactlyOnce, &plain());
+        }
+        world.local.refuses.insert(7);
+        world.upstream.publish(7, QoS::AtLeastOnce, &plain());
+        world.settle().unwrap();
+        let once = QoS::AtLeastOnce;
+        let all: Vec<_> = world.upstream.got.iter().map(|(_, n, q, r)| (*n, *q, *r)).collect();
+        assert_eq!(all, [(1, once, false), (2, once, false)]);
+        assert_eq!(world.local.numbers(), [100], "as a dead letter");
+        assert!(world.local.is_settled() && world.upstream.is_settled());
+        assert_eq!(world.relay.counts().refused_here, 1);
+    }
 }
