@@ -1,12 +1,14 @@
 //! `[bridges.NAME]`: brokers elsewhere with which messages are exchanged.
 
 mod address;
+mod fit;
+mod profile;
 mod rules;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge::Rule;
+use bridge::{Bounds, Rule};
 
 use crate::CertificateFiles;
 use crate::section::Section;
@@ -44,6 +46,8 @@ pub struct Bridge {
     pub receive_maximum: u16,
     /// Bytes of the largest packet for upstream, where it announces no less.
     pub max_packet_size: u32,
+    /// What upstream takes besides that.
+    pub bounds: Bounds,
     /// Gateways that a message may have come by.
     pub max_hops: u8,
     /// Whether upstream is told which gateway this is.
@@ -86,17 +90,18 @@ pub(crate) fn read(root: &Section<'_>) -> Vec<Bridge> {
 }
 
 fn read_one(name: String, section: &Section<'_>) -> Option<Bridge> {
+    let profile = profile::read(section);
     let upstreams = address::read(section);
     let encrypts = upstreams.as_ref().is_none_or(|all| all.iter().any(|one| one.encrypts));
-    let tls = tls(section, encrypts);
+    let mut tls = tls(section, encrypts);
     let versions = [("5.0", BridgeVersion::V5), ("3.1.1", BridgeVersion::V3_1_1)];
-    let version = section.choice("version", BridgeVersion::V5, &versions);
+    let version = section.choice("version", profile.version, &versions);
     let seconds = |s: u64| Duration::from_secs(s);
     let keep_alive = section.duration("keep-alive", seconds(60), seconds(0)..=seconds(65_535));
     let connect_timeout =
         section.duration("connect-timeout", seconds(30), seconds(1)..=seconds(600));
     let range = Duration::from_millis(100)..=seconds(24 * 3600);
-    let retry_min = section.duration("retry-min", seconds(1), range.clone());
+    let retry_min = section.duration("retry-min", profile.retry.0, range.clone());
     let retry_max = section.duration("retry-max", seconds(60), range);
     if let (true, Some(line)) =
         (retry_min > retry_max, section.line_of("retry-min").or(section.line_of("retry-max")))
@@ -104,21 +109,25 @@ fn read_one(name: String, section: &Section<'_>) -> Option<Bridge> {
         section.fault(line, "retry-min", "is longer than retry-max; lower it or raise the other");
     }
     let fail_back = section.duration("fail-back", seconds(300), seconds(1)..=seconds(24 * 3600));
-    let receive_maximum = section.number("receive-maximum", 100, 1..=10_000);
-    let max_packet_size = section.size("max-packet-size", 256 << 20, 1024..=256 << 20);
+    let receive_maximum = section.number("receive-maximum", profile.in_flight.min(100), 1..=10_000);
+    let max_packet_size = section.size("max-packet-size", profile.packet.into(), 1024..=256 << 20);
     let max_hops = section.number("max-hops", 8, 1..=100);
-    let announce = section.flag("announce", true);
-    let (client_id, username) = (client_id(section), short(section, "username"));
+    let announce = section.flag("announce", profile.announces);
+    let (client_id, mut username) = (client_id(section), short(section, "username"));
+    if let Some(upstreams) = &upstreams {
+        username = username.or_else(|| fit::username(profile, upstreams, client_id.as_deref()));
+        fit::alpn(profile, upstreams, &mut tls);
+    }
     let password_file = section.file("password-file");
     if username.is_none() && version == BridgeVersion::V3_1_1 {
         let why = "without username in MQTT 3.1.1 (MQTT-3.1.2-22 of it); name one";
         section.meaningless(&["password-file"], why);
     }
     let refused_topic = refused_topic(section, &name);
-    let rules = rules::read(section, version);
+    let rules = rules::read(section, version, profile);
     section.finish();
     let (outward, inward) = rules?;
-    Some(Bridge {
+    let bridge = Bridge {
         name,
         upstreams: upstreams?,
         client_id,
@@ -133,12 +142,15 @@ fn read_one(name: String, section: &Section<'_>) -> Option<Bridge> {
         fail_back,
         receive_maximum,
         max_packet_size: u32::try_from(max_packet_size).unwrap_or(u32::MAX),
+        bounds: profile.bounds,
         max_hops,
         announce,
         refused_topic,
         outward,
         inward,
-    })
+    };
+    fit::check(section, profile, &bridge);
+    Some(bridge)
 }
 
 fn tls(section: &Section<'_>, encrypts: bool) -> BridgeTls {

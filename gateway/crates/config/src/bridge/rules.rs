@@ -2,6 +2,7 @@ use bridge::{Rule, RuleFault, loops};
 use mqtt::QoS;
 
 use super::BridgeVersion;
+use super::profile::{Profile, Retain};
 use crate::section::Section;
 
 /// Rules of a bridge in each direction, at most.
@@ -11,8 +12,9 @@ const MOST: usize = 100;
 pub(super) fn read(
     section: &Section<'_>,
     version: BridgeVersion,
+    profile: &Profile,
 ) -> Option<(Vec<Rule>, Vec<Rule>)> {
-    let (outward, inward) = (direction(section, "out"), direction(section, "in"));
+    let (outward, inward) = (direction(section, "out", profile), direction(section, "in", profile));
     let ((outward, out_lines), (inward, in_lines)) = outward.zip(inward)?;
     if outward.is_empty() && inward.is_empty() {
         section.fault_of_all(
@@ -39,24 +41,28 @@ pub(super) fn read(
     Some((outward, inward))
 }
 
-fn direction(section: &Section<'_>, key: &'static str) -> Option<(Vec<Rule>, Vec<usize>)> {
+fn direction(
+    section: &Section<'_>,
+    key: &'static str,
+    profile: &Profile,
+) -> Option<(Vec<Rule>, Vec<usize>)> {
     let sections = section.list(key, key);
     if let (Some(line), true) = (section.line_of(key), sections.len() > MOST) {
         section.fault(line, key, &format!("has {} rules, the most is {MOST}", sections.len()));
     }
     let lines = sections.iter().map(Section::line).collect();
-    let rules: Vec<_> = sections.iter().map(one).collect();
+    let rules: Vec<_> = sections.iter().map(|section| one(section, profile)).collect();
     let rules: Option<Vec<Rule>> = rules.into_iter().collect();
     rules.map(|rules| (rules, lines))
 }
 
-fn one(section: &Section<'_>) -> Option<Rule> {
+fn one(section: &Section<'_>, profile: &Profile) -> Option<Rule> {
     let filter =
         section.required("filter", "say which topics pass, such as filter = \"sensors/#\"");
     let strip = section.text("strip");
     let prefix = section.text("prefix");
-    let qos = section.number("qos", 2_u8, 0..=2);
-    let retain = section.flag("retain", true);
+    let qos = section.number("qos", profile.bounds.qos.as_u8(), 0..=2);
+    let retain = section.flag("retain", profile.retain == Retain::Usual);
     section.finish();
     let filter = filter?;
     let levels = |text: &Option<crate::section::Located<&str>>| {
