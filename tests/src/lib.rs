@@ -10,6 +10,7 @@
 //! | have a document on the web | [`Web`] |
 //! | speak in a WebSocket, frame by frame | [`WebSocket`] |
 //! | use other people's clients | [`tools`], [`Driver`] |
+//! | bridge to other people's brokers | [`RabbitMq`], [`NatsCluster`]; [`StandIn`] for those in a [`cloud`] |
 //!
 //! Everything is on loopback and ends only processes that it has started. A test fails by a panic, here too.
 
@@ -20,18 +21,24 @@
     reason = "a test that cannot be set up has failed, and says so"
 )]
 
+mod censor;
 mod client;
+pub mod cloud;
 mod driver;
 mod figures;
 mod gateway;
 mod log;
+mod nats;
 mod operator;
 mod process;
 mod program;
 mod publisher;
 mod quic;
+mod rabbitmq;
 mod received;
+mod server;
 mod site;
+mod stand_in;
 mod subscriber;
 pub mod tools;
 mod web;
@@ -43,13 +50,16 @@ pub use driver::Driver;
 pub use figures::{Dice, Latencies};
 pub use gateway::{Counters, Gateway};
 pub use log::Log;
+pub use nats::{NATS_NODES, NatsCluster};
 pub use operator::Operator;
 pub use process::Meter;
 pub use program::{Program, program};
 pub use publisher::Publisher;
 pub use quic::QuicWire;
+pub use rabbitmq::RabbitMq;
 pub use received::{Message, Received};
 pub use site::{DEMO, Site, free_port};
+pub use stand_in::StandIn;
 pub use subscriber::{Subscriber, collect, number};
 pub use web::Web;
 pub use websocket::{MQTT, Offer, WebSocket};

@@ -20,7 +20,13 @@ struct Lines {
 impl Log {
     pub(crate) fn read(from: impl Read + Send + 'static) -> Self {
         let log = Self::default();
-        let lines = Arc::clone(&log.0);
+        log.follow(from);
+        log
+    }
+
+    /// Reads one more source.
+    pub(crate) fn follow(&self, from: impl Read + Send + 'static) {
+        let lines = Arc::clone(&self.0);
         thread::spawn(move || {
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
@@ -29,7 +35,6 @@ impl Log {
             }
             lines.ended.store(true, Ordering::Release);
         });
-        log
     }
 
     /// Waits until nothing more can come, for the process has closed its side.

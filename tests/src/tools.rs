@@ -13,9 +13,10 @@ use crate::log::Log;
 use crate::program::program;
 use crate::site::{DEMO, Site};
 
-/// Where the Python with the packages of the tests, the Node modules (mqtt.js, quiche) and the drivers of `flowsdk` and `mqtt5`
-/// are, if not below the target folder.
+/// Where the Python with the packages of the tests, the NATS server, the Node modules (mqtt.js, quiche) and the drivers of
+/// `flowsdk` and `mqtt5` are, if not below the target folder.
 const PYTHON: &str = "PORTCULLIS_PYTHON";
+const NATS: &str = "PORTCULLIS_NATS_SERVER";
 const MODULES: &str = "PORTCULLIS_NODE_MODULES";
 const QUICHE: &str = "PORTCULLIS_QUICHE_MODULES";
 const FLOWSDK: &str = "PORTCULLIS_FLOWSDK_DRIVER";
@@ -64,6 +65,19 @@ pub fn quiche(arguments: &[&OsStr]) -> Output {
 pub fn flowsdk(arguments: &[&OsStr]) -> Output {
     let mut command = Command::new(installed(FLOWSDK, "flowsdk/debug/flowsdk-driver"));
     Tool::start(command.args(arguments)).finish()
+}
+
+/// The program of a NATS server.
+pub(crate) fn nats_server() -> PathBuf {
+    installed(NATS, "venv/bin/nats-server")
+}
+
+/// A consumer of NATS' own clients, for Python; see `tests/drivers/nats/consumer.py`.
+pub fn nats_consumer(arguments: &[&OsStr]) -> Tool {
+    let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers");
+    let mut command = Command::new(installed(PYTHON, "venv/bin/python"));
+    command.arg(drivers.join("nats/consumer.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    Tool::start(command.args(arguments))
 }
 
 /// A client library that has a driver in `tests/drivers`.
@@ -175,6 +189,11 @@ impl Tool {
             self.1 = Log::read(pipe);
         }
         self.1.wait_for_lines(words, 1, patience)
+    }
+
+    /// What it has printed since it was first waited for.
+    pub fn said(&self) -> String {
+        self.1.text()
     }
 
     /// `kill -9`.

@@ -32,12 +32,16 @@ pub(crate) fn to_gateway(site: &Site, name: &str, upstream: &Site, more: &str) -
 
 /// A client certificate of the site's own authority; its files without their endings.
 pub(crate) fn client_certificate(site: &Site, name: &str) -> String {
+    let files = format!("pki/{name}");
+    if site.path(format!("{files}.pem")).is_file() {
+        return files;
+    }
     let mut command = Command::new(&program().portcullis);
     command.current_dir(site.path("")).args(["cert", "client", name]);
     let out = command.output().expect("the gateway starts");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    assert!(Path::new(&site.path(format!("pki/{name}.pem"))).is_file());
-    format!("pki/{name}")
+    assert!(Path::new(&site.path(format!("{files}.pem"))).is_file());
+    files
 }
 
 /// Waits until a bridge has said that it is connected, for the `times`th time.

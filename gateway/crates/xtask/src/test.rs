@@ -7,13 +7,14 @@ use crate::failure::Failure;
 use crate::packages::{self, Package};
 use crate::{examples, extensions, libraries, root::Root};
 
-/// Real clients, a browser among them, and a real broker to test against, and what issues certificates for
+/// Real clients, a browser among them, and real brokers to test against, and what issues certificates for
 /// clients.
-const PACKAGES: [Package; 4] = [
+const PACKAGES: [Package; 5] = [
     Package { name: "chromium", brings: "chromium" },
     Package { name: "mosquitto", brings: "mosquitto" },
     Package { name: "mosquitto-clients", brings: "mosquitto_sub" },
     Package { name: "openssl", brings: "openssl" },
+    Package { name: "rabbitmq-server", brings: "/usr/lib/rabbitmq/bin/rabbitmq-server" },
 ];
 
 /// Where the tests find the components.
