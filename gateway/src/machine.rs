@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use extension_host::{AddressSpace, EngineSettings};
+use rustix::process::{Resource, getrlimit};
 
 /// What the engine is set up for on this machine.
 pub(crate) fn engine_settings() -> EngineSettings {
@@ -17,16 +18,18 @@ pub(crate) fn engine_settings() -> EngineSettings {
     settings
 }
 
-/// Bytes that the process may use, where the operator says nothing: half of what the machine or the control group has. The other half is
+/// Bytes that the process may use, where the operator says nothing: half of what the machine, the control group or the limit of addresses
+/// (`ulimit -v`) has. The other half is
 /// for what is not in the process: the kernel's buffers of sockets, which a reader that is slow fills, and the pages of the store's
 /// files, both of which a control group counts; and for the compiler of components, which is a process of its own.
 pub(crate) fn memory_budget(stated: Option<u64>) -> usize {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|info| total(&info));
     let group = fs::read_to_string("/proc/self/cgroup").ok();
     let group = group.and_then(|own| group_limit(Path::new("/sys/fs/cgroup"), &own));
-    let there = machine.into_iter().chain(group).min();
+    let addresses = getrlimit(Resource::As).current;
+    let there = machine.into_iter().chain(group).chain(addresses).min();
     let bytes = stated.or(there.map(|bytes| bytes / 2)).unwrap_or(UNKNOWN_BUDGET);
-    tracing::info!(bytes, stated = stated.is_some(), machine, group, "memory budget");
+    tracing::info!(bytes, stated = stated.is_some(), machine, group, addresses, "memory budget");
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 

@@ -72,12 +72,18 @@ impl<'a> Gateway<'a> {
         Self::launch_in(site, &[])
     }
 
-    /// Starts it where addresses are limited to so many KiB, and waits until `listeners` of them listen.
-    pub fn start_within(site: &'a Site, listeners: usize, address_space_kib: u64) -> Self {
+    /// Starts it where addresses are limited to so many KiB, with these variables in its environment, and waits until
+    /// `listeners` of them listen.
+    pub fn start_within(
+        site: &'a Site,
+        listeners: usize,
+        address_space_kib: u64,
+        environment: &[(&str, &OsStr)],
+    ) -> Self {
         // The shell's own `ulimit`, as an operator has it; the standard library cannot set limits.
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -v \"$0\" && exec \"$@\""]).arg(address_space_kib.to_string());
-        command.arg(&program().portcullis);
+        command.arg(&program().portcullis).envs(environment.iter().copied());
         Self::spawn(site, command).listening(listeners, PATIENCE)
     }
 
