@@ -10,7 +10,7 @@ use crate::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::{component, inputs};
 
 /// What is built: `extensions/NAME` becomes `target/extensions/NAME.wasm`.
-const SHIPPED: [&str; 4] = ["password", "acl", "jwt", "x509"];
+pub(crate) const SHIPPED: [&str; 4] = ["password", "acl", "jwt", "x509"];
 
 /// What only tests and benches load: `tests/guests/NAME` becomes `target/extensions/NAME.wasm`.
 const FOR_TESTS: [&str; 4] = ["asked", "interceptor", "observer", "probe"];
@@ -22,9 +22,10 @@ const SINGLY: (&str, &str) = ("asked-singly", "asked");
 const FOLDERS: [&str; 3] = ["extensions", "tests/guests", "wit"];
 
 /// How they are made is an input too.
-const RECIPE: [&str; 3] = [
+const RECIPE: [&str; 4] = [
     include_str!("extensions.rs"),
     include_str!("component.rs"),
+    include_str!("toolchain.rs"),
     include_str!("wasm_toolchain.rs"),
 ];
 

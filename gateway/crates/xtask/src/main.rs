@@ -8,7 +8,10 @@ mod bench;
 mod ci;
 mod command;
 mod component;
+mod dist;
 mod durability;
+mod emulated;
+mod emulator;
 mod examples;
 mod extensions;
 mod failure;
@@ -23,6 +26,7 @@ mod run;
 mod sim;
 mod swap;
 mod test;
+mod toolchain;
 mod venv;
 mod wasm_toolchain;
 
@@ -41,8 +45,13 @@ usage: cargo xtask COMMAND
                                   build the example extension in these languages, or all, to target/languages/*.wasm, each
                                   with its toolchain; with --measure tell what each component costs the gateway
   test [-- ARGS...]               everything that is tested; ARGS go to `cargo test`
+  test --target TARGET            the core of the black-box tests, on the gateway as it is shipped for a target, under an
+                                  emulator of its processor
   ci [--without-advisories]       what a change must pass: format, lints, tests, documentation, dependencies;
                                   the advisories are fetched from the RustSec database on GitHub
+  dist [--target TARGET] [--runtime-only] [--key FILE]
+                                  what is shipped for a target, to target/dist: the gateway, with --runtime-only without a
+                                  compiler in it, extensions, list of parts (CycloneDX), checksums, signed if there is a key
   sim [--seeds N] [--seed N] [--steps N]
                                   the broker in a simulated world, under the seeds 1 to N (2000) or one of them
   kill [--cycles N] [--seed N]    kill -9 under load N times (500) on one store: what was promised must be there
@@ -91,9 +100,11 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
         ["extensions"] => extensions::build(&root).map(drop),
         ["examples", rest @ ..] => examples::run(&root, rest),
         ["test"] => test::run(&root, &[]),
+        ["test", "--target", target] => emulated::run(&root, target),
         ["test", "--", rest @ ..] => test::run(&root, rest),
         ["ci"] => ci::run(&root, true),
         ["ci", "--without-advisories"] => ci::run(&root, false),
+        ["dist", rest @ ..] => dist::run(&root, rest),
         ["sim", rest @ ..] => sim::run(&root, rest),
         [command @ ("kill" | "power-cut"), rest @ ..] => durability::run(&root, command, rest),
         ["swap", rest @ ..] => swap::run(&root, rest),
