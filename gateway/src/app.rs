@@ -14,7 +14,7 @@ use transport::{BindError, Listener};
 
 use crate::accept::Door;
 use crate::ban_file::BanFile;
-use crate::bridges::{self, Bridges};
+use crate::bridges::{self, Bridges, Review};
 use crate::certificates::Certificates;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
@@ -126,7 +126,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     disk.start(store, settings::committer(&checked), &hub).map_err(Failure::Store)?;
 
     // Before anybody can publish what is for one of them.
-    let bridges = Bridges::prepare(&checked, identity.as_ref(), &hub, clock);
+    let bridges = Bridges::prepare(&checked, identity.as_ref(), &extensions, &hub, clock);
     let checked = Arc::new(checked);
     let subject = Subject {
         checked: Arc::clone(&checked),
@@ -143,11 +143,19 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
     background.spawn(Arc::clone(&sentry).keep());
     background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
+    let reviews = bridges.reviews();
     bridges.start(&mut background);
     if let Some(interval) = checked.broker.sys_interval {
-        background.spawn(system::report(Arc::clone(&hub), disk.clone(), interval));
+        background.spawn(system::report(
+            Arc::clone(&hub),
+            disk.clone(),
+            Arc::clone(&subject.bridges),
+            clock,
+            interval,
+        ));
     }
-    let gatehouse = Gatehouse::open(&checked, listeners, &extensions, &hub, &reporter, &sentry);
+    let gatehouse =
+        Gatehouse::open(&checked, listeners, &extensions, reviews, &hub, &reporter, &sentry);
     if let Some(socket) = admin {
         let desk = desk(&subject, gatehouse.chains.clone());
         background.spawn(desk::attend(Arc::new(desk), socket));
@@ -305,6 +313,7 @@ impl Gatehouse {
         checked: &Checked,
         listeners: Vec<Listener>,
         extensions: &Extensions,
+        reviews: Vec<Arc<Review>>,
         hub: &Arc<Hub>,
         reporter: &Arc<Reporter>,
         sentry: &Arc<Sentry>,
@@ -317,7 +326,7 @@ impl Gatehouse {
             chains: BTreeMap::new(),
             stopping,
         };
-        let screens = screens(checked, extensions, hub);
+        let screens = screens(checked, extensions, reviews, hub);
         let numbered = (0..).zip(screens);
         for ((stated, listener), (number, screen)) in
             checked.listeners.iter().zip(listeners).zip(numbered)
@@ -375,12 +384,18 @@ impl Gatehouse {
     }
 }
 
-/// The screen of each listener. Whenever its extensions want to see other messages, the broker is told.
-fn screens(checked: &Checked, extensions: &Extensions, hub: &Arc<Hub>) -> Vec<Arc<Screen>> {
+/// The screen of each listener. Whenever its extensions want to see other messages, the broker is told, and so are bridges.
+fn screens(
+    checked: &Checked,
+    extensions: &Extensions,
+    reviews: Vec<Arc<Review>>,
+    hub: &Arc<Hub>,
+) -> Vec<Arc<Screen>> {
     let chains = checked.listeners.iter().map(|stated| extensions.named(&stated.chain));
     let screens: Vec<_> = chains.map(|chain| Screen::new(&chain)).collect();
     let (watching, hub) = (screens.clone(), Arc::downgrade(hub));
     extensions.watch(Box::new(move |grants| {
+        reviews.iter().for_each(|review| review.look(grants));
         let Some(hub) = hub.upgrade() else { return };
         for (number, screen) in (0..).zip(&watching) {
             hub.set_interests(number, screen.look(grants));

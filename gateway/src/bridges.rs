@@ -3,22 +3,27 @@
 mod agent;
 mod conversation;
 mod identity;
+mod review;
 mod session;
 mod status;
+mod told;
 
 use std::sync::Arc;
 
 use bridge::Settings;
 use config::{Bridge, Checked};
-use mqtt::{QoS, UserPropertiesBuf};
+use mqtt::{QoS, TopicName, UserPropertiesBuf};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::extensions::Extensions;
 use agent::Agent;
 use session::Session;
+pub(crate) use review::Review;
 pub(crate) use status::{State, Status, View};
+pub(crate) use told::Told;
 
 /// What client identifiers of bridges begin with; no client may have such a one.
 pub(crate) const CLIENT_ID_PREFIX: &str = "$bridge/";
@@ -56,6 +61,7 @@ impl Bridges {
     pub(crate) fn prepare(
         checked: &Checked,
         identity: Option<&String>,
+        extensions: &Extensions,
         hub: &Arc<Hub>,
         clock: Clock,
     ) -> Self {
@@ -64,7 +70,8 @@ impl Bridges {
             let session = Session::new(bridge, checked, Arc::clone(hub));
             session.prepare();
             let settings = Arc::new(settings(bridge, checked, identity));
-            Agent::new(bridge.clone(), settings, session, clock)
+            let review = review(bridge, extensions);
+            Agent::new(bridge.clone(), settings, session, review, clock)
         };
         Self { agents: checked.bridges.iter().map(agent).collect() }
     }
@@ -72,6 +79,11 @@ impl Bridges {
     /// What is known of each, in the order of their names.
     pub(crate) fn statuses(&self) -> Arc<[Arc<Status>]> {
         self.agents.iter().map(Agent::status).collect()
+    }
+
+    /// The extensions that see what they send.
+    pub(crate) fn reviews(&self) -> Vec<Arc<Review>> {
+        self.agents.iter().filter_map(Agent::review).collect()
     }
 
     /// Lets them run.
@@ -82,13 +94,24 @@ impl Bridges {
     }
 }
 
+/// Who sees what a bridge sends; `None` if nobody does.
+fn review(bridge: &Bridge, extensions: &Extensions) -> Option<Arc<Review>> {
+    let chain = extensions.named(&bridge.extensions);
+    let review = (!chain.is_empty()).then(|| Review::new(&bridge.name, &chain))?;
+    // Nothing is sent before that is known.
+    review.look(&extensions.message_grants());
+    Some(review)
+}
+
 fn settings(bridge: &Bridge, checked: &Checked, identity: &str) -> Settings {
     let sessions = &checked.sessions;
     let own = || format!("portcullis-{identity}-{}", bridge.name);
+    let client_id = bridge.client_id.clone().unwrap_or_else(own);
     Settings {
         gateway: identity.to_owned(),
         announces: bridge.announce,
-        client_id: bridge.client_id.clone().unwrap_or_else(own),
+        probe: bridge.probe.as_ref().and_then(|probe| probe_terms(probe, &client_id)),
+        client_id,
         username: bridge.username.clone(),
         // It is read for each connection.
         password: None,
@@ -110,6 +133,16 @@ fn settings(bridge: &Bridge, checked: &Checked, identity: &str) -> Settings {
             receive_maximum: sessions.receive_maximum,
         },
     }
+}
+
+/// The topic is one of this client's own, whatever its identifier is made of.
+fn probe_terms(probe: &config::BridgeProbe, client_id: &str) -> Option<bridge::ProbeTerms> {
+    let own = || {
+        let id = client_id.replace(['+', '#', '/'], "_");
+        TopicName::new(&format!("portcullis/probe/{id}")).ok().map(TopicName::to_owned)
+    };
+    let topic = probe.topic.clone().or_else(own)?;
+    Some(bridge::ProbeTerms { topic, interval: probe.interval, missing: probe.missing })
 }
 
 /// The files of TLS that can be found wrong without a connection: one sentence for each bridge.

@@ -149,6 +149,11 @@ pub(crate) fn log_bridge(status: &Status) {
         unmatched = counts.unmatched,
         refused_here = counts.refused_here,
         dropped = counts.dropped,
+        discarded = counts.discarded,
+        health = %view.health,
+        probes_sent = counts.probes_sent,
+        probes_returned = counts.probes_returned,
+        probes_missing = counts.probes_missing,
         "bridge counters"
     );
 }

@@ -101,6 +101,12 @@ impl Extensions {
                 extension.name()
             ));
         }
+        for (bridge, extension) in extensions.blind(&checked.bridges) {
+            faults.push(format!(
+                "bridge \"{bridge}\": extensions names \"{extension}\", which does not export \
+                 portcullis:gateway/publish-interceptor; take it off the list, or build it with that hook"
+            ));
+        }
         if !faults.is_empty() {
             return Err(Failure::Faults(faults));
         }
@@ -119,7 +125,18 @@ impl Extensions {
         }
     }
 
-    fn message_grants(&self) -> BTreeMap<String, Arc<MessageGrant>> {
+    /// Bridges that name extensions which look at no messages.
+    fn blind(&self, bridges: &[config::Bridge]) -> Vec<(String, String)> {
+        let of_one = |bridge: &config::Bridge| {
+            let named = self.named(&bridge.extensions).into_iter();
+            let blind = named.filter(|extension| !extension.hooks().publish_interceptor);
+            blind.map(|it| (bridge.name.clone(), it.name().to_owned())).collect::<Vec<_>>()
+        };
+        bridges.iter().flat_map(of_one).collect()
+    }
+
+    /// What each extension may see of messages.
+    pub(crate) fn message_grants(&self) -> BTreeMap<String, Arc<MessageGrant>> {
         let grant = |(extension, last): &(Extension, Mutex<Loaded>)| {
             let last = last.lock().unwrap_or_else(PoisonError::into_inner);
             (extension.name().to_owned(), Arc::clone(&last.messages))

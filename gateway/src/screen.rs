@@ -1,4 +1,5 @@
 mod draft;
+mod forward;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,8 @@ use extension_host::{
     Sitting,
 };
 use mqtt::{ReasonCode, TopicFilterBuf, TopicName};
+
+pub(crate) use forward::Forwarded;
 
 /// The interceptors of a listener: the extensions of its chain that look at messages, in its order.
 pub(crate) struct Screen {

@@ -4,7 +4,9 @@ use std::time::Duration;
 use broker::Stats;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::bridges::{Status, Told};
 use crate::budget::Usage;
+use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::hub::Hub;
 use crate::load::{self, Load};
@@ -97,15 +99,24 @@ const LOADS: [Value; 9] = [
 ];
 
 /// Publishes what the gateway says of itself, now and after each `interval`, for ever.
-pub(crate) async fn report(hub: Arc<Hub>, disk: Disk, interval: Duration) {
+pub(crate) async fn report(
+    hub: Arc<Hub>,
+    disk: Disk,
+    bridges: Arc<[Arc<Status>]>,
+    clock: Clock,
+    interval: Duration,
+) {
     let look = || Totals::gather(&hub, &disk);
-    let mut system = System::new(Instant::now(), look());
+    let (mut system, mut told) = (System::new(Instant::now(), look()), Told::default());
     let mut ticks = tokio::time::interval(interval);
     // After a pause one look is as good as many.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = ticks.tick().await;
-        hub.publish_system(&system.values(now, look()));
+        let mut values = system.values(now, look());
+        let unix = Duration::from_millis(clock.now().as_unix_ms());
+        values.extend(told.values(&bridges, &hub, (now.into_std(), unix)));
+        hub.publish_system(&values);
     }
 }
 

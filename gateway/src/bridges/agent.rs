@@ -7,6 +7,7 @@ use mqtt::Version;
 use transport::{CertificateFiles, DialSettings, DialTls, Dialed};
 
 use super::conversation::Conversation;
+use super::review::Review;
 use super::session::Session;
 use super::status::{State, Status};
 use crate::clock::Clock;
@@ -23,6 +24,8 @@ pub(super) struct Agent {
     bridge: Bridge,
     settings: Arc<Settings>,
     session: Session,
+    /// Who sees what is sent; `None` if nobody does.
+    review: Option<Arc<Review>>,
     status: Arc<Status>,
     clock: Clock,
     version: Version,
@@ -32,6 +35,8 @@ pub(super) struct Agent {
     /// When the session was last in use.
     used: Instant,
     dials: Vec<DialSettings>,
+    /// Whether a probe has ever come back.
+    proven: bool,
 }
 
 /// How an attempt ended.
@@ -53,6 +58,7 @@ impl Agent {
         bridge: Bridge,
         settings: Arc<Settings>,
         session: Session,
+        review: Option<Arc<Review>>,
         clock: Clock,
     ) -> Self {
         let version = match bridge.version {
@@ -63,12 +69,29 @@ impl Agent {
         let status = Arc::new(Status::new(&bridge.name, url, version));
         let backoff = Backoff::new(bridge.retry_min, bridge.retry_max);
         let (used, dials) = (Instant::now(), dials(&bridge));
-        let unanswered = 0;
-        Self { bridge, settings, session, status, clock, version, unanswered, backoff, used, dials }
+        let (unanswered, proven) = (0, false);
+        Self {
+            bridge,
+            settings,
+            session,
+            review,
+            status,
+            clock,
+            version,
+            unanswered,
+            backoff,
+            used,
+            dials,
+            proven,
+        }
     }
 
     pub(super) fn status(&self) -> Arc<Status> {
         Arc::clone(&self.status)
+    }
+
+    pub(super) fn review(&self) -> Option<Arc<Review>> {
+        self.review.clone()
     }
 
     /// Connects, and connects again, for ever.
@@ -94,11 +117,12 @@ impl Agent {
                         break;
                     }
                     Why::Over(end) => {
+                        let is_of_no_use = matches!(end, End::NotRouted { .. });
                         let refused = matches!(end, End::Refused { .. } | End::UnsupportedVersion);
                         let state = if refused { State::Refused } else { State::Waiting };
                         self.rest(state, end.to_string()).await;
-                        // Whatever ended it, the first address comes first again.
-                        if outcome.lasted > Duration::ZERO {
+                        // Whatever ended it, the first address comes first again, unless it is just what is of no use.
+                        if outcome.lasted > Duration::ZERO && !is_of_no_use {
                             break;
                         }
                     }
@@ -157,7 +181,7 @@ impl Agent {
     }
 
     /// One connection, from its beginning to its end.
-    async fn attempt(&self, number: usize) -> Outcome {
+    async fn attempt(&mut self, number: usize) -> Outcome {
         let over = |why| Outcome { why, lasted: Duration::ZERO };
         let (Some(dial), Some(upstream)) =
             (self.dials.get(number), self.bridge.upstreams.get(number))
@@ -175,7 +199,9 @@ impl Agent {
             Err(cause) => return over(Why::NoConnection(cause)),
         };
         let relay = Relay::new(settings, version, self.clock.now());
-        let mut talk = Conversation::new(stream, relay, &self.session, &self.status, self.clock);
+        let relay = relay.with_proven_probe(self.proven);
+        let mut talk = Conversation::new(stream, relay, &self.session, &self.status, self.clock)
+            .reviewed(self.review.as_deref());
         let began = Instant::now();
         let why = tokio::select! {
             end = talk.run() => Why::Over(end),
@@ -184,6 +210,8 @@ impl Agent {
         let lasted = if talk.relay.is_running() { began.elapsed() } else { Duration::ZERO };
         // If that takes too long, closing has to do.
         let _ = tokio::time::timeout(FAREWELL, talk.leave()).await;
+        let proven = talk.relay.has_proven_probe();
+        self.proven |= proven;
         Outcome { why, lasted }
     }
 

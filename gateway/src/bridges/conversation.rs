@@ -1,11 +1,12 @@
 use std::io;
 
-use bridge::{End, Relay};
+use bridge::{End, Relay, Ruling};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf,
 };
 use transport::Dialed;
 
+use super::review::{Review, Thinking};
 use super::session::Session;
 use super::status::Status;
 use crate::clock::Clock;
@@ -19,6 +20,10 @@ pub(super) struct Conversation<'a> {
     pub(super) session: &'a Session,
     pub(super) status: &'a Status,
     pub(super) clock: Clock,
+    /// Who sees what is sent.
+    review: Option<&'a Review>,
+    /// Somebody decides about a message.
+    thinking: Option<Thinking>,
     from_upstream: ReadHalf<Dialed>,
     to_upstream: Way<WriteHalf<Dialed>>,
     local: Option<(ReadHalf<DuplexStream>, Way<WriteHalf<DuplexStream>>)>,
@@ -73,6 +78,7 @@ enum Input {
     Local(io::Result<usize>),
     Written(io::Result<()>),
     LocalWritten(io::Result<()>),
+    Ruled(Ruling),
     Deadline,
 }
 
@@ -90,12 +96,35 @@ impl<'a> Conversation<'a> {
             session,
             status,
             clock,
+            review: None,
+            thinking: None,
             from_upstream,
             to_upstream: Way::to(writer),
             local: None,
             session_present: false,
             told: false,
         }
+    }
+
+    /// Has these see what is sent.
+    pub(super) fn reviewed(mut self, review: Option<&'a Review>) -> Self {
+        self.review = review;
+        self
+    }
+
+    /// Has decided about what is to be sent, as far as that is done at once.
+    fn consult(&mut self) -> Result<(), End> {
+        let Some(review) = self.review else { return Ok(()) };
+        self.relay.show(review.filters());
+        while self.thinking.is_none()
+            && let Some(question) = self.relay.poll_question()
+        {
+            match review.decide(question) {
+                Ok(ruling) => self.relay.handle_ruling(self.clock.now(), ruling)?,
+                Err(thinking) => self.thinking = Some(thinking),
+            }
+        }
+        Ok(())
     }
 
     /// Runs until either side ends it. Answers why.
@@ -128,6 +157,7 @@ impl<'a> Conversation<'a> {
             let (reader, writer) = tokio::io::split(stream);
             self.local = Some((reader, Way::to(writer)));
         }
+        self.consult()?;
         self.to_upstream.take(self.relay.upstream_output());
         if let Some((_, way)) = &mut self.local {
             way.take(self.relay.local_output());
@@ -156,6 +186,10 @@ impl<'a> Conversation<'a> {
             Input::Local(Err(error)) | Input::LocalWritten(Err(error)) => {
                 return Err(End::Local(error.to_string()));
             }
+            Input::Ruled(ruling) => {
+                self.thinking = None;
+                self.relay.handle_ruling(now, ruling)?;
+            }
             Input::Deadline => self.relay.handle_deadline(now)?,
         }
         self.report();
@@ -175,12 +209,14 @@ impl<'a> Conversation<'a> {
             read = receive(reader, local), if wants_local => Input::Local(read),
             written = self.to_upstream.drain() => Input::Written(written),
             written = drain(way) => Input::LocalWritten(written),
+            ruling = ruled(&mut self.thinking) => Input::Ruled(ruling),
             () = sleep_until(deadline) => Input::Deadline,
         }
     }
 
     fn report(&mut self) {
         self.status.count(self.relay.counts());
+        self.status.health(self.relay.health());
         while let Some(event) = self.relay.poll_event() {
             self.status.tell(&event);
         }
@@ -213,6 +249,13 @@ async fn receive<R: AsyncRead + Unpin>(
 async fn drain<W: AsyncWrite + Unpin>(way: Option<&mut Way<W>>) -> io::Result<()> {
     match way {
         Some(way) => way.drain().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ruled(thinking: &mut Option<Thinking>) -> Ruling {
+    match thinking {
+        Some(thinking) => thinking.await,
         None => std::future::pending().await,
     }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bridge::{Counts, Event};
+use bridge::{Counts, Event, Health};
 use mqtt::Version;
 use telemetry::{Sample, Sampler, SamplerSettings};
 
@@ -37,6 +37,8 @@ pub(crate) struct View {
     pub(crate) connections: u64,
     /// Attempts that did not, and connections that are over.
     pub(crate) failures: u64,
+    /// What probes say of the connection.
+    pub(crate) health: Health,
     pub(crate) counts: Counts,
 }
 
@@ -73,6 +75,7 @@ impl Status {
             since: Instant::now(),
             connections: 0,
             failures: 0,
+            health: Health::default(),
             counts: Counts::default(),
         };
         let log = Sampler::new(SamplerSettings::default());
@@ -88,6 +91,7 @@ impl Status {
         let mut inner = self.lock();
         inner.view.url = url.to_owned();
         inner.view.version = version;
+        inner.view.health = Health::default();
         inner.enter(State::Connecting);
     }
 
@@ -107,6 +111,7 @@ impl Status {
         inner.view.failures += 1;
         inner.view.cause = Some(cause.clone());
         let was_connected = inner.view.state == State::Connected;
+        inner.view.health = Health::default();
         inner.enter(state);
         inner.before = inner.view.counts;
         let url = inner.view.url.clone();
@@ -124,6 +129,11 @@ impl Status {
         let mut all = inner.before;
         all.add(counts);
         inner.view.counts = all;
+    }
+
+    /// What probes say of the connection.
+    pub(super) fn health(&self, health: Health) {
+        self.lock().view.health = health;
     }
 
     pub(super) fn tell(&self, event: &Event) {
@@ -163,6 +173,13 @@ impl Status {
                     "message not passed on; it has been there"
                 );
             }
+            Event::Degraded => {
+                tracing::warn!(bridge, suppressed, "upstream routes nothing; its probe did not come back");
+            }
+            Event::Healthy { round_trip } => {
+                let round_trip_ms = u64::try_from(round_trip.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(bridge, round_trip_ms, suppressed, "upstream routes; its probe came back");
+            }
             Event::Unmatched { topic } => {
                 tracing::warn!(bridge, topic, suppressed, "message from upstream is for no rule");
             }
@@ -195,5 +212,7 @@ fn kind(event: &Event) -> &'static str {
         Event::RefusedHere { .. } => "refused here",
         Event::Looped { .. } => "looped",
         Event::Unmatched { .. } => "unmatched",
+        Event::Degraded => "degraded",
+        Event::Healthy { .. } => "healthy",
     }
 }

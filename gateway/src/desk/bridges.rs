@@ -2,6 +2,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use bridge::Health;
+
 use super::Desk;
 use super::metrics::{Kind, Metric, family};
 use crate::bridges::{CLIENT_ID_PREFIX, State, Status, View};
@@ -25,6 +27,8 @@ fn one(desk: &Desk, status: &Status) -> Value {
         "url": view.url,
         "version": if view.version.is_v5() { "5.0" } else { "3.1.1" },
         "cause": view.cause,
+        "health": view.health.to_string(),
+        "round_trip_ms": round_trip_ms(&view),
         "queued": session.as_ref().map(|session| session.queued),
         "queued_bytes": session.as_ref().map(|session| session.queued_bytes),
         "in_flight": session.as_ref().map(|session| session.in_flight),
@@ -65,5 +69,18 @@ fn of_bridge(view: &View) -> Vec<Metric> {
         ("unmatched", Counter, counts.unmatched),
         ("refused_here", Counter, counts.refused_here),
         ("dropped", Counter, counts.dropped),
+        ("discarded", Counter, counts.discarded),
+        ("healthy", Gauge, u64::from(matches!(view.health, Health::Healthy { .. }))),
+        ("probe_round_trip_ms", Gauge, round_trip_ms(view).unwrap_or_default()),
+        ("probes_sent", Counter, counts.probes_sent),
+        ("probes_returned", Counter, counts.probes_returned),
+        ("probes_missing", Counter, counts.probes_missing),
     ]
+}
+
+fn round_trip_ms(view: &View) -> Option<u64> {
+    match view.health {
+        Health::Healthy { round_trip } => Some(super::millis(round_trip)),
+        _ => None,
+    }
 }

@@ -281,8 +281,9 @@ fn kept(answer: &Value) -> &'static str {
 }
 
 fn bridges(answer: &Value) -> String {
-    let header =
-        ["BRIDGE", "STATE", "SINCE", "URL", "MQTT", "QUEUED", "SENT", "RECEIVED", "REFUSED"];
+    let header = [
+        "BRIDGE", "STATE", "SINCE", "HEALTH", "URL", "MQTT", "QUEUED", "SENT", "RECEIVED", "REFUSED",
+    ];
     let mut rows = vec![header.map(str::to_owned)];
     let mut causes = String::new();
     for bridge in list(&answer["bridges"]) {
@@ -291,6 +292,7 @@ fn bridges(answer: &Value) -> String {
             shown(&bridge["name"]),
             shown(&bridge["state"]),
             age(bridge["since_ms"].as_u64().unwrap_or(0)),
+            health(bridge),
             shown(&bridge["url"]),
             shown(&bridge["version"]),
             bridge["queued"].to_string(),
@@ -303,6 +305,15 @@ fn bridges(answer: &Value) -> String {
         }
     }
     table(&rows) + &causes
+}
+
+/// `healthy 12 ms`, and nothing where nobody probes.
+fn health(bridge: &Value) -> String {
+    match (bridge["health"].as_str(), bridge["round_trip_ms"].as_u64()) {
+        (Some(word), Some(ms)) => format!("{word} {ms} ms"),
+        (None | Some("unwatched"), _) => "-".to_owned(),
+        (Some(word), None) => word.to_owned(),
+    }
 }
 
 fn metrics(answer: &Value) -> String {

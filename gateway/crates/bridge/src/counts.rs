@@ -19,6 +19,14 @@ pub struct Counts {
     pub refused_here: u64,
     /// Messages of QoS 0 from upstream that were dropped because the local broker was slow.
     pub dropped: u64,
+    /// Messages for upstream that an extension had go nowhere.
+    pub discarded: u64,
+    /// Probes that were sent upstream.
+    pub probes_sent: u64,
+    /// Of these, those that came back.
+    pub probes_returned: u64,
+    /// Intervals at whose end a probe was still out.
+    pub probes_missing: u64,
 }
 
 impl Counts {
@@ -33,5 +41,9 @@ impl Counts {
         self.unmatched += other.unmatched;
         self.refused_here += other.refused_here;
         self.dropped += other.dropped;
+        self.discarded += other.discarded;
+        self.probes_sent += other.probes_sent;
+        self.probes_returned += other.probes_returned;
+        self.probes_missing += other.probes_missing;
     }
 }

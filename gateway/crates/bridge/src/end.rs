@@ -29,6 +29,11 @@ pub enum End {
     Unexpected(String),
     /// Upstream did not answer in time.
     Silent(&'static str),
+    /// Upstream keeps the connection, and so many probes in a row did not come back.
+    NotRouted {
+        /// How many.
+        missing: u32,
+    },
     /// The local broker ended the conversation, or broke it.
     Local(String),
     /// A message has to come again, so that it can be set aside.
@@ -53,6 +58,9 @@ impl fmt::Display for End {
             Self::Broken(error) => write!(f, "upstream sent what is not MQTT: {error}"),
             Self::Unexpected(what) => write!(f, "upstream sent {what}"),
             Self::Silent(what) => write!(f, "upstream did not answer {what} in time"),
+            Self::NotRouted { missing } => {
+                write!(f, "upstream answers but routes nothing: {missing} probes did not come back")
+            }
             Self::Local(why) => write!(f, "the local conversation ended: {why}"),
             Self::Again(why) => f.write_str(why),
         }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use mqtt::ReasonCode;
 
 /// What the operator may want to read.
@@ -31,6 +33,13 @@ pub enum Event {
     Looped {
         /// Where it was published.
         topic: String,
+    },
+    /// A probe is out for longer than its interval.
+    Degraded,
+    /// Probes come back, for the first time or again.
+    Healthy {
+        /// From here through upstream and back.
+        round_trip: Duration,
     },
     /// A message from upstream is for no rule.
     Unmatched {

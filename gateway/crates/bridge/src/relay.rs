@@ -1,6 +1,8 @@
 mod greeting;
 mod inward;
 mod outward;
+mod probing;
+mod reviewing;
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,8 @@ use session::Timestamp;
 use crate::heartbeat::Due;
 use crate::lane::{Lane, Reply};
 use crate::letters::Letters;
+use crate::probe::Probe;
+use crate::review::Review;
 use crate::side::Side;
 use crate::{Counts, End, Event, Settings};
 
@@ -48,6 +52,8 @@ pub struct Relay {
     peer: Option<String>,
     /// The filters of each SUBSCRIBE that is not answered.
     asked: BTreeMap<PacketId, Vec<String>>,
+    review: Review,
+    probe: Option<Probe>,
     counts: Counts,
     events: VecDeque<Event>,
 }
@@ -108,6 +114,8 @@ impl Relay {
             last_id: 0,
             peer: None,
             asked: BTreeMap::new(),
+            review: Review::default(),
+            probe: Self::new_probe(&settings, now),
             counts: Counts::default(),
             events: VecDeque::new(),
             settings,
@@ -175,7 +183,7 @@ impl Relay {
             // What else is there to do than to wait for it: its broker is this process.
             self.local.heartbeat.answered();
         }
-        Ok(())
+        self.probe_if_due(now)
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is to be called.
@@ -186,7 +194,8 @@ impl Relay {
             Phase::Between | Phase::Running => None,
         };
         let beats = [self.upstream.heartbeat.deadline(), self.local.heartbeat.deadline()];
-        connecting.into_iter().chain(beats.into_iter().flatten()).min()
+        let probe = self.probe.as_ref().and_then(Probe::due);
+        connecting.into_iter().chain(beats.into_iter().flatten()).chain(probe).min()
     }
 
     /// What the local conversation is to begin with; once, when it is time.
@@ -293,7 +302,9 @@ impl Relay {
                 Ok(())
             }
             (Phase::Running, Packet::SubAck(suback)) => {
-                self.subscribed(suback);
+                if !self.probe_is_granted(now, suback) {
+                    self.subscribed(suback);
+                }
                 Ok(())
             }
             (Phase::Running, Packet::PingResp) => {
@@ -314,7 +325,7 @@ impl Relay {
                 let words = last.reason.map_or_else(|| last.code.to_string(), str::to_owned);
                 Err(End::Local(words))
             }
-            (Phase::Running, Packet::Publish(publish)) => self.send_out(now, publish, raw),
+            (Phase::Running, Packet::Publish(publish)) => self.take_in_turn(now, publish, raw),
             (Phase::Running, Packet::PubAck(ack)) => self.local_has(now, PacketKind::PubAck, ack),
             (Phase::Running, Packet::PubRec(ack)) => self.local_has(now, PacketKind::PubRec, ack),
             (Phase::Running, Packet::PubComp(ack)) => {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use mqtt::QoS;
 
-use crate::{Bounds, Rule};
+use crate::{Bounds, ProbeTerms, Rule};
 
 /// What a relay goes by.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// Gateways that a message may have come by.
     pub max_hops: usize,
+    /// How upstream is asked whether it routes, if it is.
+    pub probe: Option<ProbeTerms>,
     /// What goes upstream; the first rule that matches a topic decides.
     pub outward: Vec<Rule>,
     /// What is fetched from upstream.

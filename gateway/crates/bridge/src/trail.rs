@@ -45,7 +45,16 @@ pub(crate) fn passed_by(
     properties: MessageProperties<'_>,
     gateway: &str,
 ) -> Result<MessagePropertiesBuf, EncodeError> {
-    let trail = Trail::of(properties).with(gateway);
+    passed_on(properties, Trail::of(properties), gateway)
+}
+
+/// The properties of a message with this trail, and `gateway` at the end of it.
+pub(crate) fn passed_on(
+    properties: MessageProperties<'_>,
+    trail: Trail<'_>,
+    gateway: &str,
+) -> Result<MessagePropertiesBuf, EncodeError> {
+    let trail = trail.with(gateway);
     let own = |name: &str| name == TRAIL_PROPERTY;
     copied(properties, own)?.user(TRAIL_PROPERTY, &trail)
 }

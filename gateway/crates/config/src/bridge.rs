@@ -2,6 +2,7 @@
 
 mod address;
 mod fit;
+mod probe;
 mod profile;
 mod rules;
 
@@ -11,9 +12,11 @@ use std::time::Duration;
 use bridge::{Bounds, Rule};
 
 use crate::CertificateFiles;
+use crate::roster;
 use crate::section::Section;
 
 pub use address::Upstream;
+pub use probe::BridgeProbe;
 
 /// One bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,10 @@ pub struct Bridge {
     pub announce: bool,
     /// The topic below which refused messages are published here.
     pub refused_topic: String,
+    /// How upstream is asked whether it routes messages, if it is.
+    pub probe: Option<BridgeProbe>,
+    /// The extensions that see what goes upstream before it does, in their order.
+    pub extensions: Vec<String>,
     /// What goes upstream.
     pub outward: Vec<Rule>,
     /// What is fetched from there.
@@ -84,12 +91,14 @@ pub enum BridgeVersion {
 
 const CLIENT_ID_BYTES_MAX: usize = 256;
 
-pub(crate) fn read(root: &Section<'_>) -> Vec<Bridge> {
+/// `extensions` are the names to which bridges can refer.
+pub(crate) fn read(root: &Section<'_>, extensions: &[String]) -> Vec<Bridge> {
     let sections = root.named("bridges", "bridge");
-    sections.into_iter().filter_map(|(name, section)| read_one(name, &section)).collect()
+    let one = |(name, section): (String, Section<'_>)| read_one(name, &section, extensions);
+    sections.into_iter().filter_map(one).collect()
 }
 
-fn read_one(name: String, section: &Section<'_>) -> Option<Bridge> {
+fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Option<Bridge> {
     let profile = profile::read(section);
     let upstreams = address::read(section);
     let encrypts = upstreams.as_ref().is_none_or(|all| all.iter().any(|one| one.encrypts));
@@ -124,6 +133,8 @@ fn read_one(name: String, section: &Section<'_>) -> Option<Bridge> {
         section.meaningless(&["password-file"], why);
     }
     let refused_topic = refused_topic(section, &name);
+    let probe = probe::read(section);
+    let extensions = roster::read(section, "extensions", extensions).unwrap_or_default();
     let rules = rules::read(section, version, profile);
     section.finish();
     let (outward, inward) = rules?;
@@ -146,6 +157,8 @@ fn read_one(name: String, section: &Section<'_>) -> Option<Bridge> {
         max_hops,
         announce,
         refused_topic,
+        probe,
+        extensions,
         outward,
         inward,
     };

@@ -91,7 +91,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, file: &Path) -> Checked {
         compiler: compiler::read(&root),
         mqtt: mqtt::read(&root),
         topics: topics::read(&root),
-        bridges: bridge::read(&root),
+        bridges: bridge::read(&root, &names),
         sessions: sessions::read(&root),
         broker: broker::read(&root),
         limits: limits::read(&root),

@@ -86,6 +86,8 @@ pub enum Transport {
     WebSocket,
     /// A Unix socket.
     Unix,
+    /// Nothing: the client is a bridge of this gateway.
+    Bridge,
 }
 
 impl fmt::Display for Transport {
@@ -96,6 +98,7 @@ impl fmt::Display for Transport {
             Self::Quic => "quic",
             Self::WebSocket => "websocket",
             Self::Unix => "unix",
+            Self::Bridge => "bridge",
         })
     }
 }

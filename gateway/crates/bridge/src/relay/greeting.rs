@@ -111,7 +111,11 @@ impl Relay {
             let subscribe = Subscribe { packet_id, subscription_id: None, user, filters };
             self.tell(now, &Packet::Subscribe(subscribe), true)?;
         }
-        Ok(())
+        let number = 1 + settings.inward.len().div_ceil(FILTERS_MAX);
+        match u16::try_from(number).ok().and_then(PacketId::new) {
+            Some(id) => self.subscribe_to_probe(now, id),
+            None => Ok(()),
+        }
     }
 
     /// SUBACK of upstream.

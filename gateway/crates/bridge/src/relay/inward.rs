@@ -13,6 +13,9 @@ impl Relay {
         let Some(topic) = publish.topic else {
             return Err(End::Unexpected("a topic alias, of which there are none".to_owned()));
         };
+        if self.takes_as_probe(now, publish) {
+            return Ok(());
+        }
         if let Some(id) = publish.packet_id {
             self.last_id = id.get();
             if self.letters.has(id) {

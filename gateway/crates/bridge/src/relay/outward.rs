@@ -1,9 +1,9 @@
 use mqtt::{
-    Ack, Decoded, Decoder, MessageProperties, Packet, PacketId, PacketKind, Publish, QoS,
-    ReasonCode, TopicName, Version,
+    Ack, MessageProperties, Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicName, Version,
 };
 use session::Timestamp;
 
+use super::reviewing::reread;
 use super::{KEPT_BYTES_MAX, Relay};
 use crate::letters::Letter;
 use crate::rule::Rule;
@@ -30,12 +30,23 @@ impl Relay {
             self.settle_here(now, publish, ReasonCode::Success);
             return Ok(());
         }
-        match self.write_out(now, publish, topic) {
-            Err(why) => self.refuse(now, publish, &why),
+        self.send_as(now, publish, publish, raw)
+    }
+
+    /// Sends `publish` in the place of what the local broker sent, whose packet is `raw`.
+    pub(super) fn send_as(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        original: &Publish<'_>,
+        raw: &[u8],
+    ) -> Result<(), End> {
+        match self.write_out(now, publish, Trail::of(original.properties)) {
+            Err(why) => self.refuse(now, original, &why),
             Ok(passed) => {
                 self.counts.sent += 1;
-                let Some(id) = publish.packet_id else { return Ok(()) };
-                if let Some(reply) = self.outward.pass(id, publish.qos, passed) {
+                let Some(id) = original.packet_id else { return Ok(()) };
+                if let Some(reply) = self.outward.pass(id, original.qos, passed) {
                     self.reply_outward(now, id, reply);
                 } else if self.upstream.version.is_v5()
                     && self.kept_bytes + raw.len() <= KEPT_BYTES_MAX
@@ -49,17 +60,18 @@ impl Relay {
     }
 
     /// Puts it into the output, under its name there; answers its QoS there. An error says why it cannot go.
-    fn write_out(
+    pub(super) fn write_out(
         &mut self,
         now: Timestamp,
         publish: &Publish<'_>,
-        topic: TopicName<'_>,
+        trail: Trail<'_>,
     ) -> Result<QoS, String> {
+        let topic = publish.topic.ok_or("it has no topic")?;
         let rule =
             Rule::of(&self.settings.outward, topic).ok_or("no rule is for its topic any more")?;
         let mapped = rule.map(topic).ok_or("nothing is left of its topic")?;
         let mapped = TopicName::new(&mapped).map_err(|error| error.to_string())?;
-        let properties = trail::passed_by(publish.properties, &self.settings.gateway)
+        let properties = trail::passed_on(publish.properties, trail, &self.settings.gateway)
             .map_err(|error| error.to_string())?;
         let qos = publish.qos.min(self.upstream.max_qos).min(rule.qos);
         let confirmed = qos != QoS::AtMostOnce;
@@ -112,17 +124,19 @@ impl Relay {
         if ack.code.is_error() {
             let words = ack.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
             let why = format!("upstream answered 0x{:02X} ({}){words}", ack.code.as_u8(), ack.code);
+            if let Some(done) = self.upstream_has_part(now, kind, id, Some(&why)) {
+                return done;
+            }
             let kept = kept.ok_or(End::Again(
                 "a message that upstream refused was not kept; it comes again",
             ))?;
-            let mut decoder = Decoder::new(mqtt::limits::VARINT_MAX);
-            decoder.set_version(Version::V5);
-            return match decoder.decode(&kept) {
-                Ok(Decoded::Packet { packet: Packet::Publish(publish), .. }) => {
-                    self.refuse(now, &publish, &why)
-                }
-                _ => Err(End::Again("a message that was kept cannot be read; it comes again")),
+            return match reread(&kept) {
+                Some(publish) => self.refuse(now, &publish, &why),
+                None => Err(End::Again("a message that was kept cannot be read; it comes again")),
             };
+        }
+        if let Some(done) = self.upstream_has_part(now, kind, id, None) {
+            return done;
         }
         let reply = match kind {
             PacketKind::PubAck => {
@@ -140,7 +154,12 @@ impl Relay {
     }
 
     /// Makes a dead letter of a message that cannot go upstream. It is acknowledged when the local broker has taken that over.
-    fn refuse(&mut self, now: Timestamp, publish: &Publish<'_>, why: &str) -> Result<(), End> {
+    pub(super) fn refuse(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        why: &str,
+    ) -> Result<(), End> {
         let topic = publish.topic.map(TopicName::as_str).unwrap_or_default();
         self.counts.refused += 1;
         self.event(Event::Refused { topic: topic.to_owned(), why: why.to_owned() });
@@ -218,7 +237,7 @@ impl Relay {
     }
 
     /// Acknowledges a message of the local broker that goes nowhere.
-    fn settle_here(&mut self, now: Timestamp, publish: &Publish<'_>, code: ReasonCode) {
+    pub(super) fn settle_here(&mut self, now: Timestamp, publish: &Publish<'_>, code: ReasonCode) {
         let Some(id) = publish.packet_id else { return };
         if let Some(reply) = self.outward.take(id, publish.qos, code) {
             self.reply_outward(now, id, reply);

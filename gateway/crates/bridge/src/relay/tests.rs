@@ -1,4 +1,5 @@
 mod model;
+mod reviews;
 mod scenes;
 mod simulation;
 
@@ -8,7 +9,7 @@ use std::time::Duration;
 use mqtt::{QoS, Version};
 use session::Timestamp;
 
-use crate::{Bounds, End, LocalLimits, LocalTerms, Relay, Rule, Settings};
+use crate::{Bounds, End, LocalLimits, LocalTerms, Passing, Relay, Rule, Ruling, Settings};
 use model::Model;
 
 /// What goes upstream: `up/...` as `site/up/...`; what comes: `site/down/...` as `down/...`.
@@ -27,6 +28,7 @@ fn settings() -> Settings {
         max_packet_size: u32::MAX,
         bounds: Bounds::OF_MQTT,
         max_hops: 4,
+        probe: None,
         outward: vec![rule("up/#", "", "site")],
         inward: vec![rule("site/down/#", "site", "")],
         refused_topic: "$bridge/b/refused".to_owned(),
@@ -48,6 +50,8 @@ struct World {
     upstream: Model,
     now: Timestamp,
     terms: Option<LocalTerms>,
+    /// Who decides about what goes upstream, each time that bytes move.
+    ruling: Option<fn(&Passing) -> Ruling>,
 }
 
 impl World {
@@ -59,7 +63,14 @@ impl World {
             upstream: Model::new(version, "site/down/x"),
             now,
             terms: None,
+            ruling: None,
         }
+    }
+
+    /// From now on somebody decides about everything that goes upstream.
+    fn reviewed_by(&mut self, ruling: fn(&Passing) -> Ruling) {
+        self.ruling = Some(ruling);
+        self.relay.show(vec![mqtt::TopicFilter::new("#").unwrap().to_owned()].into());
     }
 
     /// The connection breaks; what was on its way is gone.
@@ -68,11 +79,20 @@ impl World {
         self.local.disconnect();
         self.upstream.disconnect();
         self.terms = None;
+        if let Some(ruling) = self.ruling {
+            self.reviewed_by(ruling);
+        }
     }
 
     /// Moves at most `most` bytes along each of the four ways; answers whether there were any.
     fn flow(&mut self, most: usize) -> Result<bool, End> {
         let mut moved = false;
+        if let Some(ruling) = self.ruling
+            && let Some(question) = self.relay.poll_question()
+        {
+            moved = true;
+            self.relay.handle_ruling(self.now, ruling(&question))?;
+        }
         let mut some = |bytes: &mut Vec<u8>| {
             let taken: Vec<u8> = bytes.drain(..bytes.len().min(most)).collect();
             moved |= !taken.is_empty();

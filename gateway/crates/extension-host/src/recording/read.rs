@@ -57,6 +57,7 @@ fn connecting(value: &Value) -> Result<Connecting, String> {
         "quic" => Transport::Quic,
         "websocket" => Transport::WebSocket,
         "unix" => Transport::Unix,
+        "bridge" => Transport::Bridge,
         other => return Err(format!("transport {other:?} is not known")),
     };
     let address = text(value, "peer_address")?;

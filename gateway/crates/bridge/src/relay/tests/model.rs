@@ -33,6 +33,8 @@ pub(super) struct Model {
     pub(super) mute: bool,
     /// Whether it takes QoS 2 for QoS 1, and knows nothing else.
     pub(super) lowers: bool,
+    /// Whether it delivers what comes by the topic `probe` to whoever sent it.
+    pub(super) routes: bool,
 }
 
 impl Model {
@@ -54,6 +56,7 @@ impl Model {
             heard: Vec::new(),
             mute: false,
             lowers: false,
+            routes: true,
         }
     }
 
@@ -154,6 +157,12 @@ impl Model {
 
     fn arrive(&mut self, publish: &Publish<'_>) {
         let topic = publish.topic.map(TopicName::as_str).unwrap_or_default().to_owned();
+        if topic == "probe" {
+            if self.routes {
+                self.send(&Packet::Publish(*publish));
+            }
+            return;
+        }
         let number: u64 = std::str::from_utf8(publish.payload).unwrap().parse().unwrap();
         let refused = self.refuses.contains(&number) && !topic.starts_with('$');
         let code = if refused { ReasonCode::NotAuthorized } else { ReasonCode::Success };

@@ -1,12 +1,13 @@
 //! One matter each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mqtt::{MessagePropertiesBuf, PacketKind, QoS, ReasonCode, Version};
 use session::Timestamp;
 
 use super::{World, settings};
-use crate::{Bounds, End, Event, GATEWAY_PROPERTY, Relay, TRAIL_PROPERTY};
+use crate::{Bounds, End, Event, GATEWAY_PROPERTY, Health, ProbeTerms, Relay, Settings, TRAIL_PROPERTY};
 
 fn plain() -> MessagePropertiesBuf {
     MessagePropertiesBuf::default()
@@ -174,6 +175,39 @@ fn a_silent_upstream_is_given_up() {
     world.relay.handle_deadline(at(30)).unwrap();
     world.settle().unwrap();
     assert_eq!(world.relay.handle_deadline(at(40)), Err(End::Silent("PINGREQ")));
+}
+
+#[test]
+fn an_upstream_that_answers_and_routes_nothing_is_given_up() {
+    let at = |seconds: u64| Timestamp::from_unix_ms(seconds * 1000);
+    let topic = mqtt::TopicName::new("probe").unwrap().to_owned();
+    let terms = ProbeTerms { topic, interval: Duration::from_secs(3), missing: 2 };
+    let settings = Arc::new(Settings { probe: Some(terms), ..settings() });
+    for version in [Version::V5, Version::V3_1_1] {
+        let mut world = World::new(&settings, version);
+        world.now = at(1);
+        world.settle().unwrap();
+        assert_eq!(world.relay.health(), Health::Healthy { round_trip: Duration::ZERO });
+        assert!(matches!(world.relay.poll_event(), Some(Event::Healthy { .. })));
+        world.upstream.routes = false;
+        let mut end = None;
+        for second in 2..60 {
+            world.now = at(second);
+            let deadline = world.relay.next_deadline();
+            assert!(deadline.is_some_and(|due| due <= at(second + 3)), "it looks again in time");
+            if let Err(over) = world.relay.handle_deadline(at(second)) {
+                end = Some((second, over));
+                break;
+            }
+            world.settle().unwrap();
+        }
+        // PINGRESP comes all the time.
+        assert_eq!(end, Some((10, End::NotRouted { missing: 2 })));
+        assert_eq!(world.relay.health(), Health::Degraded { missing: 2 });
+        let counts = world.relay.counts();
+        let probes = (counts.probes_sent, counts.probes_returned, counts.probes_missing);
+        assert_eq!((probes, counts.received), ((3, 1, 2), 0), "probes go no further");
+    }
 }
 
 #[test]

@@ -8,10 +8,10 @@ use mqtt::{MessagePropertiesBuf, QoS, Version};
 use super::{World, settings};
 
 /// A small generator: a run is its seed.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
+    pub(super) fn below(&mut self, most: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
