@@ -145,15 +145,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
     let reviews = bridges.reviews();
     bridges.start(&mut background);
-    if let Some(interval) = checked.broker.sys_interval {
-        background.spawn(system::report(
-            Arc::clone(&hub),
-            disk.clone(),
-            Arc::clone(&subject.bridges),
-            clock,
-            interval,
-        ));
-    }
+    report_system(&mut background, &subject, clock);
     let gatehouse =
         Gatehouse::open(&checked, listeners, &extensions, reviews, &hub, &reporter, &sentry);
     if let Some(socket) = admin {
@@ -174,6 +166,13 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     put_away(observers, surroundings, sentry, disk).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Has the gateway say how it does, if it is to.
+fn report_system(background: &mut JoinSet<()>, subject: &Subject, clock: Clock) {
+    let Some(interval) = subject.checked.broker.sys_interval else { return };
+    let (hub, disk) = (Arc::clone(&subject.hub), subject.disk.clone());
+    background.spawn(system::report(hub, disk, Arc::clone(&subject.bridges), clock, interval));
 }
 
 /// The broker, with what was kept of it.

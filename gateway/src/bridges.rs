@@ -16,12 +16,12 @@ use mqtt::{QoS, TopicName, UserPropertiesBuf};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
+use crate::extensions::Extensions;
 use crate::failure::Failure;
 use crate::hub::Hub;
-use crate::extensions::Extensions;
 use agent::Agent;
-use session::Session;
 pub(crate) use review::Review;
+use session::Session;
 pub(crate) use status::{State, Status, View};
 pub(crate) use told::Told;
 
@@ -121,6 +121,7 @@ fn settings(bridge: &Bridge, checked: &Checked, identity: &str) -> Settings {
         max_packet_size: bridge.max_packet_size,
         bounds: bridge.bounds,
         max_hops: usize::from(bridge.max_hops),
+        topic_aliases: bridge.topic_aliases,
         outward: bridge.outward.clone(),
         inward: bridge.inward.clone(),
         refused_topic: bridge.refused_topic.clone(),

@@ -98,7 +98,12 @@ async fn think(screened: Screened, draft: Draft) -> Ruling {
             Ok(Forwarded::Made(made)) => return ruling(made),
             Ok(Forwarded::Failed { by, why, is_its_own }) => {
                 tries += u32::from(is_its_own);
-                tracing::debug!(extension = &*by, why, tries, "extension failed at a message for upstream");
+                tracing::debug!(
+                    extension = &*by,
+                    why,
+                    tries,
+                    "extension failed at a message for upstream"
+                );
                 if tries == TRIES {
                     return Ruling::Refuse(format!("{by}: {why}, {TRIES} times"));
                 }
@@ -135,8 +140,6 @@ fn ruling(made: Interception) -> Ruling {
         Interception::Refuse { code, why } => {
             Ruling::Refuse(format!("{why} (0x{:02X}, {code})", code.as_u8()))
         }
-        Interception::Replace(drafts) => {
-            Ruling::Replace(drafts.into_iter().map(passing).collect())
-        }
+        Interception::Replace(drafts) => Ruling::Replace(drafts.into_iter().map(passing).collect()),
     }
 }

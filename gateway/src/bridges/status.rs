@@ -174,11 +174,20 @@ impl Status {
                 );
             }
             Event::Degraded => {
-                tracing::warn!(bridge, suppressed, "upstream routes nothing; its probe did not come back");
+                tracing::warn!(
+                    bridge,
+                    suppressed,
+                    "upstream routes nothing; its probe did not come back"
+                );
             }
             Event::Healthy { round_trip } => {
                 let round_trip_ms = u64::try_from(round_trip.as_millis()).unwrap_or(u64::MAX);
-                tracing::info!(bridge, round_trip_ms, suppressed, "upstream routes; its probe came back");
+                tracing::info!(
+                    bridge,
+                    round_trip_ms,
+                    suppressed,
+                    "upstream routes; its probe came back"
+                );
             }
             Event::Unmatched { topic } => {
                 tracing::warn!(bridge, topic, suppressed, "message from upstream is for no rule");

@@ -282,7 +282,8 @@ fn kept(answer: &Value) -> &'static str {
 
 fn bridges(answer: &Value) -> String {
     let header = [
-        "BRIDGE", "STATE", "SINCE", "HEALTH", "URL", "MQTT", "QUEUED", "SENT", "RECEIVED", "REFUSED",
+        "BRIDGE", "STATE", "SINCE", "HEALTH", "URL", "MQTT", "QUEUED", "SENT", "RECEIVED",
+        "REFUSED",
     ];
     let mut rows = vec![header.map(str::to_owned)];
     let mut causes = String::new();

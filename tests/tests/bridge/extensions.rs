@@ -12,7 +12,8 @@ use crate::downstream::{
 /// A site whose bridge has its messages seen, and whose clients have not.
 fn configure(site: &Site, upstream: &Site, more: &str) {
     let component = program().extensions.join("interceptor.wasm");
-    let passes = ["+/up/#", "split-out/#", "moved/#"].map(|filter| format!("filter = \"{filter}\""));
+    let passes =
+        ["+/up/#", "split-out/#", "moved/#"].map(|filter| format!("filter = \"{filter}\""));
     let rules = rules("up", &passes.each_ref().map(String::as_str), &[]);
     site.configure(&format!(
         "[extensions.interceptor]\ncomponent = \"{}\"\ngrants = [\"config\", \"log\"]\n\
@@ -106,7 +107,7 @@ fn what_waits_for_upstream_is_seen_when_it_goes() {
 fn an_extension_that_cannot_be_asked_is_waited_for_and_nothing_is_lost() {
     let (site, upstream) = sites("");
     let there = Gateway::start(&upstream);
-    let mut gateway = Gateway::start(&site);
+    let gateway = Gateway::start(&site);
     wait_until_connected(&gateway, 1);
     let mut reader = there.client("reader");
     reader.subscribe("#", QoS::AtLeastOnce);
@@ -127,7 +128,6 @@ fn an_extension_that_cannot_be_asked_is_waited_for_and_nothing_is_lost() {
     wait_for(&gateway, "refused", 4);
     wait_until_empty(&gateway);
     assert_eq!(counters(&gateway)["connections"].as_u64(), Some(1), "it stayed connected");
-    gateway.assert_sound();
 }
 
 #[test]

@@ -9,17 +9,18 @@
     reason = "a test that cannot be set up has failed, and figures are for people to read"
 )]
 
+mod batches;
 mod clouds;
 mod downstream;
 mod exchange;
-mod fleet;
 mod extensions;
+mod fleet;
 mod killed;
 mod mosquitto;
 mod nats;
 mod outages;
-mod rabbitmq;
 mod probe;
+mod rabbitmq;
 mod refusals;
 mod ring;
 mod scripted;

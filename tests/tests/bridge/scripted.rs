@@ -63,7 +63,6 @@ impl Drop for Scripted {
 fn serve(mut stream: TcpStream, shared: &Shared) {
     let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
     let mut decoder = Decoder::new(1 << 24);
-    decoder.set_version(Version::V5);
     let (mut input, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
     while !shared.ended.load(Ordering::Relaxed) {
         match stream.read(&mut chunk) {
@@ -74,6 +73,9 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         }
         let mut at = 0;
         while let Ok(Decoded::Packet { packet, len }) = decoder.decode(&input[at..]) {
+            if matches!(packet, Packet::Connect(_)) {
+                decoder.set_version(Version::V5);
+            }
             let mut out = Vec::new();
             for answer in answers(&packet, shared) {
                 answer.encode(Version::V5, &mut out).expect("it can be written");
@@ -96,8 +98,7 @@ fn answers<'p>(packet: &Packet<'p>, shared: &Shared) -> Vec<Packet<'p>> {
             properties: ConnAckProperties::default(),
         }))],
         Packet::Subscribe(subscribe) => {
-            let codes: Vec<_> =
-                subscribe.filters.iter().map(|_| ReasonCode::GrantedQos2).collect();
+            let codes: Vec<_> = subscribe.filters.iter().map(|_| ReasonCode::GrantedQos2).collect();
             vec![Packet::SubAck(SubAck::new(subscribe.packet_id, codes))]
         }
         Packet::PingReq => vec![Packet::PingResp],

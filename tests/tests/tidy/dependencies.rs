@@ -72,7 +72,7 @@ const TESTED_WITH: &[(&str, &str)] = &[("broker", "simulation")];
 const OUTSIDE_OF_PURE: &[(&str, &[&str])] = &[
     ("mqtt", &[]),
     ("session", &[]),
-    ("bridge", &[]),
+    ("bridge", &["miniz_oxide"]),
     (
         "auth",
         &[
@@ -109,6 +109,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("socket2", &["transport"]),
     ("x509-parser", &["transport"]),
     ("tracing-subscriber", &["telemetry"]),
+    ("miniz_oxide", &["bridge"]),
     ("argon2", &["auth"]),
     ("jsonwebtoken", &["auth"]),
     ("toml", &["config"]),

@@ -21,6 +21,12 @@ pub struct Counts {
     pub dropped: u64,
     /// Messages for upstream that an extension had go nowhere.
     pub discarded: u64,
+    /// Batches that were sent upstream.
+    pub batches: u64,
+    /// Batches of upstream that were taken apart.
+    pub unpacked: u64,
+    /// Bytes of payloads that were not sent because the payloads were compressed.
+    pub bytes_saved: u64,
     /// Probes that were sent upstream.
     pub probes_sent: u64,
     /// Of these, those that came back.
@@ -42,6 +48,9 @@ impl Counts {
         self.refused_here += other.refused_here;
         self.dropped += other.dropped;
         self.discarded += other.discarded;
+        self.batches += other.batches;
+        self.unpacked += other.unpacked;
+        self.bytes_saved += other.bytes_saved;
         self.probes_sent += other.probes_sent;
         self.probes_returned += other.probes_returned;
         self.probes_missing += other.probes_missing;

@@ -8,14 +8,18 @@
 //! A relay keeps nothing that must outlive it: what is on its way is known to the sessions at both ends, which send it again
 //! over the next relay. `gateway/decisions/0046-a-bridge-without-state.md` has the reasons.
 
+mod aliases;
 mod backoff;
+mod batches;
 mod bounds;
 mod counts;
 mod end;
+mod envelope;
 mod event;
 mod heartbeat;
 mod lane;
 mod letters;
+mod packing;
 mod passing;
 mod probe;
 mod relay;
@@ -29,7 +33,12 @@ pub use backoff::Backoff;
 pub use bounds::Bounds;
 pub use counts::Counts;
 pub use end::End;
+pub use envelope::{
+    BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, BATCH_MESSAGES_MAX, ENCODING_PROPERTY, EnvelopeFault,
+    expand, unpack,
+};
 pub use event::Event;
+pub use packing::{Batch, Packing};
 pub use passing::{Passing, Ruling};
 pub use probe::{Health, ProbeTerms};
 pub use relay::{LocalTerms, Relay};

@@ -1,8 +1,10 @@
+mod batching;
 mod greeting;
 mod inward;
 mod outward;
 mod probing;
 mod reviewing;
+mod unpacking;
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 use mqtt::{Packet, PacketId, PacketKind, ReasonCode, Version};
 use session::Timestamp;
 
+use crate::aliases::Aliases;
+use crate::batches::Batches;
 use crate::heartbeat::Due;
 use crate::lane::{Lane, Reply};
 use crate::letters::Letters;
@@ -20,6 +24,7 @@ use crate::probe::Probe;
 use crate::review::Review;
 use crate::side::Side;
 use crate::{Counts, End, Event, Settings};
+use unpacking::Unpacking;
 
 /// One connection to an upstream broker, and the local conversation that belongs to it.
 ///
@@ -53,6 +58,9 @@ pub struct Relay {
     /// The filters of each SUBSCRIBE that is not answered.
     asked: BTreeMap<PacketId, Vec<String>>,
     review: Review,
+    batches: Batches,
+    aliases: Aliases,
+    unpacking: Option<Unpacking>,
     probe: Option<Probe>,
     counts: Counts,
     events: VecDeque<Event>,
@@ -115,6 +123,9 @@ impl Relay {
             peer: None,
             asked: BTreeMap::new(),
             review: Review::default(),
+            batches: Batches::default(),
+            aliases: Aliases::default(),
+            unpacking: None,
             probe: Self::new_probe(&settings, now),
             counts: Counts::default(),
             events: VecDeque::new(),
@@ -183,6 +194,7 @@ impl Relay {
             // What else is there to do than to wait for it: its broker is this process.
             self.local.heartbeat.answered();
         }
+        self.send_due_batches(now)?;
         self.probe_if_due(now)
     }
 
@@ -195,7 +207,8 @@ impl Relay {
         };
         let beats = [self.upstream.heartbeat.deadline(), self.local.heartbeat.deadline()];
         let probe = self.probe.as_ref().and_then(Probe::due);
-        connecting.into_iter().chain(beats.into_iter().flatten()).chain(probe).min()
+        let others = probe.into_iter().chain(self.batches.due());
+        connecting.into_iter().chain(beats.into_iter().flatten()).chain(others).min()
     }
 
     /// What the local conversation is to begin with; once, when it is time.
@@ -252,7 +265,9 @@ impl Relay {
     /// An upstream of 3.1.1 knows no receive maximum; it waits where the local broker would be asked too much.
     fn has_room_for_upstream(&self) -> bool {
         let most = usize::from(self.settings.local.receive_maximum);
-        self.local.output.len() < TO_LOCAL_MAX && self.unanswered.len() + self.letters.len() < most
+        self.unpacking.is_none()
+            && self.local.output.len() < TO_LOCAL_MAX
+            && self.unanswered.len() + self.letters.len() < most
     }
 
     fn read_upstream(&mut self, now: Timestamp) -> Result<(), End> {

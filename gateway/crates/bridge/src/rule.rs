@@ -2,6 +2,8 @@ use std::fmt;
 
 use mqtt::{QoS, TopicFilter, TopicFilterBuf, TopicName, TopicNameBuf, levels};
 
+use crate::Packing;
+
 /// Which topics pass, and under which names. A topic loses the levels of `strip` at its front and gets those of `prefix`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -12,6 +14,8 @@ pub struct Rule {
     pub qos: QoS,
     /// Whether messages keep the RETAIN flag.
     pub retain: bool,
+    /// How they are packed for their way.
+    pub packing: Packing,
 }
 
 /// Why a rule cannot be one.
@@ -47,7 +51,8 @@ impl Rule {
             }
         }
         let (strip, prefix) = (strip.to_owned(), prefix.to_owned());
-        let rule = Self { filter, strip, prefix, qos, retain };
+        let packing = Packing::default();
+        let rule = Self { filter, strip, prefix, qos, retain, packing };
         let rest = without(&rule.strip, rule.filter.as_str()).ok_or(RuleFault::Strip)?;
         if rest.is_none() && rule.prefix.is_empty() {
             return Err(RuleFault::Nothing);

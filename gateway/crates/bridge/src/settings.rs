@@ -29,6 +29,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// Gateways that a message may have come by.
     pub max_hops: usize,
+    /// Topic aliases towards upstream, where it takes as many.
+    pub topic_aliases: u16,
     /// How upstream is asked whether it routes, if it is.
     pub probe: Option<ProbeTerms>,
     /// What goes upstream; the first rule that matches a topic decides.

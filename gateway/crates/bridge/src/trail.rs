@@ -19,12 +19,22 @@ impl<'a> Trail<'a> {
         Self(found.next().map(|(_, value)| value).filter(|value| !value.is_empty()))
     }
 
+    /// Whether it names this gateway and no other.
+    pub(crate) fn is_only(self, gateway: &str) -> bool {
+        self.0 == Some(gateway)
+    }
+
     pub(crate) fn has(self, gateway: &str) -> bool {
         self.gateways().any(|id| id == gateway)
     }
 
     pub(crate) fn len(self) -> usize {
         self.gateways().count()
+    }
+
+    /// As the value of the property.
+    pub(crate) fn text(self) -> Option<&'a str> {
+        self.0
     }
 
     fn gateways(self) -> impl Iterator<Item = &'a str> {
@@ -57,6 +67,14 @@ pub(crate) fn passed_on(
     let trail = trail.with(gateway);
     let own = |name: &str| name == TRAIL_PROPERTY;
     copied(properties, own)?.user(TRAIL_PROPERTY, &trail)
+}
+
+/// The properties of a message that has no trail, with that of another.
+pub(crate) fn borrowed(
+    properties: MessageProperties<'_>,
+    from: &str,
+) -> Result<MessagePropertiesBuf, EncodeError> {
+    copied(properties, |_| false)?.user(TRAIL_PROPERTY, from)
 }
 
 /// The properties of a message, without the user properties that `left_out` names.

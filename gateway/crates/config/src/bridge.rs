@@ -2,6 +2,7 @@
 
 mod address;
 mod fit;
+mod packing;
 mod probe;
 mod profile;
 mod rules;
@@ -57,6 +58,8 @@ pub struct Bridge {
     pub announce: bool,
     /// The topic below which refused messages are published here.
     pub refused_topic: String,
+    /// Topic aliases towards upstream, where it takes as many.
+    pub topic_aliases: u16,
     /// How upstream is asked whether it routes messages, if it is.
     pub probe: Option<BridgeProbe>,
     /// The extensions that see what goes upstream before it does, in their order.
@@ -133,6 +136,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         section.meaningless(&["password-file"], why);
     }
     let refused_topic = refused_topic(section, &name);
+    let topic_aliases = section.number("topic-aliases", 32, 0..=1000);
     let probe = probe::read(section);
     let extensions = roster::read(section, "extensions", extensions).unwrap_or_default();
     let rules = rules::read(section, version, profile);
@@ -157,6 +161,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         max_hops,
         announce,
         refused_topic,
+        topic_aliases,
         probe,
         extensions,
         outward,

@@ -5,6 +5,7 @@ use mqtt::{
 use session::Timestamp;
 
 use super::{LocalTerms, Phase, Relay};
+use crate::aliases::Aliases;
 use crate::heartbeat::Heartbeat;
 use crate::trail::GATEWAY_PROPERTY;
 use crate::{End, Event};
@@ -76,6 +77,9 @@ impl Relay {
         self.subscribe(now)?;
         self.phase = Phase::Between;
         let receive_maximum = said.receive_maximum.unwrap_or(u16::MAX).min(self.in_flight_max());
+        self.batches.window = receive_maximum;
+        let aliases = said.topic_alias_maximum.unwrap_or(0).min(self.settings.topic_aliases);
+        self.aliases = Aliases::new(aliases);
         let session_present = connack.session_present;
         self.terms = Some(LocalTerms { receive_maximum, session_present });
         Ok(())
@@ -111,7 +115,7 @@ impl Relay {
             let subscribe = Subscribe { packet_id, subscription_id: None, user, filters };
             self.tell(now, &Packet::Subscribe(subscribe), true)?;
         }
-        let number = 1 + settings.inward.len().div_ceil(FILTERS_MAX);
+        let number = 1 + settings.inward.len().div_ceil(at_a_time);
         match u16::try_from(number).ok().and_then(PacketId::new) {
             Some(id) => self.subscribe_to_probe(now, id),
             None => Ok(()),

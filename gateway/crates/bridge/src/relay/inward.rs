@@ -29,7 +29,8 @@ impl Relay {
             self.event(Event::Looped { topic: topic.as_str().to_owned() });
             return self.settle_there(now, publish, ReasonCode::Success);
         }
-        let Some(rule) = Rule::of(&self.settings.inward, topic) else {
+        let settings = std::sync::Arc::clone(&self.settings);
+        let Some(rule) = Rule::of(&settings.inward, topic) else {
             self.counts.unmatched += 1;
             self.event(Event::Unmatched { topic: topic.as_str().to_owned() });
             return self.settle_there(now, publish, ReasonCode::Success);
@@ -38,7 +39,21 @@ impl Relay {
             self.counts.dropped += 1;
             return Ok(());
         }
-        let (mapped, most, retain) = (rule.map(topic), rule.qos, rule.retain);
+        if self.opens(now, publish, rule)? {
+            return Ok(());
+        }
+        self.bring_by(now, publish, rule)
+    }
+
+    /// Publishes a message of upstream as a rule says.
+    pub(super) fn bring_by(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        rule: &Rule,
+    ) -> Result<(), End> {
+        let (most, retain) = (rule.qos, rule.retain);
+        let mapped = publish.topic.and_then(|topic| rule.map(topic));
         match self.write_in(now, publish, mapped.as_deref(), most, retain) {
             Ok(passed) => {
                 self.counts.received += 1;
@@ -59,7 +74,7 @@ impl Relay {
     }
 
     /// Puts it into the output, under its name here; answers its QoS here. An error says why the local broker would not take it.
-    fn write_in(
+    pub(super) fn write_in(
         &mut self,
         now: Timestamp,
         publish: &Publish<'_>,
@@ -135,6 +150,9 @@ impl Relay {
             self.letter_taken_over(now, id, ack.code);
             return Ok(());
         }
+        if kind == PacketKind::PubAck && self.local_has_unpacked(now, id, ack.code)? {
+            return Ok(());
+        }
         if ack.code.is_error() {
             let why = format!("the broker answered 0x{:02X} ({})", ack.code.as_u8(), ack.code);
             self.refused_here(why);
@@ -162,13 +180,13 @@ impl Relay {
         self.upstream.acknowledge(now, id, PacketKind::PubComp, ReasonCode::Success);
     }
 
-    fn refused_here(&mut self, why: String) {
+    pub(super) fn refused_here(&mut self, why: String) {
         self.counts.refused_here += 1;
         self.event(Event::RefusedHere { why });
     }
 
     /// Acknowledges a message of upstream that goes nowhere.
-    fn settle_there(
+    pub(super) fn settle_there(
         &mut self,
         now: Timestamp,
         publish: &Publish<'_>,

@@ -1,5 +1,6 @@
 use mqtt::{
-    Ack, MessageProperties, Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicName, Version,
+    Ack, MessageProperties, Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicName,
+    Version,
 };
 use session::Timestamp;
 
@@ -67,8 +68,8 @@ impl Relay {
         trail: Trail<'_>,
     ) -> Result<QoS, String> {
         let topic = publish.topic.ok_or("it has no topic")?;
-        let rule =
-            Rule::of(&self.settings.outward, topic).ok_or("no rule is for its topic any more")?;
+        let settings = std::sync::Arc::clone(&self.settings);
+        let rule = Rule::of(&settings.outward, topic).ok_or("no rule is for its topic any more")?;
         let mapped = rule.map(topic).ok_or("nothing is left of its topic")?;
         let mapped = TopicName::new(&mapped).map_err(|error| error.to_string())?;
         let properties = trail::passed_on(publish.properties, trail, &self.settings.gateway)
@@ -95,7 +96,7 @@ impl Relay {
             let most = self.upstream.max_packet;
             return Err(format!("it has {bytes} bytes there, and upstream accepts {most}"));
         }
-        self.upstream.send(now, &Packet::Publish(there)).map_err(|error| error.to_string())?;
+        self.pack(now, there, &rule.packing).map_err(|error| error.to_string())?;
         Ok(qos)
     }
 
@@ -118,7 +119,22 @@ impl Relay {
         kind: PacketKind,
         ack: &Ack<'_>,
     ) -> Result<(), End> {
-        let id = ack.packet_id;
+        match self.batches.answered(ack.packet_id) {
+            Some(ids) => {
+                ids.into_iter().try_for_each(|id| self.upstream_has_one(now, kind, id, ack))
+            }
+            None => self.upstream_has_one(now, kind, ack.packet_id, ack),
+        }
+    }
+
+    /// Upstream's answer to one message.
+    fn upstream_has_one(
+        &mut self,
+        now: Timestamp,
+        kind: PacketKind,
+        id: PacketId,
+        ack: &Ack<'_>,
+    ) -> Result<(), End> {
         let kept = self.kept.remove(&id);
         self.kept_bytes -= kept.as_ref().map_or(0, |kept| kept.len());
         if ack.code.is_error() {
@@ -168,8 +184,11 @@ impl Relay {
             self.counts.letters_lost += 1;
             return Ok(());
         }
+        let unpacking = self.unpacking.as_ref();
         let unanswered = &self.unanswered;
-        let taken = |id: PacketId| unanswered.contains(&id);
+        let taken = |id: PacketId| {
+            unanswered.contains(&id) || unpacking.is_some_and(|batch| batch.uses(id))
+        };
         let Some(id) = self.letters.send(letter, self.last_id, taken) else {
             return Err(End::Again("there is no identifier for a dead letter"));
         };

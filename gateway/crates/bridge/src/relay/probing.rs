@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use mqtt::{
-    Packet, PacketId, Publish, QoS, RetainHandling, SubAck, Subscribe, SubscribeFiltersBuf,
-    SubscribeOptions, TopicFilter, UserProperties,
+    Packet, PacketId, Publish, QoS, SubAck, Subscribe, SubscribeFiltersBuf, SubscribeOptions,
+    TopicFilter, UserProperties,
 };
 use session::Timestamp;
 
@@ -36,12 +36,8 @@ impl Relay {
     pub(super) fn subscribe_to_probe(&mut self, now: Timestamp, id: PacketId) -> Result<(), End> {
         let Some(probe) = &mut self.probe else { return Ok(()) };
         let mut filters = SubscribeFiltersBuf::default();
-        let options = SubscribeOptions {
-            qos: QoS::AtMostOnce,
-            no_local: false,
-            retain_as_published: false,
-            retain_handling: RetainHandling::DoNotSend,
-        };
+        // Plain ones, which everybody knows.
+        let options = SubscribeOptions::default();
         // A topic is a filter that is short enough.
         if let Ok(filter) = TopicFilter::new(probe.topic().as_str()) {
             let _ = filters.push(filter, options);

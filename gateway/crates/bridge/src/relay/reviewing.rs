@@ -1,15 +1,16 @@
 use std::sync::Arc;
 
 use mqtt::{
-    Decoded, Decoder, Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicFilterBuf, Version,
+    Decoded, Decoder, Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicFilterBuf,
+    Version,
 };
 use session::Timestamp;
 
 use super::Relay;
+use crate::End;
 use crate::passing::{Passing, Ruling};
 use crate::review::Split;
 use crate::trail::Trail;
-use crate::End;
 
 /// What the local broker sends is shown to somebody, who may change it, before it goes upstream.
 impl Relay {
@@ -71,9 +72,7 @@ impl Relay {
     /// Whether somebody wants to see this message, who then is asked. What goes nowhere is shown to nobody.
     fn asks_about(&mut self, publish: &Publish<'_>) -> bool {
         let wants = publish.topic.is_some_and(|topic| self.review.wants(topic));
-        if !wants
-            || self.has_passed(publish, Some(&self.settings.gateway), self.peer.as_deref())
-        {
+        if !wants || self.has_passed(publish, Some(&self.settings.gateway), self.peer.as_deref()) {
             return false;
         }
         let question = Passing::of(publish);

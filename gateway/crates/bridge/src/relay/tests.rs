@@ -1,4 +1,5 @@
 mod model;
+mod packs;
 mod reviews;
 mod scenes;
 mod simulation;
@@ -28,6 +29,7 @@ fn settings() -> Settings {
         max_packet_size: u32::MAX,
         bounds: Bounds::OF_MQTT,
         max_hops: 4,
+        topic_aliases: 1,
         probe: None,
         outward: vec![rule("up/#", "", "site")],
         inward: vec![rule("site/down/#", "site", "")],

@@ -30,7 +30,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<BridgeProbe> {
         }
         topic.map(mqtt::TopicName::to_owned)
     });
-    if interval.is_zero() {
+    if !probe.has("interval") {
         let why = "without probe.interval; say how often upstream is asked, such as \"30s\"";
         probe.meaningless(&["topic", "missing"], why);
     }

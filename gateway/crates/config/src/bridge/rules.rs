@@ -1,8 +1,8 @@
-use bridge::{Rule, RuleFault, loops};
+use bridge::{Packing, Rule, RuleFault, loops};
 use mqtt::QoS;
 
-use super::BridgeVersion;
 use super::profile::{Profile, Retain};
+use super::{BridgeVersion, packing};
 use crate::section::Section;
 
 /// Rules of a bridge in each direction, at most.
@@ -14,7 +14,10 @@ pub(super) fn read(
     version: BridgeVersion,
     profile: &Profile,
 ) -> Option<(Vec<Rule>, Vec<Rule>)> {
-    let (outward, inward) = (direction(section, "out", profile), direction(section, "in", profile));
+    let (outward, inward) = (
+        direction(section, "out", profile, |rule| packing::outward(rule, version)),
+        direction(section, "in", profile, |rule| packing::inward(rule, version)),
+    );
     let ((outward, out_lines), (inward, in_lines)) = outward.zip(inward)?;
     if outward.is_empty() && inward.is_empty() {
         section.fault_of_all(
@@ -45,18 +48,19 @@ fn direction(
     section: &Section<'_>,
     key: &'static str,
     profile: &Profile,
+    packing: impl Fn(&Section<'_>) -> Packing,
 ) -> Option<(Vec<Rule>, Vec<usize>)> {
     let sections = section.list(key, key);
     if let (Some(line), true) = (section.line_of(key), sections.len() > MOST) {
         section.fault(line, key, &format!("has {} rules, the most is {MOST}", sections.len()));
     }
     let lines = sections.iter().map(Section::line).collect();
-    let rules: Vec<_> = sections.iter().map(|section| one(section, profile)).collect();
+    let rules: Vec<_> = sections.iter().map(|rule| one(rule, profile, packing(rule))).collect();
     let rules: Option<Vec<Rule>> = rules.into_iter().collect();
     rules.map(|rules| (rules, lines))
 }
 
-fn one(section: &Section<'_>, profile: &Profile) -> Option<Rule> {
+fn one(section: &Section<'_>, profile: &Profile, packing: Packing) -> Option<Rule> {
     let filter =
         section.required("filter", "say which topics pass, such as filter = \"sensors/#\"");
     let strip = section.text("strip");
@@ -70,7 +74,14 @@ fn one(section: &Section<'_>, profile: &Profile) -> Option<Rule> {
     };
     let qos = QoS::from_u8(qos).unwrap_or(QoS::ExactlyOnce);
     match Rule::new(filter.value, &levels(&strip), &levels(&prefix), qos, retain) {
-        Ok(rule) => Some(rule),
+        Ok(mut rule) => {
+            if packing.unbatch {
+                // A batch is one of QoS 0 or 1.
+                rule.qos = rule.qos.min(QoS::AtLeastOnce);
+            }
+            rule.packing = packing;
+            Some(rule)
+        }
         Err(fault) => {
             let at = match fault {
                 RuleFault::Levels("strip") | RuleFault::Strip => strip.as_ref(),

@@ -7,6 +7,9 @@ use mqtt::{
 };
 use session::{Message, Outbound, Transmission};
 
+use crate::envelope;
+use crate::{BATCH_CONTENT_TYPE, ENCODING_PROPERTY};
+
 /// A broker with one client and its session.
 pub(super) struct Model {
     pub(super) version: Version,
@@ -35,6 +38,14 @@ pub(super) struct Model {
     pub(super) lowers: bool,
     /// Whether it delivers what comes by the topic `probe` to whoever sent it.
     pub(super) routes: bool,
+    /// The topic of each alias.
+    aliases: std::collections::BTreeMap<std::num::NonZeroU16, String>,
+    /// Messages that came by an alias alone.
+    pub(super) aliased: usize,
+    /// Batches that came.
+    pub(super) batches: usize,
+    /// What it heard of what it published at QoS 1, and of what was refused at QoS 2.
+    pub(super) answers: Vec<ReasonCode>,
 }
 
 impl Model {
@@ -57,6 +68,10 @@ impl Model {
             mute: false,
             lowers: false,
             routes: true,
+            aliases: std::collections::BTreeMap::new(),
+            aliased: 0,
+            batches: 0,
+            answers: Vec::new(),
         }
     }
 
@@ -65,11 +80,20 @@ impl Model {
     }
 
     pub(super) fn publish(&mut self, number: u64, qos: QoS, properties: &MessagePropertiesBuf) {
+        self.publish_bytes(number.to_string().into_bytes(), qos, properties);
+    }
+
+    pub(super) fn publish_bytes(
+        &mut self,
+        payload: Vec<u8>,
+        qos: QoS,
+        properties: &MessagePropertiesBuf,
+    ) {
         let mut wire = Vec::new();
         properties.as_ref().write_to(&mut wire);
         let message = Message {
             topic: self.topic.clone(),
-            payload: number.to_string().into_bytes().into(),
+            payload: payload.into(),
             qos,
             retain: true,
             properties: wire.into(),
@@ -81,6 +105,7 @@ impl Model {
 
     pub(super) fn disconnect(&mut self) {
         self.online = false;
+        self.aliases.clear();
         self.decoder = Decoder::new(1 << 20);
         self.input.clear();
         self.output.clear();
@@ -127,8 +152,12 @@ impl Model {
                 self.connect(connect.properties.receive_maximum.unwrap_or(20));
             }
             Packet::Publish(publish) => self.arrive(publish),
-            Packet::PubAck(ack) => drop(self.sending.puback(ack.packet_id)),
+            Packet::PubAck(ack) => {
+                self.answers.push(ack.code);
+                let _ = self.sending.puback(ack.packet_id);
+            }
             Packet::PubRec(ack) if ack.code.is_error() => {
+                self.answers.push(ack.code);
                 let _ = self.sending.pubrec_refused(ack.packet_id);
             }
             Packet::PubRec(ack) => {
@@ -156,14 +185,20 @@ impl Model {
     }
 
     fn arrive(&mut self, publish: &Publish<'_>) {
-        let topic = publish.topic.map(TopicName::as_str).unwrap_or_default().to_owned();
+        let topic = self.topic_of(publish);
         if topic == "probe" {
             if self.routes {
                 self.send(&Packet::Publish(*publish));
             }
             return;
         }
-        let number: u64 = std::str::from_utf8(publish.payload).unwrap().parse().unwrap();
+        let expanded = envelope::marked(publish.properties)
+            .map(|_| envelope::expand(publish.payload, 1 << 20).unwrap());
+        let payload = expanded.as_deref().unwrap_or(publish.payload);
+        if publish.properties.content_type() == Some(BATCH_CONTENT_TYPE) {
+            return self.take_apart(payload, publish);
+        }
+        let number: u64 = std::str::from_utf8(payload).unwrap().parse().unwrap();
         let refused = self.refuses.contains(&number) && !topic.starts_with('$');
         let code = if refused { ReasonCode::NotAuthorized } else { ReasonCode::Success };
         let mut arrives = !refused;
@@ -174,12 +209,50 @@ impl Model {
         if arrives {
             self.got.push((topic, number, publish.qos, publish.retain));
             let user = publish.properties.user();
-            self.user = user.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+            let user = user.iter().filter(|(name, _)| *name != ENCODING_PROPERTY);
+            self.user = user.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         }
         match (qos, publish.packet_id) {
             (QoS::AtLeastOnce, Some(id)) => self.ack(PacketKind::PubAck, id, code),
             (QoS::ExactlyOnce, Some(id)) => self.ack(PacketKind::PubRec, id, code),
             _ => {}
+        }
+    }
+
+    fn topic_of(&mut self, publish: &Publish<'_>) -> String {
+        let stated = publish.topic.map(|topic| topic.as_str().to_owned());
+        match (stated, publish.topic_alias) {
+            (Some(topic), Some(alias)) => {
+                assert!(alias.get() <= self.announced.topic_alias_maximum.unwrap_or(0));
+                self.aliases.insert(alias, topic.clone());
+                topic
+            }
+            (None, Some(alias)) => {
+                self.aliased += 1;
+                self.aliases.get(&alias).cloned().expect("an alias that was given")
+            }
+            (topic, None) => topic.unwrap_or_default(),
+        }
+    }
+
+    /// A batch, which is refused as a whole or not at all.
+    fn take_apart(&mut self, batch: &[u8], publish: &Publish<'_>) {
+        let number = |publish: &Publish<'_>| -> u64 {
+            std::str::from_utf8(publish.payload).unwrap().parse().unwrap()
+        };
+        let messages: Vec<_> = envelope::unpack(batch).unwrap();
+        let messages: Vec<_> = messages.iter().map(|raw| envelope::first(raw).unwrap().0).collect();
+        let refused = messages.iter().any(|it| self.refuses.contains(&number(it)));
+        self.batches += 1;
+        for message in messages.iter().filter(|_| !refused) {
+            let topic = message.topic.map(TopicName::as_str).unwrap_or_default().to_owned();
+            self.got.push((topic, number(message), message.qos, message.retain));
+            let user = message.properties.user();
+            self.user = user.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        }
+        let code = if refused { ReasonCode::NotAuthorized } else { ReasonCode::Success };
+        if let Some(id) = publish.packet_id {
+            self.ack(PacketKind::PubAck, id, code);
         }
     }
 

@@ -7,7 +7,9 @@ use mqtt::{MessagePropertiesBuf, PacketKind, QoS, ReasonCode, Version};
 use session::Timestamp;
 
 use super::{World, settings};
-use crate::{Bounds, End, Event, GATEWAY_PROPERTY, Health, ProbeTerms, Relay, Settings, TRAIL_PROPERTY};
+use crate::{
+    Bounds, End, Event, GATEWAY_PROPERTY, Health, ProbeTerms, Relay, Settings, TRAIL_PROPERTY,
+};
 
 fn plain() -> MessagePropertiesBuf {
     MessagePropertiesBuf::default()
@@ -49,6 +51,25 @@ fn what_upstream_announces_is_kept() {
         world.upstream.got.iter().map(|(_, n, qos, retain)| (*n, *qos, *retain)).collect();
     assert_eq!(all, [(1, QoS::AtMostOnce, false), (2, QoS::AtMostOnce, false)]);
     assert!(world.local.is_settled());
+}
+
+#[test]
+fn topics_are_short_where_upstream_takes_aliases() {
+    let settings = Arc::new(settings());
+    let mut world = World::new(&settings, Version::V5);
+    world.upstream.announced.topic_alias_maximum = Some(10);
+    world.settle().unwrap();
+    for round in 0..2 {
+        for number in 0..3 {
+            world.local.publish(round * 3 + number, QoS::AtLeastOnce, &plain());
+        }
+        world.settle().unwrap();
+        world.cut(&settings);
+        world.settle().unwrap();
+    }
+    assert_eq!(world.upstream.numbers(), [0, 1, 2, 3, 4, 5]);
+    assert!(world.upstream.got.iter().all(|(topic, ..)| topic == "site/up/x"));
+    assert_eq!(world.upstream.aliased, 4, "each connection has its own");
 }
 
 #[test]
