@@ -7,6 +7,7 @@
 //! | speak MQTT packet by packet | [`Client`], and [`Wire`] below it |
 //! | keep a stream of numbered messages going through crashes | [`Publisher`], [`Subscriber`] |
 //! | ask and order a gateway as its operator | [`Operator`] |
+//! | cut, throttle and swallow connections | [`Proxy`] |
 //! | have a document on the web | [`Web`] |
 //! | speak in a WebSocket, frame by frame | [`WebSocket`] |
 //! | use other people's clients | [`tools`], [`Driver`] |
@@ -32,6 +33,7 @@ mod nats;
 mod operator;
 mod process;
 mod program;
+mod proxy;
 mod publisher;
 mod quic;
 mod rabbitmq;
@@ -54,6 +56,7 @@ pub use nats::{NATS_NODES, NatsCluster};
 pub use operator::Operator;
 pub use process::Meter;
 pub use program::{Program, program};
+pub use proxy::{Fault, Proxy, Way};
 pub use publisher::Publisher;
 pub use quic::QuicWire;
 pub use rabbitmq::RabbitMq;
