@@ -46,6 +46,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("attacks", &["mqtt", "tests"]),
     ("durability", &["broker", "mqtt", "store", "tests"]),
     ("languages", &["auth", "extension-host", "mqtt"]),
+    ("torture", &["mqtt", "tests"]),
     ("xtask", &[]),
     (
         "tests",

@@ -27,6 +27,7 @@ mod sim;
 mod swap;
 mod test;
 mod toolchain;
+mod torture;
 mod venv;
 mod wasm_toolchain;
 
@@ -62,6 +63,10 @@ usage: cargo xtask COMMAND
   swap [--clients N] [--rate N] [--swaps N]
                                   1000 clients send 5000 messages a second while an extension is replaced 50 times, by
                                   good components and bad ones: nothing is lost, nobody is dropped
+  torture [--cuts N] [--devices N] [--seed N] [--bridge portcullis|mosquitto|both]
+                                  100 devices publish while both ends of a bridge are killed, and the link between them is reset,
+                                  throttled, swallowed, 200 times: what was acknowledged must arrive, in order; the same with
+                                  Mosquitto as the bridge, for comparison
   attacks [--gateway PATH] [--seconds N] [--only NAME,NAME...]
                                   attacks a gateway, the one as it is released or another, in each known way for N s (8), and
                                   tabulates latency and losses of a well-behaved client, memory and what the gateway answered
@@ -108,6 +113,7 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
         ["sim", rest @ ..] => sim::run(&root, rest),
         [command @ ("kill" | "power-cut"), rest @ ..] => durability::run(&root, command, rest),
         ["swap", rest @ ..] => swap::run(&root, rest),
+        ["torture", rest @ ..] => torture::run(&root, rest),
         ["attacks", rest @ ..] => attacks::run(&root, rest),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["bench", rest @ ..] => bench::run(&root, rest),
