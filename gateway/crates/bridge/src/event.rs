@@ -12,6 +12,13 @@ pub enum Event {
         /// What it said.
         code: ReasonCode,
     },
+    /// Upstream did not give up a subscription.
+    NotUnsubscribed {
+        /// The filter, as upstream knows it.
+        filter: String,
+        /// What it said.
+        code: ReasonCode,
+    },
     /// A message for upstream went to the dead letters.
     Refused {
         /// Where it was published here.

@@ -4,6 +4,7 @@ mod inward;
 mod outward;
 mod probing;
 mod reviewing;
+mod subscriptions;
 mod unpacking;
 
 #[cfg(test)]
@@ -62,6 +63,14 @@ pub struct Relay {
     aliases: Aliases,
     unpacking: Option<Unpacking>,
     probe: Option<Probe>,
+    /// The identifier of the latest SUBSCRIBE or UNSUBSCRIBE.
+    questions: u16,
+    /// Those of each UNSUBSCRIBE that is not answered.
+    leaving: BTreeMap<PacketId, Vec<String>>,
+    /// Those for which upstream has no subscription any more.
+    left: Vec<String>,
+    /// Everything is given up.
+    withdraws: bool,
     counts: Counts,
     events: VecDeque<Event>,
 }
@@ -127,6 +136,10 @@ impl Relay {
             aliases: Aliases::default(),
             unpacking: None,
             probe: Self::new_probe(&settings, now),
+            questions: 0,
+            leaving: BTreeMap::new(),
+            left: Vec::new(),
+            withdraws: false,
             counts: Counts::default(),
             events: VecDeque::new(),
             settings,
@@ -244,6 +257,12 @@ impl Relay {
         self.phase == Phase::Running
     }
 
+    /// The version of MQTT that upstream is spoken to in.
+    #[must_use]
+    pub fn upstream_version(&self) -> Version {
+        self.upstream.version
+    }
+
     /// What it has done.
     #[must_use]
     pub fn counts(&self) -> &Counts {
@@ -320,6 +339,10 @@ impl Relay {
                 if !self.probe_is_granted(now, suback) {
                     self.subscribed(suback);
                 }
+                Ok(())
+            }
+            (Phase::Running, Packet::UnsubAck(unsuback)) => {
+                self.unsubscribed(unsuback);
                 Ok(())
             }
             (Phase::Running, Packet::PingResp) => {

@@ -37,6 +37,8 @@ pub struct Settings {
     pub outward: Vec<Rule>,
     /// What is fetched from upstream.
     pub inward: Vec<Rule>,
+    /// Filters that were fetched before, for which upstream's session may still have subscriptions.
+    pub former: Vec<String>,
     /// The topic below which dead letters are published.
     pub refused_topic: String,
     /// What the local broker accepts.

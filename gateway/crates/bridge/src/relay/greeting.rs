@@ -1,14 +1,13 @@
 use mqtt::{
-    ConnAck, Connect, ConnectProperties, Packet, PacketId, QoS, ReasonCode, RetainHandling, SubAck,
-    Subscribe, SubscribeFiltersBuf, SubscribeOptions, UserProperties, UserPropertiesBuf, Version,
+    ConnAck, Connect, ConnectProperties, Packet, QoS, ReasonCode, UserPropertiesBuf, Version,
 };
 use session::Timestamp;
 
 use super::{LocalTerms, Phase, Relay};
+use crate::End;
 use crate::aliases::Aliases;
 use crate::heartbeat::Heartbeat;
 use crate::trail::GATEWAY_PROPERTY;
-use crate::{End, Event};
 
 /// Bytes by which a message from upstream may grow here: by the levels of a prefix and by one more gateway on its trail. Upstream
 /// is told so much less than the local broker accepts.
@@ -74,7 +73,7 @@ impl Relay {
             .iter()
             .find(|(name, _)| *name == GATEWAY_PROPERTY)
             .map(|(_, id)| id.to_owned());
-        self.subscribe(now)?;
+        self.subscribe(now, connack.session_present)?;
         self.phase = Phase::Between;
         let receive_maximum = said.receive_maximum.unwrap_or(u16::MAX).min(self.in_flight_max());
         self.batches.window = receive_maximum;
@@ -83,53 +82,6 @@ impl Relay {
         let session_present = connack.session_present;
         self.terms = Some(LocalTerms { receive_maximum, session_present });
         Ok(())
-    }
-
-    /// Asks for everything again each time: upstream may have forgotten.
-    fn subscribe(&mut self, now: Timestamp) -> Result<(), End> {
-        let settings = std::sync::Arc::clone(&self.settings);
-        let bounds = settings.bounds;
-        let at_a_time = bounds.filters_per_subscribe.max(1);
-        for (number, rules) in (1..).zip(settings.inward.chunks(at_a_time)) {
-            let Some(packet_id) = PacketId::new(number) else { break };
-            let mut filters = SubscribeFiltersBuf::default();
-            for rule in rules {
-                let qos = rule.qos.min(self.upstream.max_qos).min(settings.local.maximum_qos);
-                let plain = SubscribeOptions { qos, ..SubscribeOptions::default() };
-                let options = match bounds.subscribe_options {
-                    true => SubscribeOptions {
-                        no_local: true,
-                        retain_as_published: true,
-                        retain_handling: RetainHandling::SendIfNew,
-                        ..plain
-                    },
-                    false => plain,
-                };
-                // No filter is that of a shared subscription.
-                let _ = filters.push(rule.filter(), options);
-            }
-            let names = rules.iter().map(|rule| rule.filter().as_str().to_owned());
-            self.asked.insert(packet_id, names.collect());
-            let user = UserProperties::default();
-            let filters = filters.as_ref();
-            let subscribe = Subscribe { packet_id, subscription_id: None, user, filters };
-            self.tell(now, &Packet::Subscribe(subscribe), true)?;
-        }
-        let number = 1 + settings.inward.len().div_ceil(at_a_time);
-        match u16::try_from(number).ok().and_then(PacketId::new) {
-            Some(id) => self.subscribe_to_probe(now, id),
-            None => Ok(()),
-        }
-    }
-
-    /// SUBACK of upstream.
-    pub(super) fn subscribed(&mut self, suback: &SubAck<'_>) {
-        let filters = self.asked.remove(&suback.packet_id).unwrap_or_default();
-        for (filter, code) in filters.into_iter().zip(suback.codes.iter()) {
-            if code.is_error() {
-                self.event(Event::NotSubscribed { filter, code: *code });
-            }
-        }
     }
 
     /// CONNACK of the local broker.

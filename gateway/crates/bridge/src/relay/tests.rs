@@ -3,6 +3,7 @@ mod packs;
 mod reviews;
 mod scenes;
 mod simulation;
+mod subscriptions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ fn settings() -> Settings {
         probe: None,
         outward: vec![rule("up/#", "", "site")],
         inward: vec![rule("site/down/#", "site", "")],
+        former: Vec::new(),
         refused_topic: "$bridge/b/refused".to_owned(),
         local: LocalLimits {
             max_packet_size: 1 << 20,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use mqtt::{
     Ack, ConnAck, ConnAckProperties, Decoded, Decoder, MessagePropertiesBuf, Packet, PacketId,
-    PacketKind, Publish, QoS, ReasonCode, SubAck, TopicName, TopicNameBuf, Version,
+    PacketKind, Publish, QoS, ReasonCode, SubAck, TopicName, TopicNameBuf, UnsubAck, Version,
 };
 use session::{Message, Outbound, Transmission};
 
@@ -46,6 +46,10 @@ pub(super) struct Model {
     pub(super) batches: usize,
     /// What it heard of what it published at QoS 1, and of what was refused at QoS 2.
     pub(super) answers: Vec<ReasonCode>,
+    /// Filters that it was asked to give up.
+    pub(super) unsubscribed: Vec<String>,
+    /// Whether it does not.
+    pub(super) keeps: bool,
 }
 
 impl Model {
@@ -72,6 +76,8 @@ impl Model {
             aliased: 0,
             batches: 0,
             answers: Vec::new(),
+            unsubscribed: Vec::new(),
+            keeps: false,
         }
     }
 
@@ -177,6 +183,14 @@ impl Model {
                 let codes: Vec<_> =
                     subscribe.filters.iter().map(|_| ReasonCode::GrantedQos2).collect();
                 self.send(&Packet::SubAck(SubAck::new(subscribe.packet_id, codes)));
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                let names: Vec<_> =
+                    unsubscribe.filters.iter().map(|filter| filter.as_str().to_owned()).collect();
+                let code = if self.keeps { ReasonCode::NotAuthorized } else { ReasonCode::Success };
+                let codes = if self.version.is_v5() { vec![code; names.len()] } else { Vec::new() };
+                self.unsubscribed.extend(names);
+                self.send(&Packet::UnsubAck(UnsubAck::new(unsubscribe.packet_id, codes)));
             }
             Packet::PingReq => self.send(&Packet::PingResp),
             other => panic!("{other:?}"),
