@@ -14,7 +14,7 @@ use transport::{BindError, Listener};
 
 use crate::accept::Door;
 use crate::ban_file::BanFile;
-use crate::bridges::{self, Bridges, Review};
+use crate::bridges::{self, Bridges};
 use crate::certificates::Certificates;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
 use crate::clock::Clock;
@@ -126,8 +126,8 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     disk.start(store, settings::committer(&checked), &hub).map_err(Failure::Store)?;
 
     // Before anybody can publish what is for one of them.
-    let bridges = Bridges::prepare(&checked, identity.as_ref(), &extensions, &hub, clock);
     let checked = Arc::new(checked);
+    let bridges = Bridges::prepare(&checked, identity.as_ref(), &extensions, &hub, clock);
     let subject = Subject {
         checked: Arc::clone(&checked),
         extensions: Arc::clone(&extensions),
@@ -135,7 +135,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         disk: disk.clone(),
         certificates: Arc::clone(&certificates),
         sentry: Arc::clone(&sentry),
-        bridges: bridges.statuses(),
+        bridges: Arc::clone(&bridges),
     };
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
@@ -143,11 +143,10 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
     background.spawn(Arc::clone(&sentry).keep());
     background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
-    let reviews = bridges.reviews();
-    bridges.start(&mut background);
+    bridges.start();
     report_system(&mut background, &subject, clock);
     let gatehouse =
-        Gatehouse::open(&checked, listeners, &extensions, reviews, &hub, &reporter, &sentry);
+        Gatehouse::open(&checked, listeners, &extensions, &bridges, &hub, &reporter, &sentry);
     if let Some(socket) = admin {
         let desk = desk(&subject, gatehouse.chains.clone());
         background.spawn(desk::attend(Arc::new(desk), socket));
@@ -159,6 +158,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     supervisor::stopping();
     gatehouse.close(&hub).await;
     background.abort_all();
+    bridges.abort();
     if tokio::time::timeout(STOP_PATIENCE, hub.settled()).await.is_err() {
         tracing::error!("disk did not catch up; what it lacks was not acknowledged");
     }
@@ -312,7 +312,7 @@ impl Gatehouse {
         checked: &Checked,
         listeners: Vec<Listener>,
         extensions: &Extensions,
-        reviews: Vec<Arc<Review>>,
+        bridges: &Arc<Bridges>,
         hub: &Arc<Hub>,
         reporter: &Arc<Reporter>,
         sentry: &Arc<Sentry>,
@@ -325,7 +325,7 @@ impl Gatehouse {
             chains: BTreeMap::new(),
             stopping,
         };
-        let screens = screens(checked, extensions, reviews, hub);
+        let screens = screens(checked, extensions, bridges, hub);
         let numbered = (0..).zip(screens);
         for ((stated, listener), (number, screen)) in
             checked.listeners.iter().zip(listeners).zip(numbered)
@@ -387,14 +387,17 @@ impl Gatehouse {
 fn screens(
     checked: &Checked,
     extensions: &Extensions,
-    reviews: Vec<Arc<Review>>,
+    bridges: &Arc<Bridges>,
     hub: &Arc<Hub>,
 ) -> Vec<Arc<Screen>> {
     let chains = checked.listeners.iter().map(|stated| extensions.named(&stated.chain));
     let screens: Vec<_> = chains.map(|chain| Screen::new(&chain)).collect();
     let (watching, hub) = (screens.clone(), Arc::downgrade(hub));
+    let bridges = Arc::downgrade(bridges);
     extensions.watch(Box::new(move |grants| {
-        reviews.iter().for_each(|review| review.look(grants));
+        if let Some(bridges) = bridges.upgrade() {
+            bridges.look(grants);
+        }
         let Some(hub) = hub.upgrade() else { return };
         for (number, screen) in (0..).zip(&watching) {
             hub.set_interests(number, screen.look(grants));

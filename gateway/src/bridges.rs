@@ -3,27 +3,33 @@
 mod agent;
 mod conversation;
 mod identity;
+mod ledger;
+mod post;
+mod reload;
 mod review;
 mod session;
 mod status;
 mod told;
+mod wish;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bridge::Settings;
-use config::{Bridge, Checked};
+use config::{Bridge, Checked, MessageGrant};
 use mqtt::{QoS, TopicName, UserPropertiesBuf};
-use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::extensions::Extensions;
 use crate::failure::Failure;
 use crate::hub::Hub;
 use agent::Agent;
-pub(crate) use review::Review;
+use post::Post;
+use review::Review;
 use session::Session;
 pub(crate) use status::{State, Status, View};
 pub(crate) use told::Told;
+use wish::Wish;
 
 /// What client identifiers of bridges begin with; no client may have such a one.
 pub(crate) const CLIENT_ID_PREFIX: &str = "$bridge/";
@@ -51,46 +57,83 @@ pub(crate) fn introduction(identity: Option<&String>) -> UserPropertiesBuf {
 }
 
 /// All bridges of a gateway.
-#[derive(Default)]
 pub(crate) struct Bridges {
-    agents: Vec<Agent>,
+    hub: Arc<Hub>,
+    extensions: Arc<Extensions>,
+    clock: Clock,
+    identity: Option<String>,
+    /// What the gateway was started with: only the bridges of it change.
+    running: Arc<Checked>,
+    posts: Mutex<BTreeMap<String, Post>>,
 }
 
 impl Bridges {
     /// Makes the sessions in which messages for upstream wait, before anybody can publish one.
     pub(crate) fn prepare(
-        checked: &Checked,
+        checked: &Arc<Checked>,
         identity: Option<&String>,
-        extensions: &Extensions,
+        extensions: &Arc<Extensions>,
         hub: &Arc<Hub>,
         clock: Clock,
-    ) -> Self {
-        let identity = identity.map(String::as_str).unwrap_or_default();
-        let agent = |bridge: &Bridge| {
+    ) -> Arc<Self> {
+        let own = identity.map(String::as_str).unwrap_or_default();
+        let post = |bridge: &Bridge| {
             let session = Session::new(bridge, checked, Arc::clone(hub));
             session.prepare();
-            let settings = Arc::new(settings(bridge, checked, identity));
-            let review = review(bridge, extensions);
-            Agent::new(bridge.clone(), settings, session, review, clock)
+            let settings = Arc::new(settings(bridge, checked, own));
+            let agent = Agent::new(
+                bridge.clone(),
+                settings,
+                session,
+                review(bridge, extensions),
+                clock,
+                &checked.data,
+            );
+            (bridge.name.clone(), Post::new(bridge.clone(), agent, Wish::Run))
         };
-        Self { agents: checked.bridges.iter().map(agent).collect() }
+        let bridges = Arc::new(Self {
+            hub: Arc::clone(hub),
+            extensions: Arc::clone(extensions),
+            clock,
+            identity: identity.cloned(),
+            running: Arc::clone(checked),
+            posts: Mutex::new(checked.bridges.iter().map(post).collect()),
+        });
+        bridges.retire_others();
+        bridges
     }
 
     /// What is known of each, in the order of their names.
-    pub(crate) fn statuses(&self) -> Arc<[Arc<Status>]> {
-        self.agents.iter().map(Agent::status).collect()
+    pub(crate) fn statuses(&self) -> Vec<Arc<Status>> {
+        self.lock().values().map(|post| Arc::clone(&post.status)).collect()
     }
 
-    /// The extensions that see what they send.
-    pub(crate) fn reviews(&self) -> Vec<Arc<Review>> {
-        self.agents.iter().filter_map(Agent::review).collect()
+    /// Tells those who see what bridges send that extensions may want to see other messages.
+    pub(crate) fn look(&self, grants: &BTreeMap<String, Arc<MessageGrant>>) {
+        let reviews: Vec<_> = self.lock().values().filter_map(|post| post.review.clone()).collect();
+        reviews.iter().for_each(|review| review.look(grants));
     }
 
     /// Lets them run.
-    pub(crate) fn start(self, background: &mut JoinSet<()>) {
-        for agent in self.agents {
-            background.spawn(agent.run());
-        }
+    pub(crate) fn start(&self) {
+        self.lock().values_mut().for_each(Post::begin);
+    }
+
+    /// Ends them where they are.
+    pub(crate) fn abort(&self) {
+        self.lock().values_mut().for_each(|post| post.abort());
+    }
+
+    /// Has a bridge wait, or go on; answers whether there is one of that name. It does not outlive the process.
+    pub(crate) fn pause(&self, name: &str, pauses: bool) -> bool {
+        let all = self.lock();
+        let Some(post) = all.get(name) else { return false };
+        post.wishes(if pauses { Wish::Pause } else { Wish::Run });
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Post>> {
+        self.posts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,6 +167,8 @@ fn settings(bridge: &Bridge, checked: &Checked, identity: &str) -> Settings {
         topic_aliases: bridge.topic_aliases,
         outward: bridge.outward.clone(),
         inward: bridge.inward.clone(),
+        // It is looked up for each connection.
+        former: Vec::new(),
         refused_topic: bridge.refused_topic.clone(),
         local: bridge::LocalLimits {
             max_packet_size: sessions.max_packet_size,

@@ -85,6 +85,9 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
                                     take that back. WHOM is --network ADDRESS[/BITS], --identity NAME,
                                     --client ID, or several of them for who fits them all
   portcullis bridges GATEWAY        how each bridge is, and what waits for it
+  portcullis bridges pause NAME GATEWAY
+  portcullis bridges resume NAME GATEWAY
+                                    have a bridge wait, or go on; what is for upstream waits on disk
   portcullis metrics [--prometheus] GATEWAY
                                     all counters
   portcullis version

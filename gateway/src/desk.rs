@@ -22,7 +22,7 @@ use admin::{Answer, Handler, Limits, Method, Request, Socket, SocketError};
 use config::Admin;
 use serde_json::json;
 
-use crate::bridges::Status;
+use crate::bridges::Bridges;
 use crate::certificates::Certificates;
 use crate::chain::Chain;
 use crate::disk::Disk;
@@ -45,7 +45,7 @@ pub(crate) struct Desk {
     pub(crate) chains: BTreeMap<String, Chain>,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) sentry: Arc<Sentry>,
-    pub(crate) bridges: Arc<[Arc<Status>]>,
+    pub(crate) bridges: Arc<Bridges>,
 }
 
 /// What a path stands for.
@@ -60,6 +60,8 @@ enum Route {
     Record(String),
     Recording(String),
     Bridges,
+    Pause(String),
+    Resume(String),
     Clients,
     Client(String),
     Disconnect(String),
@@ -140,6 +142,8 @@ impl Desk {
             Route::Record(name) => recordings::begin(&self.extensions, &name, request),
             Route::Recording(name) => recordings::part(&self.extensions, &name),
             Route::Bridges => Ok(Answer::ok(json!({ "bridges": bridges::document(self) }))),
+            Route::Pause(name) => bridges::pause(self, &name, true),
+            Route::Resume(name) => bridges::pause(self, &name, false),
             Route::Clients => clients::page(&self.hub, request),
             Route::Client(client_id) => clients::one(&self.hub, &client_id),
             Route::Disconnect(client_id) => clients::disconnect(&self.hub, &client_id, request),
@@ -165,6 +169,8 @@ impl Route {
             ["v1", "extensions", name, "record"] => Self::Record(name.to_owned()),
             ["v1", "extensions", name, "recording"] => Self::Recording(name.to_owned()),
             ["v1", "bridges"] => Self::Bridges,
+            ["v1", "bridges", name, "pause"] => Self::Pause(name.to_owned()),
+            ["v1", "bridges", name, "resume"] => Self::Resume(name.to_owned()),
             ["v1", "clients"] => Self::Clients,
             ["v1", "clients", client_id] => Self::Client(client_id.to_owned()),
             ["v1", "clients", client_id, "disconnect"] => Self::Disconnect(client_id.to_owned()),
@@ -183,6 +189,8 @@ impl Route {
             | Self::Promote(_)
             | Self::Abandon(_)
             | Self::Record(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
             | Self::Disconnect(_)
             | Self::AddBan
             | Self::LiftBan
@@ -217,6 +225,7 @@ mod tests {
         assert_eq!(route("v1/clients/a"), Some(Route::Client("a".to_owned())));
         assert_eq!(route("v1/clients/a/disconnect"), Some(Route::Disconnect("a".to_owned())));
         assert_eq!(route("v1/extensions/acl/reload"), Some(Route::Reload("acl".to_owned())));
+        assert_eq!(route("v1/bridges/a/pause"), Some(Route::Pause("a".to_owned())));
         assert_eq!(route("v1/bans/lift"), Some(Route::LiftBan));
         for path in ["", "v2", "v1/clients/a/b", "clients", "v1/extensions/acl/remove"] {
             assert_eq!(route(path), None, "{path}");

@@ -163,19 +163,9 @@ impl Extensions {
         names.iter().filter_map(by_name).collect()
     }
 
-    /// Reads the configuration again and loads what has changed of the extensions: component, limits, grants
-    /// or configuration. One that cannot be loaded goes on as it is. Blocks.
-    pub(crate) fn reload(&self, running: &Checked) {
-        let fresh = match config::load(&self.file) {
-            Ok(fresh) => fresh,
-            Err(report) => return log_faults(&report),
-        };
-        if blank(&fresh) != blank(running) {
-            tracing::warn!(
-                file = %self.file.display(),
-                "configuration has changes beyond its extensions; they take effect at the next start"
-            );
-        }
+    /// Loads what has changed of the extensions: component, limits, grants or configuration. One that cannot be loaded goes
+    /// on as it is. Blocks.
+    pub(crate) fn reload(&self, fresh: &Checked) {
         let (mut changed, mut refused) = (0, 0);
         for (extension, last) in &self.loaded {
             let Some(stated) = fresh.extensions.iter().find(|e| e.name == extension.name()) else {
@@ -423,6 +413,24 @@ fn text(extension: &str, path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(Failure::file("read", path))
 }
 
+/// The configuration as it is in the file now; `None` if it cannot be used, which the log says. Blocks.
+pub(crate) fn read_again(running: &Checked) -> Option<Checked> {
+    let fresh = match config::load(&running.file) {
+        Ok(fresh) => fresh,
+        Err(report) => {
+            log_faults(&report);
+            return None;
+        }
+    };
+    if blank(&fresh) != blank(running) {
+        tracing::warn!(
+            file = %running.file.display(),
+            "configuration has changes beyond its extensions and bridges; they take effect at the next start"
+        );
+    }
+    Some(fresh)
+}
+
 fn log_faults(report: &config::Report) {
     for fault in report.errors() {
         tracing::error!(
@@ -436,7 +444,8 @@ fn log_faults(report: &config::Report) {
 
 /// The configuration without what can change while the gateway runs, and which extensions there are.
 fn blank(checked: &Checked) -> (Checked, Vec<String>) {
-    let mut blank = Checked { trust: config::Trust::default(), ..checked.clone() };
+    let trust = config::Trust::default();
+    let mut blank = Checked { trust, bridges: Vec::new(), ..checked.clone() };
     let names = blank.extensions.drain(..).map(|extension| extension.name).collect();
     (blank, names)
 }

@@ -72,6 +72,10 @@ pub(crate) enum Order {
         reason: Option<String>,
     },
     Bridges,
+    Pause {
+        bridge: String,
+        pauses: bool,
+    },
     Metrics {
         prometheus: bool,
     },
@@ -191,6 +195,10 @@ impl Order {
                 post(format!("/v1/clients/{}/disconnect", segment(client_id)), body)
             }
             Self::Bridges => get("/v1/bridges".to_owned()),
+            Self::Pause { bridge, pauses } => {
+                let what = if *pauses { "pause" } else { "resume" };
+                post(format!("/v1/bridges/{}/{what}", segment(bridge)), json!({}))
+            }
             Self::Metrics { prometheus: false } => get("/v1/metrics".to_owned()),
             Self::Bans => get("/v1/bans".to_owned()),
             Self::Ban { whom, length, reason } => {

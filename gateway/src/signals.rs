@@ -3,11 +3,11 @@ use std::sync::Arc;
 use config::Checked;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::bridges::Status;
+use crate::bridges::Bridges;
 use crate::certificates::Certificates;
 use crate::counters;
 use crate::disk::Disk;
-use crate::extensions::Extensions;
+use crate::extensions::{self, Extensions};
 use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::sentry::Sentry;
@@ -28,7 +28,7 @@ pub(crate) struct Subject {
     pub(crate) disk: Disk,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) sentry: Arc<Sentry>,
-    pub(crate) bridges: Arc<[Arc<Status>]>,
+    pub(crate) bridges: Arc<Bridges>,
 }
 
 impl Signals {
@@ -62,17 +62,25 @@ impl Subject {
     /// Logs all counters.
     pub(crate) fn count(&self) {
         counters::log(&self.hub, &self.disk, &self.sentry, &self.extensions);
-        self.bridges.iter().for_each(|bridge| counters::log_bridge(bridge));
+        self.bridges.statuses().iter().for_each(|bridge| counters::log_bridge(bridge));
     }
 
     async fn reload(&self) {
-        let (checked, extensions) = (Arc::clone(&self.checked), Arc::clone(&self.extensions));
         let (certificates, hub) = (Arc::clone(&self.certificates), Arc::clone(&self.hub));
         let job = tokio::task::spawn_blocking(move || certificates.reload(&hub));
         if job.await.is_err() {
             tracing::error!("reload did not end in order; the certificates go on as they are");
         }
-        let job = tokio::task::spawn_blocking(move || extensions.reload(&checked));
+        let checked = Arc::clone(&self.checked);
+        let job = tokio::task::spawn_blocking(move || extensions::read_again(&checked));
+        let Ok(fresh) = job.await else {
+            tracing::error!("reload did not end in order; the rest goes on as it is");
+            return;
+        };
+        let Some(fresh) = fresh.map(Arc::new) else { return };
+        self.bridges.reload(&fresh).await;
+        let extensions = Arc::clone(&self.extensions);
+        let job = tokio::task::spawn_blocking(move || extensions.reload(&fresh));
         if job.await.is_err() {
             tracing::error!("reload did not end in order; the extensions go on as they are");
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use broker::Stats;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::bridges::{Status, Told};
+use crate::bridges::{Bridges, Told};
 use crate::budget::Usage;
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -102,7 +102,7 @@ const LOADS: [Value; 9] = [
 pub(crate) async fn report(
     hub: Arc<Hub>,
     disk: Disk,
-    bridges: Arc<[Arc<Status>]>,
+    bridges: Arc<Bridges>,
     clock: Clock,
     interval: Duration,
 ) {
@@ -115,7 +115,7 @@ pub(crate) async fn report(
         let now = ticks.tick().await;
         let mut values = system.values(now, look());
         let unix = Duration::from_millis(clock.now().as_unix_ms());
-        values.extend(told.values(&bridges, &hub, (now.into_std(), unix)));
+        values.extend(told.values(&bridges.statuses(), &hub, (now.into_std(), unix)));
         hub.publish_system(&values);
     }
 }

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,14 +8,19 @@ use mqtt::Version;
 use transport::{CertificateFiles, DialSettings, DialTls, Dialed};
 
 use super::conversation::Conversation;
+use super::ledger::Ledger;
 use super::review::Review;
 use super::session::Session;
 use super::status::{State, Status};
+use super::wish::{Wish, Wishes, changed};
 use crate::clock::Clock;
 use crate::secret;
 
 /// How long upstream may take over our last words.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long it may take to give up all subscriptions.
+const WITHDRAWAL: Duration = Duration::from_secs(3);
 
 /// Bytes of a password file at most.
 const PASSWORD_BYTES_MAX: usize = 64 << 10;
@@ -37,6 +43,9 @@ pub(super) struct Agent {
     dials: Vec<DialSettings>,
     /// Whether a probe has ever come back.
     proven: bool,
+    ledger: Ledger,
+    /// Upstream was told that nobody comes back.
+    withdrawn: bool,
 }
 
 /// How an attempt ended.
@@ -51,6 +60,8 @@ enum Why {
     Over(End),
     /// An earlier address can be reached again.
     FailBack,
+    /// The agent is to do something else.
+    Wished,
 }
 
 impl Agent {
@@ -60,6 +71,7 @@ impl Agent {
         session: Session,
         review: Option<Arc<Review>>,
         clock: Clock,
+        data: &Path,
     ) -> Self {
         let version = match bridge.version {
             BridgeVersion::V5 => Version::V5,
@@ -70,6 +82,7 @@ impl Agent {
         let backoff = Backoff::new(bridge.retry_min, bridge.retry_max);
         let (used, dials) = (Instant::now(), dials(&bridge));
         let (unanswered, proven) = (0, false);
+        let ledger = Ledger::open(data, &bridge.name, &settings.client_id);
         Self {
             bridge,
             settings,
@@ -83,7 +96,14 @@ impl Agent {
             used,
             dials,
             proven,
+            ledger,
+            withdrawn: false,
         }
+    }
+
+    /// Goes on with what was known of a bridge that this one was before.
+    pub(super) fn with_status(self, status: &Arc<Status>) -> Self {
+        Self { status: Arc::clone(status), ..self }
     }
 
     pub(super) fn status(&self) -> Arc<Status> {
@@ -94,19 +114,33 @@ impl Agent {
         self.review.clone()
     }
 
-    /// Connects, and connects again, for ever.
-    pub(super) async fn run(mut self) {
+    /// Does what is wished until that is to end; answers whether upstream was told that nobody comes back.
+    pub(super) async fn run(mut self, mut wishes: Wishes) -> bool {
+        loop {
+            let wish = *wishes.borrow_and_update();
+            match wish {
+                Wish::Run => self.keep_connected(&mut wishes).await,
+                Wish::Pause => self.pause(&mut wishes).await,
+                Wish::Stop | Wish::Withdraw => return self.withdrawn,
+            }
+        }
+    }
+
+    /// Connects, and connects again, until something else is wished.
+    async fn keep_connected(&mut self, wishes: &mut Wishes) {
         loop {
             for number in 0..self.dials.len() {
                 self.keep_session();
-                let outcome = self.attempt(number).await;
+                let outcome = self.attempt(number, wishes).await;
                 self.backoff.connection_lasted(outcome.lasted);
                 if outcome.lasted > Duration::ZERO {
                     self.used = Instant::now();
                 }
                 self.note_answer(&outcome);
-                match outcome.why {
-                    Why::NoConnection(cause) => self.rest(State::Waiting, cause).await,
+                let is_of_no_use = matches!(outcome.why, Why::Over(End::NotRouted { .. }));
+                let goes_on = match outcome.why {
+                    Why::Wished => false,
+                    Why::NoConnection(cause) => self.rest(State::Waiting, cause, wishes).await,
                     Why::FailBack => break,
                     Why::Over(End::UnsupportedVersion) if self.falls_back() => {
                         self.version = Version::V3_1_1;
@@ -117,16 +151,31 @@ impl Agent {
                         break;
                     }
                     Why::Over(end) => {
-                        let is_of_no_use = matches!(end, End::NotRouted { .. });
                         let refused = matches!(end, End::Refused { .. } | End::UnsupportedVersion);
                         let state = if refused { State::Refused } else { State::Waiting };
-                        self.rest(state, end.to_string()).await;
-                        // Whatever ended it, the first address comes first again, unless it is just what is of no use.
-                        if outcome.lasted > Duration::ZERO && !is_of_no_use {
-                            break;
-                        }
+                        self.rest(state, end.to_string(), wishes).await
                     }
+                };
+                if !goes_on {
+                    return;
                 }
+                // Whatever ended a connection, the first address comes first again, unless it is just what is of no use.
+                if outcome.lasted > Duration::ZERO && !is_of_no_use {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Has no connection until something else is wished.
+    async fn pause(&mut self, wishes: &mut Wishes) {
+        self.status.paused();
+        loop {
+            self.keep_session();
+            let until = tokio::time::sleep(self.session.kept_for / 4);
+            tokio::select! {
+                () = until => {}
+                () = changed(wishes) => return,
             }
         }
     }
@@ -164,12 +213,16 @@ impl Agent {
         self.version.is_v5() && loops.is_none()
     }
 
-    async fn rest(&mut self, state: State, cause: String) {
+    /// Waits before the next attempt; answers whether there is to be one.
+    async fn rest(&mut self, state: State, cause: String, wishes: &mut Wishes) -> bool {
         // Without randomness all gateways of a fleet come back at once; that is no reason not to come back.
         let random = u64::from_ne_bytes(secret::random().unwrap_or_default());
         let wait = self.backoff.next_wait(random);
         self.status.over(state, cause, wait);
-        tokio::time::sleep(wait).await;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => true,
+            () = changed(wishes) => false,
+        }
     }
 
     /// A session without a conversation has an end, which an outage of upstream must not reach.
@@ -181,23 +234,23 @@ impl Agent {
     }
 
     /// One connection, from its beginning to its end.
-    async fn attempt(&mut self, number: usize) -> Outcome {
+    async fn attempt(&mut self, number: usize, wishes: &mut Wishes) -> Outcome {
         let over = |why| Outcome { why, lasted: Duration::ZERO };
-        let (Some(dial), Some(upstream)) =
-            (self.dials.get(number), self.bridge.upstreams.get(number))
+        let Some(url) = self.bridge.upstreams.get(number).map(|upstream| upstream.url.clone())
         else {
             return over(Why::NoConnection("there is no such address".to_owned()));
         };
         let version = self.speaks();
-        self.status.connecting(&upstream.url, version);
-        let settings = match self.with_password().await {
-            Ok(settings) => settings,
+        self.status.connecting(&url, version);
+        let begun = tokio::select! {
+            begun = self.begin(number) => begun,
+            () = changed(wishes) => return over(Why::Wished),
+        };
+        let (settings, stream) = match begun {
+            Ok(begun) => begun,
             Err(cause) => return over(Why::NoConnection(cause)),
         };
-        let stream = match self.dial(dial).await {
-            Ok(stream) => stream,
-            Err(cause) => return over(Why::NoConnection(cause)),
-        };
+        let settings = self.with_former(settings, &url).await;
         let relay = Relay::new(settings, version, self.clock.now());
         let relay = relay.with_proven_probe(self.proven);
         let mut talk = Conversation::new(stream, relay, &self.session, &self.status, self.clock)
@@ -206,13 +259,51 @@ impl Agent {
         let why = tokio::select! {
             end = talk.run() => Why::Over(end),
             () = self.earlier_is_back(number) => Why::FailBack,
+            () = changed(wishes) => Why::Wished,
         };
+        let is_last = *wishes.borrow() == Wish::Withdraw && talk.relay.is_running();
         let lasted = if talk.relay.is_running() { began.elapsed() } else { Duration::ZERO };
+        let withdrawn = matches!(why, Why::Wished)
+            && is_last
+            && tokio::time::timeout(WITHDRAWAL, talk.withdraw()).await.unwrap_or(false);
         // If that takes too long, closing has to do.
-        let _ = tokio::time::timeout(FAREWELL, talk.leave()).await;
-        let proven = talk.relay.has_proven_probe();
-        self.proven |= proven;
+        let _ = tokio::time::timeout(FAREWELL, talk.leave(is_last)).await;
+        self.proven |= talk.relay.has_proven_probe();
+        let left = talk.relay.take_left();
+        self.withdrawn |= withdrawn;
+        self.ledger.left(&url, &left);
+        self.write_ledger().await;
         Outcome { why, lasted }
+    }
+
+    /// All that comes before the first packet.
+    async fn begin(&self, number: usize) -> Result<(Arc<Settings>, Dialed), String> {
+        let dial = self.dials.get(number).ok_or("there is no such address")?;
+        let settings = self.with_password().await?;
+        Ok((settings, self.dial(dial).await?))
+    }
+
+    /// What upstream's session is to give up, and what it is asked for is noted.
+    async fn with_former(&mut self, settings: Arc<Settings>, url: &str) -> Arc<Settings> {
+        let former = self.ledger.former(url, &self.settings.inward);
+        self.ledger.asks(url, &self.settings.inward);
+        self.write_ledger().await;
+        if former.is_empty() {
+            return settings;
+        }
+        Arc::new(Settings { former, ..(*settings).clone() })
+    }
+
+    async fn write_ledger(&mut self) {
+        let Some(page) = self.ledger.unwritten() else { return };
+        let written = tokio::task::spawn_blocking(move || page.write()).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(
+                bridge = self.bridge.name,
+                %error,
+                "what is asked of upstream was not noted; its session may keep subscriptions that no rule is for"
+            );
+        }
     }
 
     async fn dial(&self, dial: &DialSettings) -> Result<Dialed, String> {

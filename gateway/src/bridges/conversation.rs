@@ -1,6 +1,7 @@
 use std::io;
 
 use bridge::{End, Relay, Ruling};
+use mqtt::Disconnect;
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf,
 };
@@ -141,12 +142,32 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Says goodbye, where upstream may still listen.
-    pub(super) async fn leave(&mut self) {
-        const DISCONNECT: [u8; 2] = [0xE0, 0];
+    /// Gives up all subscriptions at upstream; answers whether it has confirmed that.
+    pub(super) async fn withdraw(&mut self) -> bool {
+        if self.relay.withdraw(self.clock.now()).is_err() {
+            return false;
+        }
+        let (mut upstream, mut local) = (Vec::new(), Vec::new());
+        while !self.relay.is_withdrawn() {
+            if self.step(&mut upstream, &mut local).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Says goodbye, where upstream may still listen; if it `is_last`, upstream may forget the session as soon as nothing here
+    /// waits for it.
+    pub(super) async fn leave(&mut self, is_last: bool) {
+        let kept_s = if self.session.waiting() == 0 { 0 } else { self.session.kept_for.as_secs() };
+        let session_expiry = is_last.then(|| u32::try_from(kept_s).unwrap_or(u32::MAX));
+        let last = Disconnect { session_expiry, ..Disconnect::default() };
+        let mut bytes = Vec::new();
+        // Without text there is nothing in it that could not be written.
+        let _ = last.encode(self.relay.upstream_version(), &mut bytes);
         // Whoever does not listen any more has its own idea of why.
         let _ = self.to_upstream.drain_if_any().await;
-        let _ = self.to_upstream.writer.write_all(&DISCONNECT).await;
+        let _ = self.to_upstream.writer.write_all(&bytes).await;
         let _ = self.to_upstream.writer.shutdown().await;
     }
 

@@ -7,8 +7,8 @@ use bridge::{LocalTerms, Rule};
 use broker::{Admission, Admitted, Closing, Conversation, Durability, Lane, Outbox};
 use config::{Bridge, Checked};
 use mqtt::{
-    Connect, ConnectProperties, Decoder, EncodeError, Packet, PacketId, ReasonCode, RetainHandling,
-    Subscribe, SubscribeFiltersBuf, SubscribeOptions, TopicFilter, Unsubscribe,
+    Connect, ConnectProperties, Decoder, Disconnect, EncodeError, Packet, PacketId, ReasonCode,
+    RetainHandling, Subscribe, SubscribeFiltersBuf, SubscribeOptions, TopicFilter, Unsubscribe,
     UnsubscribeFiltersBuf, UserProperties, Version,
 };
 use tokio::io::DuplexStream;
@@ -37,16 +37,30 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(bridge: &Bridge, checked: &Checked, hub: Arc<Hub>) -> Self {
-        let source = format!("bridge {}", bridge.name).into();
-        let stated = Permissions { rules: Vec::new(), fallback: Fallback::Allow, source };
+        let client_id = format!("{CLIENT_ID_PREFIX}{}", bridge.name).into();
+        Self::of(client_id, bridge.outward.clone(), checked, hub)
+    }
+
+    /// The one with this client identifier.
+    pub(super) fn of(
+        client_id: Arc<str>,
+        outward: Vec<Rule>,
+        checked: &Checked,
+        hub: Arc<Hub>,
+    ) -> Self {
+        let stated = Permissions {
+            rules: Vec::new(),
+            fallback: Fallback::Allow,
+            source: client_id.trim_start_matches('$').into(),
+        };
         // Without a rule there is none that could be faulty.
         let permissions = PermissionSet::compile(&stated);
         let permissions = permissions.unwrap_or_else(|_| PermissionSet::deny_all("bridge"));
         Self {
             hub,
-            client_id: format!("{CLIENT_ID_PREFIX}{}", bridge.name).into(),
+            client_id,
             permissions: Arc::new(permissions),
-            outward: bridge.outward.clone(),
+            outward,
             max_packet_size: checked.sessions.max_packet_size,
             kept_for: checked.sessions.max_expiry,
         }
@@ -55,46 +69,26 @@ impl Session {
     /// Sees that the session is there and has the subscriptions that the rules ask for, and no others. From here on messages wait
     /// in it.
     pub(super) fn prepare(&self) {
-        // Nobody is going to confirm anything, so it is asked for little.
-        let entered = self.enter(1);
-        let (_registration, conversation) = match entered {
-            Ok(entered) => entered,
-            Err(why) => {
-                tracing::error!(client = &*self.client_id, why, "bridge has no session");
-                return;
-            }
-        };
-        let known = self.hub.guest(&self.client_id).map(|(_, known, _)| known).unwrap_or_default();
-        let known: BTreeSet<String> = known.into_iter().map(|it| it.filter).collect();
-        match self.wishes(&known) {
-            Ok(bytes) => {
-                let mut decoder = self.decoder();
-                let (mut foresight, mut outbox) = (Foresight::default(), Outbox::default());
-                let mut rest = bytes.as_slice();
-                loop {
-                    let batch = self.hub.receive(
-                        conversation,
-                        Lane::CONTROL,
-                        &mut decoder,
-                        rest,
-                        &mut foresight,
-                        &mut outbox,
-                    );
-                    rest = rest.get(batch.consumed..).unwrap_or_default();
-                    if rest.is_empty() || !matches!(batch.next, Next::Yield) {
-                        break;
-                    }
-                }
-            }
+        self.tend(true);
+    }
+
+    /// As [`prepare`](Self::prepare), and leaves it those that no rule asks for.
+    pub(super) fn widen(&self) {
+        self.tend(false);
+    }
+
+    fn tend(&self, narrows: bool) {
+        let Some(conversation) = self.visit() else { return };
+        match self.wishes(narrows) {
+            Ok(bytes) => self.say(&conversation, &bytes),
             Err(error) => {
                 tracing::error!(client = &*self.client_id, %error, "bridge cannot subscribe");
             }
         }
-        let granted =
-            self.hub.guest(&self.client_id).map(|(_, known, _)| known).unwrap_or_default();
+        let granted = self.subscriptions();
         for rule in &self.outward {
             let filter = rule.filter().as_str();
-            if !granted.iter().any(|it| it.filter == filter) {
+            if !granted.contains(filter) {
                 tracing::error!(
                     client = &*self.client_id,
                     filter,
@@ -102,8 +96,76 @@ impl Session {
                 );
             }
         }
+        self.take_leave(&conversation);
+    }
+
+    /// Nobody comes for it any more: nothing more is to wait in it. What does is kept for as long as for any client that is
+    /// away, in case the bridge comes back; without that it ends at once.
+    pub(super) fn retire(&self) {
+        let Some(conversation) = self.visit() else { return };
+        let unsubscribes = unsubscribes(self.subscriptions().iter().map(String::as_str));
+        self.say(&conversation, &unsubscribes.unwrap_or_default());
+        let waiting = self.waiting();
+        tracing::info!(
+            client = &*self.client_id,
+            waiting,
+            kept_s = if waiting == 0 { 0 } else { self.kept_for.as_secs() },
+            "bridge is gone; its session gets nothing more"
+        );
+        if waiting == 0 {
+            let end = Disconnect { session_expiry: Some(0), ..Disconnect::default() };
+            let mut bytes = Vec::new();
+            // Without text there is nothing in it that could not be written.
+            let _ = end.encode(Version::V5, &mut bytes);
+            self.say(&conversation, &bytes);
+        }
+        self.take_leave(&conversation);
+    }
+
+    /// Messages that wait in it, sent and unconfirmed ones included.
+    pub(super) fn waiting(&self) -> usize {
+        self.hub.guest(&self.client_id).map_or(0, |(session, ..)| session.queued)
+    }
+
+    fn subscriptions(&self) -> BTreeSet<String> {
+        let known = self.hub.guest(&self.client_id).map(|(_, known, _)| known).unwrap_or_default();
+        known.into_iter().map(|it| it.filter).collect()
+    }
+
+    /// Enters it for a moment.
+    fn visit(&self) -> Option<(Registration, Conversation)> {
+        // Nobody is going to confirm anything, so it is asked for little.
+        let entered = self.enter(1);
+        if let Err(why) = &entered {
+            tracing::error!(client = &*self.client_id, why, "bridge has no session");
+        }
+        entered.ok()
+    }
+
+    fn take_leave(&self, (_registration, conversation): &(Registration, Conversation)) {
         let why = "the bridge has looked after its session";
-        self.hub.disconnect(conversation, Closing::new(ReasonCode::NORMAL_DISCONNECTION, why));
+        self.hub.disconnect(*conversation, Closing::new(ReasonCode::NORMAL_DISCONNECTION, why));
+    }
+
+    /// Passes on packets of which no answer is awaited.
+    fn say(&self, (_registration, conversation): &(Registration, Conversation), bytes: &[u8]) {
+        let mut decoder = self.decoder();
+        let (mut foresight, mut outbox) = (Foresight::default(), Outbox::default());
+        let mut rest = bytes;
+        loop {
+            let batch = self.hub.receive(
+                *conversation,
+                Lane::CONTROL,
+                &mut decoder,
+                rest,
+                &mut foresight,
+                &mut outbox,
+            );
+            rest = rest.get(batch.consumed..).unwrap_or_default();
+            if rest.is_empty() || !matches!(batch.next, Next::Yield) {
+                break;
+            }
+        }
     }
 
     /// Begins a conversation, of which CONNACK comes first. It ends with the stream, when what was written to that has been read.
@@ -163,8 +225,8 @@ impl Session {
         decoder
     }
 
-    /// SUBSCRIBE for each rule, UNSUBSCRIBE for what no rule asks for any more.
-    fn wishes(&self, known: &BTreeSet<String>) -> Result<Vec<u8>, EncodeError> {
+    /// SUBSCRIBE for each rule, and UNSUBSCRIBE for what no rule asks for any more.
+    fn wishes(&self, narrows: bool) -> Result<Vec<u8>, EncodeError> {
         let mut bytes = Vec::new();
         let user = UserProperties::default();
         for rule in &self.outward {
@@ -175,17 +237,28 @@ impl Session {
             let subscribe = Subscribe { packet_id, subscription_id, user, filters };
             Packet::Subscribe(subscribe).encode(Version::V5, &mut bytes)?;
         }
-        for filter in known {
-            let wanted = self.outward.iter().any(|rule| rule.filter().as_str() == filter);
-            let Some(filter) = TopicFilter::new(filter).ok().filter(|_| !wanted) else { continue };
-            let mut filters = UnsubscribeFiltersBuf::default();
-            filters.push(filter);
-            let filters = filters.as_ref();
-            let unsubscribe = Unsubscribe { packet_id: PacketId::MIN, user, filters };
-            Packet::Unsubscribe(unsubscribe).encode(Version::V5, &mut bytes)?;
+        if narrows {
+            let known = self.subscriptions();
+            let is_wanted =
+                |filter: &str| self.outward.iter().any(|rule| rule.filter().as_str() == filter);
+            let others = known.iter().map(String::as_str).filter(|filter| !is_wanted(filter));
+            bytes.extend(unsubscribes(others)?);
         }
         Ok(bytes)
     }
+}
+
+fn unsubscribes<'f>(all: impl Iterator<Item = &'f str>) -> Result<Vec<u8>, EncodeError> {
+    let mut bytes = Vec::new();
+    for filter in all.filter_map(|filter| TopicFilter::new(filter).ok()) {
+        let mut filters = UnsubscribeFiltersBuf::default();
+        filters.push(filter);
+        let (packet_id, user) = (PacketId::MIN, UserProperties::default());
+        let filters = filters.as_ref();
+        Packet::Unsubscribe(Unsubscribe { packet_id, user, filters })
+            .encode(Version::V5, &mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn options(rule: &Rule) -> SubscribeOptions {

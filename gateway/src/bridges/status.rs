@@ -52,6 +52,8 @@ pub(crate) enum State {
     Refused,
     /// The last attempt failed, or the connection broke; another one is made later.
     Waiting,
+    /// The operator has it wait.
+    Paused,
 }
 
 impl fmt::Display for State {
@@ -61,6 +63,7 @@ impl fmt::Display for State {
             Self::Connected => "connected",
             Self::Refused => "refused",
             Self::Waiting => "waiting",
+            Self::Paused => "paused",
         })
     }
 }
@@ -92,7 +95,19 @@ impl Status {
         inner.view.url = url.to_owned();
         inner.view.version = version;
         inner.view.health = Health::default();
+        inner.before = inner.view.counts;
         inner.enter(State::Connecting);
+    }
+
+    pub(super) fn paused(&self) {
+        let mut inner = self.lock();
+        inner.view.cause = None;
+        inner.enter(State::Paused);
+        drop(inner);
+        tracing::info!(
+            bridge = self.name,
+            "bridge paused by the operator; what is for upstream waits"
+        );
     }
 
     pub(super) fn connected(&self, session_present: bool) {
@@ -146,6 +161,13 @@ impl Status {
                 code = code.as_u8(),
                 suppressed,
                 "upstream did not grant a subscription"
+            ),
+            Event::NotUnsubscribed { filter, code } => tracing::warn!(
+                bridge,
+                filter,
+                code = code.as_u8(),
+                suppressed,
+                "upstream did not give up a subscription that no rule is for"
             ),
             Event::Refused { topic, why } => {
                 tracing::warn!(
@@ -216,6 +238,7 @@ impl Inner {
 fn kind(event: &Event) -> &'static str {
     match event {
         Event::NotSubscribed { .. } => "subscription",
+        Event::NotUnsubscribed { .. } => "former subscription",
         Event::Refused { .. } => "refused",
         Event::LetterLost { .. } => "letter",
         Event::RefusedHere { .. } => "refused here",

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ struct Before {
     since: (Instant, u64),
     /// Since when something has waited for it, as far as that was seen.
     waits_since: Option<Instant>,
+    /// The topics with its values.
+    topics: BTreeSet<String>,
 }
 
 /// The part of its session that is told.
@@ -50,7 +52,21 @@ impl Told {
         let one = |status: &Arc<Status>| {
             self.of_one(status, queue(status).unwrap_or_default(), (now, unix))
         };
-        bridges.iter().flat_map(one).collect()
+        let mut values: Vec<_> = bridges.iter().flat_map(one).collect();
+        let names: BTreeSet<&str> = bridges.iter().map(|status| status.name.as_str()).collect();
+        values.extend(self.of_others(&names));
+        values
+    }
+
+    /// The topics of bridges that are gone, without a value, which removes them.
+    fn of_others(&mut self, names: &BTreeSet<&str>) -> Vec<(String, String)> {
+        let (stay, go) = std::mem::take(&mut self.before)
+            .into_iter()
+            .partition(|(name, _)| names.contains(name.as_str()));
+        self.before = stay;
+        let go: BTreeMap<String, Before> = go;
+        let topics = go.into_values().flat_map(|before| before.topics);
+        topics.map(|topic| (topic, String::new())).collect()
     }
 
     fn of_one(
@@ -61,10 +77,11 @@ impl Told {
     ) -> Vec<(String, String)> {
         let (view, name) = (status.view(), status.name.as_str());
         let began = || unix.saturating_sub(now.saturating_duration_since(view.since)).as_secs();
-        let before = self
-            .before
-            .entry(name.to_owned())
-            .or_insert_with(|| Before { since: (view.since, began()), waits_since: None });
+        let before = self.before.entry(name.to_owned()).or_insert_with(|| Before {
+            since: (view.since, began()),
+            waits_since: None,
+            topics: BTreeSet::new(),
+        });
         if before.since.0 != view.since {
             before.since = (view.since, began());
         }
@@ -100,7 +117,9 @@ impl Told {
         values.extend(round_trip.map(|it| ("probe/round-trip/ms", it.to_string())));
         values.extend(missing.map(|it| ("probe/missing", it.to_string())));
         let place = |(key, value)| (format!("$SYS/broker/connection/{name}/{key}"), value);
-        values.into_iter().map(place).collect()
+        let values: Vec<_> = values.into_iter().map(place).collect();
+        before.topics.extend(values.iter().map(|(topic, _)| topic.clone()));
+        values
     }
 }
 
@@ -135,5 +154,10 @@ mod tests {
             assert!(values.keys().all(|topic| mqtt::TopicName::new(topic).is_ok()));
             assert!(values.values().all(|value| !value.is_empty()), "that would remove it");
         }
+        let values = look(13, 0);
+        let gone = told.of_others(&BTreeSet::new());
+        assert!(gone.iter().all(|(topic, value)| values.contains_key(topic) && value.is_empty()));
+        assert_eq!(gone.len(), values.len());
+        assert!(told.of_others(&BTreeSet::new()).is_empty());
     }
 }

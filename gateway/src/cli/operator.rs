@@ -161,7 +161,17 @@ impl Words {
     }
 
     pub(super) fn bridges(&mut self) -> Result<Request, Failure> {
-        self.request(Order::Bridges)
+        let pauses = match self.next().as_deref() {
+            None => return self.request(Order::Bridges),
+            Some("pause") => true,
+            Some("resume") => false,
+            Some(_) => {
+                let why = "\"bridges\" is followed by nothing, \"pause\" or \"resume\"";
+                return Err(usage(why.to_owned()));
+            }
+        };
+        let bridge = self.next().ok_or_else(|| usage("the bridge's name is missing".to_owned()))?;
+        self.request(Order::Pause { bridge, pauses })
     }
 
     pub(super) fn metrics(&mut self) -> Result<Request, Failure> {
@@ -255,6 +265,8 @@ mod tests {
                 },
             ),
             ("bridges", Order::Bridges),
+            ("bridges pause c1", Order::Pause { bridge: "c1".to_owned(), pauses: true }),
+            ("bridges resume c1", Order::Pause { bridge: "c1".to_owned(), pauses: false }),
             ("metrics --prometheus", Order::Metrics { prometheus: true }),
             (
                 "explain --client c1 --publish a --publish b --subscribe c/# --qos 1 --retain",
@@ -322,6 +334,8 @@ mod tests {
             ("ban --socket s", "followed by \"list\", \"add\" or \"lift\""),
             ("ban add --reason x --socket s", "--network, --identity, --client"),
             ("ban add --client c --for long --socket s", "--for \"long\""),
+            ("bridges walk --socket s", "followed by nothing, \"pause\" or \"resume\""),
+            ("bridges pause --socket s", "the bridge's name is missing"),
             ("metrics a --socket s", "\"a\" has no meaning here"),
             ("extension", "\"extension\" is followed by"),
             ("extension walk --socket s", "\"extension\" is followed by"),

@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use admin::Answer;
 use serde_json::{Map, Value, json};
 
 use bridge::Health;
@@ -10,7 +11,18 @@ use crate::bridges::{CLIENT_ID_PREFIX, State, Status, View};
 
 /// Each bridge, with how it is and what waits for it.
 pub(super) fn document(desk: &Desk) -> Value {
-    desk.bridges.iter().map(|status| one(desk, status)).collect()
+    desk.bridges.statuses().iter().map(|status| one(desk, status)).collect()
+}
+
+/// Has a bridge wait, or go on.
+pub(super) fn pause(desk: &Desk, name: &str, pauses: bool) -> Result<Answer, Answer> {
+    if !desk.bridges.pause(name, pauses) {
+        return Err(Answer::error(
+            404,
+            format!("there is no bridge \"{name}\"; `portcullis bridges` lists them"),
+        ));
+    }
+    Ok(Answer::ok(json!({ "bridge": name, "paused": pauses })))
 }
 
 fn one(desk: &Desk, status: &Status) -> Value {
@@ -38,8 +50,9 @@ fn one(desk: &Desk, status: &Status) -> Value {
 
 /// The same for Prometheus: each family with its type once, then a series for each bridge.
 pub(super) fn series(text: &mut String, desk: &Desk) {
+    let statuses = desk.bridges.statuses();
     let all: Vec<_> =
-        desk.bridges.iter().map(|status| (&status.name, of_bridge(&status.view()))).collect();
+        statuses.iter().map(|status| (&status.name, of_bridge(&status.view()))).collect();
     let families = all.first().map(|(_, metrics)| metrics.clone()).unwrap_or_default();
     for (at, (name, kind, _)) in families.into_iter().enumerate() {
         let full = format!("portcullis_bridge_{name}");

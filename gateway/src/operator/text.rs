@@ -43,6 +43,10 @@ pub(super) fn of(order: &Order, answer: &Value) -> String {
             shown(&answer["meaning"])
         ),
         Order::Bridges => bridges(answer),
+        Order::Pause { .. } => {
+            let does = if answer["paused"] == true { "waits" } else { "goes on" };
+            format!("bridge {} {does}", shown(&answer["bridge"]))
+        }
         Order::Metrics { .. } => metrics(answer),
         Order::Bans => bans(answer),
         Order::Ban { .. } => {
