@@ -16,10 +16,14 @@ pub(crate) struct Mosquitto {
 impl Mosquitto {
     /// `more` are lines of its configuration for the TLS listener.
     pub(crate) fn start(site: &Site, more: &str) -> Self {
-        let (tls, plain) = (free_port(), free_port());
+        Self::start_at(site, [free_port(), free_port()], "", more)
+    }
+
+    /// At these ports, for TLS and without; `general` are lines of its configuration before the listeners.
+    pub(crate) fn start_at(site: &Site, [tls, plain]: [u16; 2], general: &str, more: &str) -> Self {
         let pki = |name: &str| site.path(format!("pki/{name}")).display().to_string();
         let text = format!(
-            "user root\nper_listener_settings true\nlistener {plain} 127.0.0.1\nallow_anonymous true\n\
+            "user root\nper_listener_settings true\n{general}\nlistener {plain} 127.0.0.1\nallow_anonymous true\n\
              listener {tls} 127.0.0.1\ncafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n\
              use_identity_as_username true\nallow_anonymous false\n{more}\n",
             pki("ca.pem"),
@@ -45,7 +49,17 @@ impl Mosquitto {
 
     /// A client of it that looks on.
     pub(crate) fn client(&self, site: &Site, name: &str) -> Client {
-        Options::new(name, site).anonymous().plain_at(self.plain).connect()
+        self.options(site, name).connect()
+    }
+
+    /// As whom one looks on.
+    pub(crate) fn options(&self, site: &Site, name: &str) -> Options {
+        Options::new(name, site).anonymous().plain_at(self.plain)
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(self) {
+        drop(self);
     }
 }
 
