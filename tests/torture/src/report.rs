@@ -28,6 +28,8 @@ pub struct Report {
     pub(crate) redelivered: u64,
     /// From the end of the last fault to the last arrival.
     pub(crate) drained: Duration,
+    /// How many of those that were lost were acknowledged before a cut of this kind, and after the one before that.
+    pub(crate) lost_before: BTreeMap<&'static str, u64>,
     /// Messages that were acknowledged and did not arrive, with what is known of them.
     pub lost: Vec<String>,
     /// Messages that came for the first time after a later one of the same topic.
@@ -79,10 +81,15 @@ impl fmt::Display for Report {
                 writeln!(f, "{what}: {} more", all.len() - SHOWN)?;
             }
         }
-        let cuts: Vec<_> =
-            self.cuts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        let listed = |all: &BTreeMap<&str, u64>| {
+            let all = all.iter().map(|(kind, count)| format!("{kind} {count}"));
+            all.collect::<Vec<_>>().join(", ")
+        };
+        if !self.lost_before.is_empty() {
+            writeln!(f, "lost before: {}", listed(&self.lost_before))?;
+        }
         let total: u64 = self.cuts.values().sum();
-        writeln!(f, "cuts: {}", cuts.join(", "))?;
+        writeln!(f, "cuts: {}", listed(&self.cuts))?;
         write!(
             f,
             "torture bridge={} seed={} cuts={total} devices={} s={} published={} sent_again_by_devices={} refused={} \

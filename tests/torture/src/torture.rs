@@ -174,6 +174,13 @@ impl Torture {
         for (_, _, cut) in history {
             *cuts.entry(cut.kind()).or_default() += 1;
         }
+        let lost = lost(devices, &arrived);
+        let mut lost_before = BTreeMap::new();
+        for one in &lost {
+            *lost_before
+                .entry(next(one, history).map_or("the end", |cut| cut.2.kind()))
+                .or_default() += 1;
+        }
         let evidence = |lost: &Lost| describe(lost, begin, history);
         Report {
             bridge: self.bridge,
@@ -189,7 +196,8 @@ impl Torture {
             duplicates: arrived.duplicates,
             redelivered: arrived.redelivered,
             drained: arrived.latest.saturating_duration_since(healed),
-            lost: lost(devices, &arrived).iter().map(evidence).collect(),
+            lost_before,
+            lost: lost.iter().map(evidence).collect(),
             disorder: disorder(&arrived.first)
                 .into_iter()
                 .map(|(device, number)| format!("device {device}, number {number}"))
@@ -199,12 +207,16 @@ impl Torture {
     }
 }
 
-/// A message, and the cut that came next after it was acknowledged.
+/// The cut that came next after a message was acknowledged, or was under way.
+fn next<'h>(lost: &Lost, history: &'h History) -> Option<&'h (Instant, Instant, Cut)> {
+    history.iter().find(|(_, end, _)| *end > lost.acknowledged)
+}
+
+/// A message, and the cut that came next.
 fn describe(lost: &Lost, begin: Instant, history: &History) -> String {
     let at = lost.acknowledged.duration_since(begin).as_secs_f64();
-    let next = history.iter().enumerate().find(|(_, (_, end, _))| *end > lost.acknowledged);
-    let next = next.map_or("nothing more was done".to_owned(), |(number, (start, _, cut))| {
-        format!("cut {number} came at {:.3} s: {cut}", start.duration_since(begin).as_secs_f64())
+    let next = next(lost, history).map_or("nothing more was done".to_owned(), |(start, _, cut)| {
+        format!("at {:.3} s came: {cut}", start.duration_since(begin).as_secs_f64())
     });
     format!("device {}, number {}, acknowledged at {at:.3} s; {next}", lost.device, lost.number)
 }

@@ -21,7 +21,7 @@ fn pair(listener: &TcpListener, proxy: &Proxy) -> (TcpStream, TcpStream) {
     for stream in [&client, &server] {
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     }
-    assert_eq!(passes(&mut client, &mut server), b"a");
+    assert_eq!(&passes(&mut client, &mut server), b"a");
     (client, server)
 }
 
