@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use portcullis_config::{Transport, load};
+use portcullis_config::{BridgeVersion, Transport, load};
 
 #[test]
 fn paths_are_relative_to_the_file() {
@@ -67,4 +67,39 @@ fn no_interval_means_never() {
     };
     assert_eq!(interval("0s"), None);
     assert_eq!(interval("1s"), Some(std::time::Duration::from_secs(1)));
+}
+
+/// What a profile gives where the file says nothing.
+#[test]
+fn a_profile_fills_in_what_suits_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.toml");
+    for name in ["acl.wasm", "site.pem", "site.key"] {
+        fs::write(directory.path().join(name), "x").unwrap();
+    }
+    let text = "[listeners.plant]\nbind = '127.0.0.1:0'\ntransport = 'tcp'\nchain = ['acl']\n\
+                [extensions.acl]\ncomponent = 'acl.wasm'\n\
+                [bridges.a]\nprofile = 'aws-iot-core'\nurl = 'mqtts://x.iot.example.com:443'\n\
+                tls.cert = 'site.pem'\ntls.key = 'site.key'\n[[bridges.a.out]]\nfilter = 'a'\n\
+                [bridges.b]\nprofile = 'aws-iot-core'\nurl = 'mqtts://x.iot.example.com:443'\n\
+                tls.alpn = ['own']\n[[bridges.b.out]]\nfilter = 'a'\n\
+                [bridges.c]\nprofile = 'azure-iot-hub'\nurl = 'mqtts://hub.example.net'\n\
+                client-id = 'site-7'\n[[bridges.c.in]]\nfilter = '$iothub/twin/res/#'\n\
+                [bridges.d]\nprofile = 'azure-event-grid'\nurl = 'mqtts://ns.example.net'\n\
+                [[bridges.d.in]]\nfilter = 'a'\n[[bridges.d.in]]\nfilter = 'b'\nretain = true\n\
+                [bridges.e]\nurl = 'mqtts://x.example.net:443'\n[[bridges.e.out]]\nfilter = 'a'\n";
+    fs::write(&file, text).unwrap();
+    let checked = load(&file).map_err(|report| report.to_string()).unwrap();
+    let [a, b, c, d, e] = &checked.bridges[..] else { panic!() };
+    assert_eq!(
+        (&*a.tls.alpn, &*b.tls.alpn),
+        (&["x-amzn-mqtt-ca".to_owned()][..], &["own".to_owned()][..])
+    );
+    assert_eq!((a.retry_min.as_secs(), a.receive_maximum, a.announce), (10, 100, false));
+    assert_eq!((a.outward[0].qos.as_u8(), a.outward[0].retain), (1, true));
+    let name = c.username.as_deref();
+    assert_eq!(name, Some("hub.example.net/site-7/?api-version=2021-04-12"));
+    assert_eq!((c.version, c.max_packet_size), (BridgeVersion::V3_1_1, 256 << 10));
+    assert_eq!((d.inward[0].retain, d.inward[1].retain), (false, true));
+    assert_eq!((e.tls.alpn.len(), e.announce, e.outward[0].qos.as_u8()), (0, true, 2));
 }
