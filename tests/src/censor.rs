@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use mqtt::{
     Connect, Decoded, Decoder, Packet, Publish, QoS, Subscribe, SubscribeOptions, TopicName,
 };
@@ -12,6 +14,30 @@ pub(crate) struct Censor {
     broker: Half,
     subscriptions: usize,
     unconfirmed: usize,
+    messages: Allowance,
+    bytes: Allowance,
+}
+
+/// What may still be spent, of so much in a second.
+#[derive(Debug)]
+struct Allowance {
+    rate: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn of(rate: u32) -> Self {
+        Self { rate: rate.into(), left: rate.into(), at: Instant::now() }
+    }
+
+    fn spend(&mut self, amount: usize) -> bool {
+        let now = Instant::now();
+        let since = now.duration_since(self.at).as_secs_f64();
+        (self.at, self.left) = (now, (self.left + since * self.rate).min(self.rate));
+        self.left -= u32::try_from(amount).map_or(f64::MAX, f64::from);
+        self.left >= 0.0
+    }
 }
 
 /// One direction.
@@ -44,8 +70,15 @@ impl Half {
 
 impl Censor {
     pub(crate) fn new(cloud: &'static Cloud) -> Self {
-        let (client, broker) = (Half::new(), Half::new());
-        Self { cloud, client, broker, subscriptions: 0, unconfirmed: 0 }
+        Self {
+            cloud,
+            client: Half::new(),
+            broker: Half::new(),
+            subscriptions: 0,
+            unconfirmed: 0,
+            messages: Allowance::of(cloud.messages_per_second),
+            bytes: Allowance::of(cloud.bytes_per_second),
+        }
     }
 
     /// Bytes of the client; those that the broker is to get are put into `pass`.
@@ -56,6 +89,14 @@ impl Censor {
         loop {
             let len = match self.client.decoder.decode(&unread[at..]) {
                 Ok(Decoded::Packet { packet, len }) => {
+                    if let Packet::Publish(publish) = &packet {
+                        let bytes = publish.payload.len();
+                        if !(self.messages.spend(1) && self.bytes.spend(bytes)) {
+                            return Verdict::End(
+                                "messages or bytes faster than allowed".to_owned(),
+                            );
+                        }
+                    }
                     match packet_verdict(self.cloud, &packet, len, self.subscriptions) {
                         Ok(Found::Version(version)) => {
                             self.client.decoder.set_version(version);

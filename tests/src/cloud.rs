@@ -34,6 +34,10 @@ pub struct Cloud {
     pub refusals: bool,
     /// Messages above QoS 0 of a client that are not confirmed.
     pub unconfirmed: usize,
+    /// Messages of a connection in a second; as many at once after a quiet time.
+    pub messages_per_second: u32,
+    /// Bytes of payload of a connection in a second, likewise.
+    pub bytes_per_second: u32,
     /// What topics of publishes begin with; any where there is none.
     pub publishes: &'static [&'static str],
     /// What filters begin with; any where there is none.
@@ -59,6 +63,8 @@ const ANY: Cloud = Cloud {
     retain: true,
     refusals: true,
     unconfirmed: MANY,
+    messages_per_second: u32::MAX,
+    bytes_per_second: u32::MAX,
     publishes: &[],
     subscribes: &[],
 };
@@ -75,6 +81,8 @@ pub static AWS_IOT_CORE: Cloud = Cloud {
     payload: 131_072,
     subscribe_options: false,
     unconfirmed: 100,
+    messages_per_second: 100,
+    bytes_per_second: 512 << 10,
     ..ANY
 };
 
@@ -91,6 +99,8 @@ pub static AZURE_EVENT_GRID: Cloud = Cloud {
     user_properties: false,
     retain: false,
     refusals: false,
+    messages_per_second: 1000,
+    bytes_per_second: 1_000_000,
     ..ANY
 };
 
@@ -111,5 +121,11 @@ pub static AZURE_IOT_HUB: Cloud = Cloud {
 pub static HIVEMQ_CLOUD: Cloud = ANY;
 
 /// EMQX Cloud, serverless.
-pub static EMQX_CLOUD: Cloud =
-    Cloud { client_id: 1024, subscriptions: 10, slashes: 9, packet: 1_048_576, ..ANY };
+pub static EMQX_CLOUD: Cloud = Cloud {
+    client_id: 1024,
+    subscriptions: 10,
+    slashes: 9,
+    packet: 1_048_576,
+    messages_per_second: 10,
+    ..ANY
+};

@@ -73,7 +73,12 @@ pub(crate) fn wait_for(gateway: &Gateway<'_>, counter: &str, least: u64) {
 
 /// Waits until nothing is left for anybody: exchanges end a moment after what they are about has arrived.
 pub(crate) fn wait_until_empty(gateway: &Gateway<'_>) {
-    let until = Instant::now() + PATIENCE;
+    wait_until_empty_for(gateway, PATIENCE);
+}
+
+/// As [`wait_until_empty`], for as long as a cluster may take that has lost a node.
+pub(crate) fn wait_until_empty_for(gateway: &Gateway<'_>, patience: Duration) {
+    let until = Instant::now() + patience;
     loop {
         let counters = gateway.counters();
         let left = (counters.get("queued"), counters.get("in_flight"));

@@ -11,7 +11,7 @@ use portcullis_tests::{
 };
 
 use crate::downstream::{
-    QUICK, client_certificate, counters, rules, wait_until_connected, wait_until_empty,
+    QUICK, client_certificate, counters, rules, wait_until_connected, wait_until_empty_for,
 };
 use crate::exchange::{BRIDGE, as_bridge, onlooker};
 
@@ -23,6 +23,8 @@ const WINDOW: usize = 32;
 const BEFORE: Duration = Duration::from_millis(1500);
 const AWAY: Duration = Duration::from_secs(4);
 const QUIET: Duration = Duration::from_secs(5);
+/// How long a cluster on a small machine may take to have everything.
+const HEALING: Duration = Duration::from_secs(120);
 
 /// Who published, and the number.
 type Mark = (String, u64);
@@ -59,7 +61,7 @@ fn nothing_acknowledged_is_lost_when_a_node_dies() {
         cluster.restart(0);
         let published: Vec<u64> =
             streams.into_iter().map(|it| it.join().expect("a publisher does not fail")).collect();
-        gateways.iter().for_each(wait_until_empty);
+        gateways.iter().for_each(|gateway| wait_until_empty_for(gateway, HEALING));
         let seconds = begun.elapsed().as_secs_f64();
         done.store(true, Ordering::Release);
         (published, reading.join().expect("the reader does not fail"), seconds)
