@@ -42,6 +42,7 @@ pub(super) fn check(section: &Section<'_>, profile: &'static Profile, bridge: &B
     fit.connection(bridge);
     fit.client(bridge);
     fit.number_of_subscriptions(bridge);
+    fit.probe(bridge);
     for (key, rules) in [("out", &bridge.outward), ("in", &bridge.inward)] {
         for (rule, section) in rules.iter().zip(section.list(key, key)) {
             Fit { section: &section, profile }.rule(bridge, rule, key == "out");
@@ -156,11 +157,12 @@ impl Fit<'_, '_> {
     }
 
     fn number_of_subscriptions(&self, bridge: &Bridge) {
-        let (has, most) = (bridge.inward.len(), self.profile.subscriptions);
+        let probe = usize::from(bridge.probe.is_some());
+        let (has, most) = (bridge.inward.len() + probe, self.profile.subscriptions);
         if has > most {
             let service = self.profile.service;
             let fix = format!(
-                "has {has} rules, and {service} takes {most} subscriptions of a connection; use fewer filters, or a second bridge"
+                "comes to {has} subscriptions with that of the probe, and {service} takes {most} of a connection; use fewer filters, or a second bridge"
             );
             self.fault("in", &fix);
         }
@@ -182,26 +184,47 @@ impl Fit<'_, '_> {
         let there = if outward { rule.target() } else { rule.filter().as_str().to_owned() };
         // What "#" stands for may be nothing.
         let names = there.strip_suffix("/#").filter(|_| outward).unwrap_or(&there);
+        self.name("filter", &there, names);
+        if let Some(batch) = &rule.packing.batch {
+            self.name("batch", batch.topic.as_str(), batch.topic.as_str());
+        }
+        if let (Form::IotHubDevice, Some(id)) = (self.profile.form, bridge.client_id.as_deref()) {
+            self.iot_hub_topic(id, &there, outward);
+        }
+    }
+
+    fn probe(&self, bridge: &Bridge) {
+        let Some(probe) = &bridge.probe else { return };
+        if self.profile.form == Form::IotHubDevice {
+            self.fault(
+                "probe",
+                "asks for what Azure IoT Hub never does, to hand a message back; leave it out",
+            );
+        } else if let Some(topic) = &probe.topic {
+            self.name("probe", topic.as_str(), topic.as_str());
+        }
+    }
+
+    /// A topic or a filter, and what of it every topic has that matches it.
+    fn name(&self, key: &str, there: &str, names: &str) {
+        let (bounds, service) = (&self.profile.bounds, self.profile.service);
         let (has, most) = (levels(names).count(), bounds.topic_levels);
         if has > most {
             let fix = format!(
                 "is \"{there}\" there, with {has} levels, and {service} takes {most}; shorten it by strip or another prefix"
             );
-            self.fault("filter", &fix);
+            self.fault(key, &fix);
         }
         if names.len() > bounds.topic_bytes {
             let (has, most) = (names.len(), bounds.topic_bytes);
             let fix = format!("has {has} bytes there, and {service} takes {most}; shorten it");
-            self.fault("filter", &fix);
+            self.fault(key, &fix);
         }
         if let Some(one) = there.chars().find(|one| bounds.refused_characters.contains(*one)) {
             let fix = format!(
                 "is \"{there}\" there, and {service} refuses {one:?} in topics; choose another name"
             );
-            self.fault("filter", &fix);
-        }
-        if let (Form::IotHubDevice, Some(id)) = (self.profile.form, bridge.client_id.as_deref()) {
-            self.iot_hub_topic(id, &there, outward);
+            self.fault(key, &fix);
         }
     }
 
