@@ -11,7 +11,8 @@
 //! - [`Grant`]: everything that an authenticator gives to a client;
 //! - [`Limits`]: how much a client may do;
 //! - [`password`]: argon2id hashes of passwords;
-//! - [`jwt`]: JSON Web Tokens, verified against key sets; [`hmac`]: codes under a shared secret;
+//! - [`jwt`]: JSON Web Tokens, verified against key sets, and drafts of own ones; [`hmac`]: codes under a shared secret;
+//! - [`sas`]: shared access signatures;
 //! - [`signature`]: who vouches for the component of an extension.
 //!
 //! Everything here is a value: nothing reads a clock, a file or a source of randomness.
@@ -27,6 +28,7 @@ mod limits;
 pub mod password;
 mod rule;
 mod rule_error;
+pub mod sas;
 mod set;
 pub mod signature;
 pub mod template;

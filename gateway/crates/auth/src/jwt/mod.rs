@@ -4,7 +4,8 @@
 //! - [`Policy`]: what the operator accepts;
 //! - [`KeySet`]: keys from a JWKS (RFC 7517), one PEM or one secret, and
 //!   [`verify`](KeySet::verify);
-//! - [`Claims`]: what a token that was verified says; [`JwtError`]: why one was not.
+//! - [`Claims`]: what a token that was verified says; [`JwtError`]: why one was not;
+//! - [`Draft`]: a token of one's own, before it is signed.
 //!
 //! A key is bound to its own family of algorithms when it is read, so that a public key can never
 //! serve as an HMAC secret; secrets and public keys never share a set; `none` does not exist here
@@ -19,6 +20,7 @@
 mod algorithm;
 mod claims;
 mod der;
+mod draft;
 mod error;
 mod flattened;
 mod header;
@@ -37,6 +39,7 @@ mod verify;
 
 pub use algorithm::Algorithm;
 pub use claims::{Claim, Claims};
+pub use draft::{Draft, Statement};
 pub use error::{JwtError, Malformed, Part};
 pub use flattened::{MAX_FLATTENED, MAX_FLATTENED_BYTES, MAX_FLATTENED_DEPTH};
 pub use key_set::{KeySet, MAX_KEYS_TRIED, MAX_SET_BYTES};
