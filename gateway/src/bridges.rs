@@ -2,6 +2,8 @@
 
 mod agent;
 mod conversation;
+mod credential;
+mod dials;
 mod identity;
 mod ledger;
 mod post;
@@ -18,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bridge::Settings;
 use config::{Bridge, Checked, MessageGrant};
 use mqtt::{QoS, TopicName, UserPropertiesBuf};
+use transport::DialSettings;
 
 use crate::clock::Clock;
 use crate::extensions::Extensions;
@@ -156,8 +159,9 @@ fn settings(bridge: &Bridge, checked: &Checked, identity: &str) -> Settings {
         probe: bridge.probe.as_ref().and_then(|probe| probe_terms(probe, &client_id)),
         client_id,
         username: bridge.username.clone(),
-        // It is read for each connection.
+        // They are made for each connection.
         password: None,
+        authentication: None,
         keep_alive: bridge.keep_alive,
         answer_timeout: bridge.connect_timeout,
         receive_maximum: bridge.receive_maximum,
@@ -191,14 +195,19 @@ fn probe_terms(probe: &config::BridgeProbe, client_id: &str) -> Option<bridge::P
     Some(bridge::ProbeTerms { topic, interval: probe.interval, missing: probe.missing })
 }
 
-/// The files of TLS that can be found wrong without a connection: one sentence for each bridge.
+/// The files of TLS and credentials that can be found wrong without a connection: a sentence for each.
 pub(crate) fn check(checked: &Checked) -> Vec<String> {
     let mut faults = Vec::new();
     for bridge in &checked.bridges {
-        for tls in agent::dials(bridge).iter().filter_map(|dial| dial.tls.as_ref()).take(1) {
-            if let Err(error) = tls.check() {
-                faults.push(format!("bridge \"{}\": {error}", bridge.name));
-            }
+        let about = |why: String| format!("bridge \"{}\": {why}", bridge.name);
+        let dials = dials::dials(bridge);
+        if let Some(tls) = dials.iter().find_map(DialSettings::tls)
+            && let Err(error) = tls.check()
+        {
+            faults.push(about(error.to_string()));
+        }
+        if let Err(why) = credential::make_here(&bridge.credential, Clock::start()) {
+            faults.push(about(why));
         }
     }
     faults

@@ -1,13 +1,18 @@
+mod reach;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bridge::{Backoff, End, Relay, Settings, loops};
-use config::{Bridge, BridgeVersion, Upstream};
+use config::{Bridge, BridgeVersion};
 use mqtt::Version;
-use transport::{CertificateFiles, DialSettings, DialTls, Dialed};
+use tokio::sync::mpsc;
+use transport::{DialSettings, Dialed};
 
 use super::conversation::Conversation;
+use super::credential;
+use super::dials::dials;
 use super::ledger::Ledger;
 use super::review::Review;
 use super::session::Session;
@@ -21,9 +26,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long it may take to give up all subscriptions.
 const WITHDRAWAL: Duration = Duration::from_secs(3);
-
-/// Bytes of a password file at most.
-const PASSWORD_BYTES_MAX: usize = 64 << 10;
 
 /// Keeps one bridge connected.
 pub(super) struct Agent {
@@ -58,8 +60,9 @@ struct Outcome {
 enum Why {
     NoConnection(String),
     Over(End),
-    /// An earlier address can be reached again.
-    FailBack,
+    /// There is a connection to go on with, to the address of this number: an earlier one that can be reached again, or
+    /// the same where what upstream was shown is about to end.
+    GoesOn(usize, Dialed),
     /// The agent is to do something else.
     Wished,
 }
@@ -128,42 +131,45 @@ impl Agent {
 
     /// Connects, and connects again, until something else is wished.
     async fn keep_connected(&mut self, wishes: &mut Wishes) {
+        let (mut number, mut ready) = (0, None);
         loop {
-            for number in 0..self.dials.len() {
-                self.keep_session();
-                let outcome = self.attempt(number, wishes).await;
-                self.backoff.connection_lasted(outcome.lasted);
-                if outcome.lasted > Duration::ZERO {
-                    self.used = Instant::now();
-                }
-                self.note_answer(&outcome);
-                let is_of_no_use = matches!(outcome.why, Why::Over(End::NotRouted { .. }));
-                let goes_on = match outcome.why {
-                    Why::Wished => false,
-                    Why::NoConnection(cause) => self.rest(State::Waiting, cause, wishes).await,
-                    Why::FailBack => break,
-                    Why::Over(End::UnsupportedVersion) if self.falls_back() => {
-                        self.version = Version::V3_1_1;
-                        tracing::info!(
-                            bridge = self.bridge.name,
-                            "upstream does not speak MQTT 5; going on with 3.1.1"
-                        );
-                        break;
-                    }
-                    Why::Over(end) => {
-                        let refused = matches!(end, End::Refused { .. } | End::UnsupportedVersion);
-                        let state = if refused { State::Refused } else { State::Waiting };
-                        self.rest(state, end.to_string(), wishes).await
-                    }
-                };
-                if !goes_on {
-                    return;
-                }
-                // Whatever ended a connection, the first address comes first again, unless it is just what is of no use.
-                if outcome.lasted > Duration::ZERO && !is_of_no_use {
-                    break;
-                }
+            self.keep_session();
+            let outcome = self.attempt(number, ready.take(), wishes).await;
+            self.backoff.connection_lasted(outcome.lasted);
+            if outcome.lasted > Duration::ZERO {
+                self.used = Instant::now();
             }
+            self.note_answer(&outcome);
+            // Whatever ended a connection, the first address comes first again, unless it is just what is of no use.
+            let is_of_no_use = matches!(outcome.why, Why::Over(End::NotRouted { .. }));
+            let worked = outcome.lasted > Duration::ZERO && !is_of_no_use;
+            let next = if worked { 0 } else { (number + 1) % self.dials.len().max(1) };
+            (number, ready) = match outcome.why {
+                Why::Wished => return,
+                Why::GoesOn(number, dialed) => (number, Some(dialed)),
+                Why::Over(End::UnsupportedVersion) if self.falls_back() => {
+                    self.version = Version::V3_1_1;
+                    tracing::info!(
+                        bridge = self.bridge.name,
+                        "upstream does not speak MQTT 5; going on with 3.1.1"
+                    );
+                    (0, None)
+                }
+                Why::NoConnection(cause) => {
+                    if !self.rest(State::Waiting, cause, wishes).await {
+                        return;
+                    }
+                    (next, None)
+                }
+                Why::Over(end) => {
+                    let refused = matches!(end, End::Refused { .. } | End::UnsupportedVersion);
+                    let state = if refused { State::Refused } else { State::Waiting };
+                    if !self.rest(state, end.to_string(), wishes).await {
+                        return;
+                    }
+                    (next, None)
+                }
+            };
         }
     }
 
@@ -185,21 +191,23 @@ impl Agent {
     /// spoken for no longer than that connection lasts.
     fn speaks(&self) -> Version {
         let guesses = self.version.is_v5() && self.unanswered % 3 == 2;
-        let loops = || loops(&self.settings.outward, &self.settings.inward).is_some();
-        if guesses && !loops() { Version::V3_1_1 } else { self.version }
+        let cannot = || {
+            self.is_bound_to_5() || loops(&self.settings.outward, &self.settings.inward).is_some()
+        };
+        if guesses && !cannot() { Version::V3_1_1 } else { self.version }
     }
 
     fn note_answer(&mut self, outcome: &Outcome) {
         self.unanswered = match outcome.why {
             Why::Over(End::Unanswered) => self.unanswered.wrapping_add(1),
-            Why::NoConnection(_) => self.unanswered,
+            Why::NoConnection(_) | Why::GoesOn(..) => self.unanswered,
             // What 3.1.1 had an answer for is asked once in MQTT 5 before it is asked in 3.1.1 again.
             _ if self.speaks() != self.version => 1,
             _ => 0,
         };
     }
 
-    /// Whether 3.1.1 will do: not where messages would come back.
+    /// Whether 3.1.1 will do: not where messages would come back, or authentication has a method.
     fn falls_back(&self) -> bool {
         let loops = loops(&self.settings.outward, &self.settings.inward);
         if let (true, Some((out, back))) = (self.version.is_v5(), loops) {
@@ -210,7 +218,12 @@ impl Agent {
                 "upstream speaks MQTT 3.1.1 only, in which these rules of out and in would feed each other"
             );
         }
-        self.version.is_v5() && loops.is_none()
+        self.version.is_v5() && loops.is_none() && !self.is_bound_to_5()
+    }
+
+    /// 3.1.1 has no word for a method of authentication.
+    fn is_bound_to_5(&self) -> bool {
+        credential::renews_in_place(&self.bridge.credential)
     }
 
     /// Waits before the next attempt; answers whether there is to be one.
@@ -233,8 +246,13 @@ impl Agent {
         }
     }
 
-    /// One connection, from its beginning to its end.
-    async fn attempt(&mut self, number: usize, wishes: &mut Wishes) -> Outcome {
+    /// One connection, from its beginning to its end; `ready` is one that has been made already.
+    async fn attempt(
+        &mut self,
+        number: usize,
+        ready: Option<Dialed>,
+        wishes: &mut Wishes,
+    ) -> Outcome {
         let over = |why| Outcome { why, lasted: Duration::ZERO };
         let Some(url) = self.bridge.upstreams.get(number).map(|upstream| upstream.url.clone())
         else {
@@ -243,22 +261,30 @@ impl Agent {
         let version = self.speaks();
         self.status.connecting(&url, version);
         let begun = tokio::select! {
-            begun = self.begin(number) => begun,
+            begun = self.begin(number, ready) => begun,
             () = changed(wishes) => return over(Why::Wished),
         };
-        let (settings, stream) = match begun {
+        let (shown, stream) = match begun {
             Ok(begun) => begun,
             Err(cause) => return over(Why::NoConnection(cause)),
+        };
+        let renew_after = shown.as_ref().and_then(|shown| shown.renew_after);
+        let settings = match shown {
+            Some(shown) => Arc::new(shown.begins(&self.settings)),
+            None => Arc::clone(&self.settings),
         };
         let settings = self.with_former(settings, &url).await;
         let relay = Relay::new(settings, version, self.clock.now());
         let relay = relay.with_proven_probe(self.proven);
-        let mut talk = Conversation::new(stream, relay, &self.session, &self.status, self.clock)
-            .reviewed(self.review.as_deref());
+        let (renewals, renewed) = mpsc::channel(1);
+        let mut talk =
+            Conversation::new(stream, relay, renewed, &self.session, &self.status, self.clock)
+                .reviewed(self.review.as_deref());
         let began = Instant::now();
         let why = tokio::select! {
             end = talk.run() => Why::Over(end),
-            () = self.earlier_is_back(number) => Why::FailBack,
+            (number, dialed) = self.earlier_is_back(number) => Why::GoesOn(number, dialed),
+            dialed = self.renewal(number, renew_after, renewals) => Why::GoesOn(number, dialed),
             () = changed(wishes) => Why::Wished,
         };
         let is_last = *wishes.borrow() == Wish::Withdraw && talk.relay.is_running();
@@ -272,15 +298,9 @@ impl Agent {
         let left = talk.relay.take_left();
         self.withdrawn |= withdrawn;
         self.ledger.left(&url, &left);
+        self.status.left();
         self.write_ledger().await;
         Outcome { why, lasted }
-    }
-
-    /// All that comes before the first packet.
-    async fn begin(&self, number: usize) -> Result<(Arc<Settings>, Dialed), String> {
-        let dial = self.dials.get(number).ok_or("there is no such address")?;
-        let settings = self.with_password().await?;
-        Ok((settings, self.dial(dial).await?))
     }
 
     /// What upstream's session is to give up, and what it is asked for is noted.
@@ -305,76 +325,4 @@ impl Agent {
             );
         }
     }
-
-    async fn dial(&self, dial: &DialSettings) -> Result<Dialed, String> {
-        match tokio::time::timeout(self.bridge.connect_timeout, dial.dial()).await {
-            Ok(dialed) => dialed.map_err(|error| error.to_string()),
-            Err(_) => Err("there was no connection within connect-timeout".to_owned()),
-        }
-    }
-
-    /// Waits until an address that comes before this one can be reached; for ever if there is none.
-    async fn earlier_is_back(&self, number: usize) {
-        loop {
-            let earlier = self.dials.iter().take(number);
-            if number == 0 {
-                return std::future::pending().await;
-            }
-            tokio::time::sleep(self.bridge.fail_back).await;
-            for dial in earlier {
-                if self.dial(dial).await.is_ok() {
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn with_password(&self) -> Result<Arc<Settings>, String> {
-        let Some(file) = self.bridge.password_file.clone() else {
-            return Ok(Arc::clone(&self.settings));
-        };
-        let shown = file.display().to_string();
-        let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
-        let mut password = match read {
-            Ok(Ok(password)) if password.len() <= PASSWORD_BYTES_MAX => password,
-            Ok(Ok(_)) => {
-                return Err(format!(
-                    "password-file {shown:?} has more than {PASSWORD_BYTES_MAX} bytes"
-                ));
-            }
-            Ok(Err(error)) => {
-                return Err(format!("password-file {shown:?} is not readable ({error})"));
-            }
-            Err(_) => return Err(format!("password-file {shown:?} could not be read")),
-        };
-        if password.ends_with(b"\n") {
-            password.pop();
-        }
-        if password.ends_with(b"\r") {
-            password.pop();
-        }
-        Ok(Arc::new(Settings { password: Some(password), ..(*self.settings).clone() }))
-    }
-}
-
-/// How each address of a bridge is dialled.
-pub(super) fn dials(bridge: &Bridge) -> Vec<DialSettings> {
-    let tls = |upstream: &Upstream| {
-        upstream.encrypts.then(|| DialTls {
-            ca: bridge.tls.ca.clone(),
-            identity: bridge
-                .tls
-                .identity
-                .as_ref()
-                .map(|files| CertificateFiles { cert: files.cert.clone(), key: files.key.clone() }),
-            server_name: bridge.tls.server_name.clone(),
-            alpn: bridge.tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
-        })
-    };
-    let dial = |upstream: &Upstream| DialSettings {
-        host: upstream.host.clone(),
-        port: upstream.port,
-        tls: tls(upstream),
-    };
-    bridge.upstreams.iter().map(dial).collect()
 }

@@ -5,6 +5,7 @@ use mqtt::Disconnect;
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf,
 };
+use tokio::sync::mpsc;
 use transport::Dialed;
 
 use super::review::{Review, Thinking};
@@ -28,6 +29,8 @@ pub(super) struct Conversation<'a> {
     from_upstream: ReadHalf<Dialed>,
     to_upstream: Way<WriteHalf<Dialed>>,
     local: Option<(ReadHalf<DuplexStream>, Way<WriteHalf<DuplexStream>>)>,
+    /// What upstream is to be shown when what it was shown is about to end.
+    renewals: mpsc::Receiver<Vec<u8>>,
     session_present: bool,
     /// Messages pass, and the operator has read so.
     told: bool,
@@ -80,6 +83,7 @@ enum Input {
     Written(io::Result<()>),
     LocalWritten(io::Result<()>),
     Ruled(Ruling),
+    Renewal(Vec<u8>),
     Deadline,
 }
 
@@ -87,6 +91,7 @@ impl<'a> Conversation<'a> {
     pub(super) fn new(
         stream: Dialed,
         relay: Relay,
+        renewals: mpsc::Receiver<Vec<u8>>,
         session: &'a Session,
         status: &'a Status,
         clock: Clock,
@@ -102,6 +107,7 @@ impl<'a> Conversation<'a> {
             from_upstream,
             to_upstream: Way::to(writer),
             local: None,
+            renewals,
             session_present: false,
             told: false,
         }
@@ -211,6 +217,7 @@ impl<'a> Conversation<'a> {
                 self.thinking = None;
                 self.relay.handle_ruling(now, ruling)?;
             }
+            Input::Renewal(shown) => self.relay.authenticate_again(now, &shown)?,
             Input::Deadline => self.relay.handle_deadline(now)?,
         }
         self.report();
@@ -231,6 +238,7 @@ impl<'a> Conversation<'a> {
             written = self.to_upstream.drain() => Input::Written(written),
             written = drain(way) => Input::LocalWritten(written),
             ruling = ruled(&mut self.thinking) => Input::Ruled(ruling),
+            Some(shown) = self.renewals.recv() => Input::Renewal(shown),
             () = sleep_until(deadline) => Input::Deadline,
         }
     }

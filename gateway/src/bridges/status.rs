@@ -121,6 +121,19 @@ impl Status {
         tracing::info!(bridge = self.name, url, version, session_present, "bridge connected");
     }
 
+    /// The relay is over, and what it has counted stays.
+    pub(super) fn left(&self) {
+        let mut inner = self.lock();
+        inner.before = inner.view.counts;
+    }
+
+    /// What upstream was shown is about to end, and there is no other yet.
+    pub(super) fn not_renewed(&self, cause: &str) {
+        if let Some(suppressed) = self.sample("renewal") {
+            tracing::warn!(bridge = self.name, cause, suppressed, "bridge credential not renewed");
+        }
+    }
+
     pub(super) fn over(&self, state: State, cause: String, wait: Duration) {
         let mut inner = self.lock();
         inner.view.failures += 1;
@@ -128,7 +141,6 @@ impl Status {
         let was_connected = inner.view.state == State::Connected;
         inner.view.health = Health::default();
         inner.enter(state);
-        inner.before = inner.view.counts;
         let url = inner.view.url.clone();
         drop(inner);
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);

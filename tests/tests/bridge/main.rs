@@ -16,6 +16,7 @@ mod exchange;
 mod extensions;
 mod fleet;
 mod killed;
+mod links;
 mod mosquitto;
 mod nats;
 mod old;

@@ -43,5 +43,5 @@ pub use passing::{Passing, Ruling};
 pub use probe::{Health, ProbeTerms};
 pub use relay::{LocalTerms, Relay};
 pub use rule::{Rule, RuleFault, loops};
-pub use settings::{LocalLimits, Settings};
+pub use settings::{Authentication, LocalLimits, Settings};
 pub use trail::{GATEWAY_PROPERTY, TRAIL_PROPERTY};

@@ -1,3 +1,4 @@
+mod authentication;
 mod batching;
 mod greeting;
 mod inward;
@@ -56,6 +57,8 @@ pub struct Relay {
     last_id: u16,
     /// The gateway that upstream is, if it is one.
     peer: Option<String>,
+    /// Since when upstream owes an answer to AUTH.
+    authenticating: Option<Timestamp>,
     /// The filters of each SUBSCRIBE that is not answered.
     asked: BTreeMap<PacketId, Vec<String>>,
     review: Review,
@@ -130,6 +133,7 @@ impl Relay {
             freed: BTreeSet::new(),
             last_id: 0,
             peer: None,
+            authenticating: None,
             asked: BTreeMap::new(),
             review: Review::default(),
             batches: Batches::default(),
@@ -197,6 +201,9 @@ impl Relay {
         {
             return Err(End::Silent("CONNECT"));
         }
+        if self.authentication_deadline().is_some_and(|deadline| deadline <= now) {
+            return Err(End::Silent("AUTH"));
+        }
         match self.upstream.heartbeat.due(now) {
             Due::Dead => return Err(End::Silent("PINGREQ")),
             Due::Ping => self.tell(now, &Packet::PingReq, true)?,
@@ -220,7 +227,8 @@ impl Relay {
         };
         let beats = [self.upstream.heartbeat.deadline(), self.local.heartbeat.deadline()];
         let probe = self.probe.as_ref().and_then(Probe::due);
-        let others = probe.into_iter().chain(self.batches.due());
+        let others =
+            probe.into_iter().chain(self.batches.due()).chain(self.authentication_deadline());
         connecting.into_iter().chain(beats.into_iter().flatten()).chain(others).min()
     }
 
@@ -349,6 +357,7 @@ impl Relay {
                 self.upstream.heartbeat.answered();
                 Ok(())
             }
+            (Phase::Running, Packet::Auth(auth)) => self.authenticated(auth),
             (_, other) => Err(End::Unexpected(format!("a {} out of turn", other.kind()))),
         }
     }

@@ -17,6 +17,8 @@ pub struct Settings {
     pub username: Option<String>,
     /// Password for upstream.
     pub password: Option<Vec<u8>>,
+    /// Enhanced authentication for upstream, in MQTT 5.
+    pub authentication: Option<Authentication>,
     /// Keep alive in seconds; 0 watches nothing.
     pub keep_alive: u16,
     /// How long upstream may take to answer CONNECT.
@@ -43,6 +45,15 @@ pub struct Settings {
     pub refused_topic: String,
     /// What the local broker accepts.
     pub local: LocalLimits,
+}
+
+/// Who we are, by a method that upstream knows (MQTT 5, 4.12).
+#[derive(Clone, Debug)]
+pub struct Authentication {
+    /// Its name.
+    pub method: String,
+    /// What it is shown in CONNECT.
+    pub data: Vec<u8>,
 }
 
 /// What the local broker disconnects for, so that a message from upstream is looked at before.

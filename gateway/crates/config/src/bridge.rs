@@ -1,10 +1,12 @@
 //! `[bridges.NAME]`: brokers elsewhere with which messages are exchanged.
 
 mod address;
+mod credential;
 mod fit;
 mod packing;
 mod probe;
 mod profile;
+mod proxy;
 mod rules;
 
 use std::path::PathBuf;
@@ -16,8 +18,10 @@ use crate::CertificateFiles;
 use crate::roster;
 use crate::section::Section;
 
-pub use address::Upstream;
+pub use address::{Carrier, Upstream};
+pub use credential::{BridgeCredential, BridgeSas, BridgeToken};
 pub use probe::BridgeProbe;
+pub use proxy::{BridgeProxy, BridgeProxyKind};
 
 /// One bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +34,10 @@ pub struct Bridge {
     pub client_id: Option<String>,
     /// The user name for upstream.
     pub username: Option<String>,
-    /// The file with the password.
-    pub password_file: Option<PathBuf>,
+    /// What it is shown besides a certificate.
+    pub credential: BridgeCredential,
+    /// Whoever makes its connections.
+    pub proxy: Option<BridgeProxy>,
     /// How TLS is spoken, where it is.
     pub tls: BridgeTls,
     /// The version of MQTT.
@@ -40,6 +46,8 @@ pub struct Bridge {
     pub keep_alive: u16,
     /// Time to be connected, and then for the answer to CONNECT.
     pub connect_timeout: Duration,
+    /// Time to be connected by QUIC; less than the other if anything.
+    pub quic_timeout: Duration,
     /// The shortest wait between two attempts.
     pub retry_min: Duration,
     /// The longest.
@@ -112,6 +120,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     let keep_alive = section.duration("keep-alive", seconds(60), seconds(0)..=seconds(65_535));
     let connect_timeout =
         section.duration("connect-timeout", seconds(30), seconds(1)..=seconds(600));
+    let quic_timeout = quic_timeout(section, upstreams.as_deref()).min(connect_timeout);
     let range = Duration::from_millis(100)..=seconds(24 * 3600);
     let retry_min = section.duration("retry-min", profile.retry.0, range.clone());
     let retry_max = section.duration("retry-max", seconds(60), range);
@@ -130,11 +139,8 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         username = username.or_else(|| fit::username(profile, upstreams, client_id.as_deref()));
         fit::alpn(profile, upstreams, &mut tls);
     }
-    let password_file = section.file("password-file");
-    if username.is_none() && version == BridgeVersion::V3_1_1 {
-        let why = "without username in MQTT 3.1.1 (MQTT-3.1.2-22 of it); name one";
-        section.meaningless(&["password-file"], why);
-    }
+    let credential = credential::read(section, username.as_ref(), version);
+    let proxy = proxy::read(section, upstreams.as_deref());
     let refused_topic = refused_topic(section, &name);
     let topic_aliases = section.number("topic-aliases", 32, 0..=1000);
     let probe = probe::read(section);
@@ -147,11 +153,13 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         upstreams: upstreams?,
         client_id,
         username,
-        password_file,
+        credential,
+        proxy,
         tls,
         version,
         keep_alive: u16::try_from(keep_alive.as_secs()).unwrap_or(u16::MAX),
         connect_timeout,
+        quic_timeout,
         retry_min,
         retry_max,
         fail_back,
@@ -171,9 +179,20 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     Some(bridge)
 }
 
+/// A way on which UDP is dropped shows by silence only; the next address is not to wait for that as long as for TCP.
+fn quic_timeout(section: &Section<'_>, upstreams: Option<&[Upstream]>) -> Duration {
+    const USUAL: Duration = Duration::from_secs(5);
+    let range = Duration::from_millis(500)..=Duration::from_secs(600);
+    if upstreams.is_some_and(|all| all.iter().all(|one| one.carrier != Carrier::Quic)) {
+        section.meaningless(&["quic-timeout"], "without an address of quic://; remove it");
+        return USUAL;
+    }
+    section.duration("quic-timeout", USUAL, range)
+}
+
 fn tls(section: &Section<'_>, encrypts: bool) -> BridgeTls {
     if !encrypts {
-        section.meaningless(&["tls"], "with mqtt://, which does not encrypt; remove it");
+        section.meaningless(&["tls"], "where nothing is encrypted; remove it");
         return BridgeTls::default();
     }
     let tls = section.part("tls");

@@ -51,7 +51,10 @@ use std::path::Path;
 
 pub use admin::Admin;
 pub use bind::Bind;
-pub use bridge::{Bridge, BridgeProbe, BridgeTls, BridgeVersion, Upstream};
+pub use bridge::{
+    Bridge, BridgeCredential, BridgeProbe, BridgeProxy, BridgeProxyKind, BridgeSas, BridgeTls,
+    BridgeToken, BridgeVersion, Carrier, Upstream,
+};
 pub use broker::Broker;
 pub use checked::Checked;
 pub use compiler::{Compiler, CompilerProcess};

@@ -64,6 +64,12 @@ pub(crate) fn host(authority: &str) -> Option<&str> {
     port_is_one.then_some(host)
 }
 
+/// The port, if there is one.
+pub(crate) fn port(authority: &str) -> Option<u16> {
+    let behind = authority.rsplit_once(']').map_or(authority, |(_, port)| port);
+    behind.rsplit_once(':')?.1.parse().ok()
+}
+
 fn is_this_machine(host: &str) -> bool {
     let address = host.parse().map(|ip| SocketAddr::new(ip, 0));
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(is_loopback)

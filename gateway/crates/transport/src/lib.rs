@@ -5,7 +5,7 @@
 //! peer never holds up the next. What comes out is a [`Connection`]: a [`Stream`] and the
 //! [`PeerIdentity`] of whoever is at its other end.
 //!
-//! The other way round, [`DialSettings::dial`] makes a connection as a client.
+//! The other way round, [`DialSettings::dial`] makes a connection as a client; [`SigningKey`] signs what it is to show.
 //!
 //! Nothing here knows what the bytes mean, limits how many connections there are or how long a
 //! handshake may take: the caller does. No type of the TLS library leaves this crate.
@@ -24,6 +24,7 @@ mod place;
 mod proxy;
 mod quic;
 mod settings;
+mod signing;
 mod socket;
 mod tls;
 mod utc;
@@ -32,7 +33,9 @@ mod web;
 pub use address::{Address, Process};
 pub use arrival::ArrivalError;
 pub use connection::{Connection, Stream};
-pub use dial::{DialError, DialSettings, DialTls, Dialed};
+pub use dial::{
+    DialError, DialProxy, DialProxyUser, DialSettings, DialTls, DialWay, DialWeb, Dialed, ProxyKind,
+};
 pub use identity::{Certificate, CertificateError, CertificateKey, PeerIdentity, TransportKind};
 pub use listener::{BindError, Incoming, Listener, Origin, SHORTAGE_PAUSE};
 pub use network::Network;
@@ -43,6 +46,7 @@ pub use settings::{
     Bind, CertificateFiles, ClientAuth, Kind, RevocationPolicy, Settings, TlsSettings, TlsVersion,
     WebSettings,
 };
+pub use signing::{SigningAlgorithm, SigningError, SigningKey};
 pub use tls::{
     Credential, CredentialKind, Credentials, HandshakeError, Reloaded, Stamp, TlsConfigError,
     TlsStream,

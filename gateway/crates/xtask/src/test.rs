@@ -7,14 +7,16 @@ use crate::failure::Failure;
 use crate::packages::{self, Package};
 use crate::{examples, extensions, libraries, root::Root};
 
-/// Real clients, a browser among them, and real brokers to test against, and what issues certificates for
-/// clients.
-const PACKAGES: [Package; 5] = [
+/// Real clients, a browser among them, real brokers and real proxies to test against, and what issues certificates
+/// for clients.
+const PACKAGES: [Package; 7] = [
     Package { name: "chromium", brings: "chromium" },
+    Package { name: "microsocks", brings: "microsocks" },
     Package { name: "mosquitto", brings: "mosquitto" },
     Package { name: "mosquitto-clients", brings: "mosquitto_sub" },
     Package { name: "openssl", brings: "openssl" },
     Package { name: "rabbitmq-server", brings: "/usr/lib/rabbitmq/bin/rabbitmq-server" },
+    Package { name: "tinyproxy-bin", brings: "tinyproxy" },
 ];
 
 /// Where the tests find the components.

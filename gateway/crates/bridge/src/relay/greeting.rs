@@ -22,12 +22,15 @@ impl Relay {
             // An identifier of ours is short and printable.
             let _ = user.push(GATEWAY_PROPERTY, &settings.gateway);
         }
+        let (by, v5) = (settings.authentication.as_ref(), self.upstream.version.is_v5());
         let properties = ConnectProperties {
             session_expiry: Some(u32::MAX),
             receive_maximum: Some(self.in_flight_max()),
             maximum_packet_size: Some(
                 settings.local.max_packet_size.saturating_sub(GROWTH).max(1024),
             ),
+            authentication_method: by.filter(|_| v5).map(|by| by.method.as_str()),
+            authentication_data: by.filter(|_| v5).map(|by| by.data.as_slice()),
             user: user.as_ref(),
             ..ConnectProperties::default()
         };

@@ -1,3 +1,4 @@
+mod authentication;
 mod model;
 mod packs;
 mod reviews;
@@ -24,6 +25,7 @@ fn settings() -> Settings {
         client_id: "gateway".to_owned(),
         username: None,
         password: None,
+        authentication: None,
         keep_alive: 10,
         answer_timeout: Duration::from_secs(5),
         receive_maximum: 20,

@@ -4,7 +4,7 @@ use bridge::Rule;
 use mqtt::levels;
 
 use super::profile::{Form, Port443, Profile, Retain};
-use super::{Bridge, BridgeTls, BridgeVersion, Upstream};
+use super::{Bridge, BridgeTls, BridgeVersion, Carrier, Upstream};
 use crate::section::Section;
 
 /// The version of Azure IoT Hub's interface that a user name has to state.
@@ -25,7 +25,9 @@ pub(super) fn username(
 pub(super) fn alpn(profile: &Profile, upstreams: &[Upstream], tls: &mut BridgeTls) {
     if let Port443::Mqtt(with_certificate, without) = profile.port_443
         && tls.alpn.is_empty()
-        && upstreams.iter().any(|one| one.encrypts && one.port == 443)
+        && upstreams
+            .iter()
+            .any(|one| one.encrypts && one.port == 443 && one.carrier == Carrier::Tcp)
     {
         let name = if tls.identity.is_some() { with_certificate } else { without };
         tls.alpn = vec![name.to_owned()];

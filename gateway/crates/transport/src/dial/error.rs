@@ -30,6 +30,22 @@ pub enum DialError {
     },
     /// The TLS handshake failed.
     Handshake(String),
+    /// The QUIC handshake failed.
+    Quic {
+        /// The address.
+        address: SocketAddr,
+        /// What was wrong.
+        why: String,
+    },
+    /// The proxy does not make the connection.
+    Proxy {
+        /// Where it is.
+        proxy: String,
+        /// What it said, and what may help.
+        why: String,
+    },
+    /// The server does not open a WebSocket.
+    Web(String),
 }
 
 impl DialError {
@@ -61,6 +77,12 @@ impl fmt::Display for DialError {
                 f,
                 "tls handshake failed ({why}); check that tls.ca issued the server's certificate, that it holds the name of the url or tls.server-name, and that the server trusts tls.cert"
             ),
+            Self::Quic { address, why } => write!(
+                f,
+                "quic handshake with {address} failed ({why}); check that UDP passes to that port, and tls.ca, tls.server-name, tls.cert and tls.alpn"
+            ),
+            Self::Proxy { proxy, why } => write!(f, "proxy {proxy} {why}"),
+            Self::Web(why) => write!(f, "the server opens no websocket: {why}"),
         }
     }
 }
@@ -70,7 +92,11 @@ impl std::error::Error for DialError {
         match self {
             Self::Resolve { error, .. } | Self::Connect { error, .. } => Some(error),
             Self::Settings(error) => Some(error),
-            Self::ServerName { .. } | Self::Handshake(_) => None,
+            Self::ServerName { .. }
+            | Self::Handshake(_)
+            | Self::Quic { .. }
+            | Self::Proxy { .. }
+            | Self::Web(_) => None,
         }
     }
 }

@@ -31,7 +31,7 @@ type Delivered = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError
 
 impl QuicStream {
     /// `window` is for all streams of the connection, where there may be several.
-    pub(super) fn new(
+    pub(crate) fn new(
         connection: Connection,
         send: SendStream,
         receive: RecvStream,

@@ -1,13 +1,16 @@
-//! The frames that a client sends (RFC 6455 section 5), taken apart as they come.
+//! The frames that a peer sends (RFC 6455 section 5), taken apart as they come.
 
 use std::fmt;
 
-/// Takes the payload out of a client's frames, in place and in any pieces, and holds none of it.
+/// Takes the payload out of a client's frames, in place and in any pieces, and holds none of it; or out of
+/// a server's ([`FrameDecoder::of_server`]).
 ///
 /// Of a control frame it keeps what must be answered; everything else of a message passes through, so
-/// neither a frame nor a message of any size takes memory here. What a client must not send ends it.
+/// neither a frame nor a message of any size takes memory here. What a peer must not send ends it.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
+    /// The peer is a server, whose frames have no mask.
+    bare: bool,
     /// The start of a frame whose head has not arrived whole.
     head: [u8; HEAD_MAX],
     head_len: usize,
@@ -36,7 +39,7 @@ enum Kind {
     Pong,
 }
 
-/// Why a client sends no more.
+/// Why a peer sends no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// It has closed, with this status code if any.
@@ -45,15 +48,17 @@ pub enum End {
     Fault(FrameFault),
 }
 
-/// What a client must not send.
+/// What a peer must not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameFault {
     /// A reserved bit is set, and no extension was agreed on.
     ReservedBits,
     /// The kind of frame is none that RFC 6455 has.
     UnknownKind(u8),
-    /// A frame is not masked.
+    /// A frame of a client is not masked.
     Unmasked,
+    /// A frame of a server is masked.
+    Masked,
     /// Text, where only binary frames mean something.
     Text,
     /// A control frame is fragmented or longer than 125 bytes.
@@ -83,6 +88,12 @@ const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
 
 impl FrameDecoder {
+    /// Of what a server sends.
+    #[must_use]
+    pub fn of_server() -> Self {
+        Self { bare: true, ..Self::default() }
+    }
+
     /// Takes what has arrived, moves the payload among it to the front, and says how long that is.
     ///
     /// Nothing is taken any more once there is an [`FrameDecoder::end`].
@@ -160,8 +171,10 @@ impl FrameDecoder {
     }
 
     fn check_length(&self, second: u8) -> Result<(), FrameFault> {
-        if second & MASKED == 0 {
-            return Err(FrameFault::Unmasked);
+        match (second & MASKED == 0, self.bare) {
+            (true, false) => return Err(FrameFault::Unmasked),
+            (false, true) => return Err(FrameFault::Masked),
+            _ => {}
         }
         let is_control = self.head.first().is_some_and(|first| first & 0x08 != 0);
         if is_control && usize::from(second & !MASKED) > CONTROL_MAX {
@@ -179,7 +192,8 @@ impl FrameDecoder {
             127 => 8,
             _ => 0,
         };
-        if self.head_len < 2 + length_bytes + 4 {
+        let mask_bytes = if self.bare { 0 } else { 4 };
+        if self.head_len < 2 + length_bytes + mask_bytes {
             return Ok(());
         }
         let (length, mask) = rest.split_at(length_bytes);
@@ -206,7 +220,7 @@ impl FrameDecoder {
             }
         };
         let mut key = [0; 4];
-        key.iter_mut().zip(mask).for_each(|(to, from)| *to = *from);
+        key.iter_mut().zip(mask.iter().take(mask_bytes)).for_each(|(to, from)| *to = *from);
         self.head_len = 0;
         self.frame = Some(Frame { kind, left, mask: key });
         Ok(())
@@ -275,6 +289,7 @@ impl fmt::Display for FrameFault {
             }
             Self::UnknownKind(kind) => write!(f, "a frame is of the unknown kind {kind:#x}"),
             Self::Unmasked => f.write_str("a frame is not masked; every client must"),
+            Self::Masked => f.write_str("a frame is masked; no server may do that"),
             Self::Text => {
                 f.write_str("a text frame was sent; what is spoken here goes in binary frames")
             }

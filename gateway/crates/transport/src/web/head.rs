@@ -67,7 +67,7 @@ pub(crate) fn accept(
     Ok(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
-        digest_of(key),
+        proof_of(key),
         settings.subprotocol
     ))
 }
@@ -103,8 +103,8 @@ fn is_key(key: &str) -> bool {
     Base64::decode(key, &mut bytes).is_ok_and(|bytes| bytes.len() == 16)
 }
 
-/// What proves that the request was understood.
-fn digest_of(key: &str) -> String {
+/// What proves that the request with this key was understood.
+pub(crate) fn proof_of(key: &str) -> String {
     // SHA-1 is what the protocol asks for; nothing depends on its strength.
     let algorithm = &ring::digest::SHA1_FOR_LEGACY_USE_ONLY;
     let digest = ring::digest::digest(algorithm, &[key.as_bytes(), GUID].concat());

@@ -55,6 +55,7 @@ fn name(fault: FrameFault) -> &'static str {
         FrameFault::ReservedBits => "reserved bits",
         FrameFault::UnknownKind(_) => "unknown kind",
         FrameFault::Unmasked => "unmasked",
+        FrameFault::Masked => "masked",
         FrameFault::Text => "text",
         FrameFault::Control => "control",
         FrameFault::OutOfTurn => "out of turn",
