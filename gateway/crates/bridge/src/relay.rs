@@ -188,6 +188,7 @@ impl Relay {
         }
         self.local.input = input.get(at..).unwrap_or_default().to_vec();
         // What waits from upstream may have waited for this.
+        self.unpack_on(now)?;
         self.read_upstream(now)
     }
 

@@ -67,6 +67,7 @@ pub(crate) fn connecting(number: u64, stated: &Connect) -> Result<Connecting, Fa
             Carrier::Quic => Transport::Quic,
             Carrier::WebSocket => Transport::WebSocket,
             Carrier::Unix => Transport::Unix,
+            Carrier::Bridge => Transport::Bridge,
         },
         listener: stated.listener.clone(),
         peer_address: stated.peer_address.map_or(PeerAddress::Unix, PeerAddress::Ip),

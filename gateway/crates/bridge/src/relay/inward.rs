@@ -150,7 +150,7 @@ impl Relay {
             self.letter_taken_over(now, id, ack.code);
             return Ok(());
         }
-        if kind == PacketKind::PubAck && self.local_has_unpacked(now, id, ack.code)? {
+        if kind == PacketKind::PubAck && self.local_has_unpacked(id, ack.code) {
             return Ok(());
         }
         if ack.code.is_error() {

@@ -4,7 +4,9 @@ use mqtt::{MessagePropertiesBuf, PacketId, Publish, QoS, ReasonCode};
 use session::Timestamp;
 
 use super::{FROM_UPSTREAM_MAX, Relay, TO_LOCAL_QOS_0_MAX};
-use crate::envelope::{self, BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, ENCODING_PROPERTY};
+use crate::envelope::{
+    self, BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, ENCODING_PROPERTY, EnvelopeFault,
+};
 use crate::rule::Rule;
 use crate::trail::{self, Trail};
 use crate::{End, Event};
@@ -45,6 +47,7 @@ impl Relay {
         };
         let payload = match squeezed {
             Some(_) => envelope::expand(publish.payload, most),
+            None if publish.payload.len() > most => Err(EnvelopeFault::TooLarge(most)),
             None => Ok(publish.payload.to_vec()),
         };
         let opened = payload.and_then(|payload| match is_batch {
@@ -94,7 +97,7 @@ impl Relay {
     }
 
     /// Sends on as much of a batch as the local broker has room for, and acknowledges the batch when that has it all.
-    fn unpack_on(&mut self, now: Timestamp) -> Result<(), End> {
+    pub(super) fn unpack_on(&mut self, now: Timestamp) -> Result<(), End> {
         let settings = std::sync::Arc::clone(&self.settings);
         while let Some(mut batch) = self.unpacking.take() {
             let rest = batch.bytes.get(batch.at..).unwrap_or_default();
@@ -171,23 +174,17 @@ impl Relay {
     }
 
     /// PUBACK of the local broker; false if it is not about a message of a batch.
-    pub(super) fn local_has_unpacked(
-        &mut self,
-        now: Timestamp,
-        id: PacketId,
-        code: ReasonCode,
-    ) -> Result<bool, End> {
+    pub(super) fn local_has_unpacked(&mut self, id: PacketId, code: ReasonCode) -> bool {
         let heard = self.audible(code);
-        let Some(batch) = &mut self.unpacking else { return Ok(false) };
+        let Some(batch) = &mut self.unpacking else { return false };
         if !batch.waiting.remove(&id) {
-            return Ok(false);
+            return false;
         }
         if code.is_error() {
             batch.blame(heard);
             self.refused_here(format!("the broker answered 0x{:02X} ({code})", code.as_u8()));
         }
-        self.unpack_on(now)?;
-        Ok(true)
+        true
     }
 
     fn acknowledge_batch(&mut self, now: Timestamp, batch: &Unpacking) {
@@ -200,7 +197,7 @@ impl Relay {
     /// Messages of a batch that may be unacknowledged, beside all else that is.
     fn room_for_unpacked(&self) -> usize {
         let most = usize::from(self.settings.local.receive_maximum);
-        most.saturating_sub(self.unanswered.len() + self.letters.len()).max(1)
+        most.saturating_sub(self.unanswered.len() + self.letters.len())
     }
 
     /// An identifier that nobody uses, far from those that upstream uses.

@@ -186,6 +186,7 @@ fn what_of_a_batch_has_no_place_here_is_told_upstream() {
         &described,
     );
     world.upstream.publish_bytes(b"no batch".to_vec(), QoS::AtLeastOnce, &described);
+    world.upstream.publish_bytes(vec![0; (1 << 20) + 1], QoS::AtLeastOnce, &described);
     let squeezed = described.user(ENCODING_PROPERTY, "deflate").unwrap();
     world.upstream.publish_bytes(b"not squeezed".to_vec(), QoS::ExactlyOnce, &squeezed);
     let bomb = envelope::squeeze(&vec![0; 2 << 20]).unwrap();
@@ -194,10 +195,10 @@ fn what_of_a_batch_has_no_place_here_is_told_upstream() {
     assert_eq!(world.local.numbers(), [0, 2, 6, 7]);
     assert!(world.upstream.is_settled());
     let counts = world.relay.counts();
-    assert_eq!((counts.unmatched, counts.refused_here, counts.unpacked), (3, 4, 3));
+    assert_eq!((counts.unmatched, counts.refused_here, counts.unpacked), (3, 5, 3));
     let (authorized, broken) = (ReasonCode::NotAuthorized, ReasonCode::PayloadFormatInvalid);
     let success = ReasonCode::Success;
-    let answers = [authorized, success, success, broken, broken, broken];
+    let answers = [authorized, success, success, broken, broken, broken, broken];
     let heard: Vec<_> = world.upstream.answers.clone();
     assert_eq!(heard, answers);
 }
