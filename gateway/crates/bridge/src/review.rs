@@ -15,6 +15,8 @@ pub(crate) struct Review {
     /// The question, until it is fetched.
     question: Option<Passing>,
     pub(crate) split: Option<Split>,
+    /// A part of a message is being sent. Others wait for its acknowledgement, so it does not wait for them.
+    pub(crate) sends_part: bool,
     /// Messages of the local broker as they came, oldest first.
     held: VecDeque<Box<[u8]>>,
     held_bytes: usize,

@@ -33,7 +33,8 @@ impl Relay {
             let around = AROUND_BATCH + batch.topic.as_str().len();
             let most = self.upstream.max_packet.saturating_sub(around);
             let most = batch.max_bytes.min(most).min(self.settings.bounds.payload);
-            let goes_along = there.qos < QoS::ExactlyOnce && bytes <= most;
+            let goes_along =
+                there.qos < QoS::ExactlyOnce && bytes <= most && !self.review.sends_part;
             if !goes_along || self.batches.bytes(&batch.topic) + bytes > most {
                 // What is behind it must not overtake it.
                 self.send_batch(now, &batch.topic)?;

@@ -131,7 +131,10 @@ impl Relay {
             let original = Publish { dup: false, ..publish };
             let part = part.instead_of(&original, QoS::AtLeastOnce);
             let trail = Trail::of(publish.properties);
-            match self.write_out(now, &part, trail) {
+            self.review.sends_part = true;
+            let written = self.write_out(now, &part, trail);
+            self.review.sends_part = false;
+            match written {
                 Err(why) => return self.refuse(now, &publish, &why),
                 Ok(passed) => {
                     self.counts.sent += 1;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mqtt::{MessagePropertiesBuf, PacketId, Publish, QoS, ReasonCode, TopicName, Version};
 
+use super::reviews::{arrivals, ruling};
 use super::simulation::Dice;
 use super::{World, settings};
 use crate::envelope;
@@ -283,5 +284,54 @@ fn whatever_breaks_batches_lose_nothing() {
             assert_eq!(first, (0..count).collect::<Vec<_>>(), "seed {seed}: lost or out of order");
         }
         assert!(world.upstream.batches > 5, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_is_looked_at_first_goes_along_too_and_parts_do_not_wait() {
+    let settings = batching(Some(100));
+    let mut world = World::new(&settings, Version::V5);
+    world.reviewed_by(ruling);
+    world.settle().unwrap();
+    for number in 3..9 {
+        world.local.publish(number, QoS::AtLeastOnce, &plain());
+    }
+    world.settle().unwrap();
+    let wanted: Vec<u64> = [3, 4].into_iter().flat_map(arrivals).collect();
+    assert_eq!(world.upstream.numbers(), wanted, "the others wait for a fifth");
+    assert_eq!(world.upstream.batches, 1);
+    for seed in 0..100 {
+        let mut dice = Dice(seed * 2 + 1);
+        let mut world = World::new(&settings, Version::V5);
+        world.reviewed_by(ruling);
+        let qos = |number: u64| match number % 7 {
+            3 => QoS::ExactlyOnce,
+            _ => QoS::AtLeastOnce,
+        };
+        let mut out = 0;
+        for _ in 0..1200 {
+            match dice.below(40) {
+                0..=3 if out < 200 => {
+                    world.local.publish(out, qos(out), &plain());
+                    out += 1;
+                }
+                5 => world.cut(&settings),
+                6 => {
+                    world.now = world.now.after(Duration::from_millis(dice.below(100)));
+                    world.relay.handle_deadline(world.now).unwrap();
+                }
+                _ => {
+                    let most = usize::try_from(1 + dice.below(300)).unwrap();
+                    world.flow(most).unwrap_or_else(|end| panic!("seed {seed}: {end}"));
+                }
+            }
+        }
+        wait(&mut world);
+        assert!(world.local.is_settled(), "seed {seed}: something waits");
+        let mut seen = BTreeSet::new();
+        let got = world.upstream.numbers();
+        let first: Vec<u64> = got.into_iter().filter(|number| seen.insert(*number)).collect();
+        let wanted: Vec<u64> = (0..out).flat_map(arrivals).collect();
+        assert_eq!(first, wanted, "seed {seed}: lost or out of order");
     }
 }

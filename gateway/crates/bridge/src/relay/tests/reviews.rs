@@ -24,7 +24,7 @@ fn numbered(passing: &Passing, number: u64) -> Passing {
 }
 
 /// What becomes of a message: of each ten one is discarded, one refused, one changed, one split.
-fn ruling(passing: &Passing) -> Ruling {
+pub(super) fn ruling(passing: &Passing) -> Ruling {
     let number = number(passing);
     match number % 10 {
         1 => Ruling::Discard,
@@ -38,7 +38,7 @@ fn ruling(passing: &Passing) -> Ruling {
 }
 
 /// The numbers under which it arrives.
-fn arrivals(number: u64) -> Vec<u64> {
+pub(super) fn arrivals(number: u64) -> Vec<u64> {
     match number % 10 {
         1 | 2 => Vec::new(),
         3 => vec![number + 10_000],
