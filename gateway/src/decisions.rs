@@ -75,7 +75,7 @@ impl Decisions {
         let Event::Denied { client_id, principal, action, topic, code, decision } = event else {
             return;
         };
-        let Grounds { why, asked } = decision;
+        let Grounds { why, asked } = &**decision;
         let mut line = match presence {
             Some(Presence { listener, address, .. }) => begin(
                 &Origin { listener, address: *address, client_id },

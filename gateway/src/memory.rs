@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use broker::{Grounds, Ruling, Verdict};
+use broker::{Ruling, Verdict};
 use extension_host::Validity;
 use mqtt::{QoS, TopicFilterBuf, TopicName};
 
@@ -150,7 +150,9 @@ impl Notes {
 
 /// What was said some time ago, and takes no time now.
 fn recalled(mut ruling: Ruling) -> Ruling {
-    if let Verdict::Deny { why: Grounds { asked: Some(asked), .. }, .. } = &mut ruling.verdict {
+    if let Verdict::Deny { why, .. } = &mut ruling.verdict
+        && let Some(asked) = &mut why.asked
+    {
         asked.took = Duration::ZERO;
         asked.cached = true;
     }
@@ -227,7 +229,7 @@ mod tests {
         let (memory, now) = (Memory::default(), Instant::now());
         let deny = |took, cached| {
             let asked = Asked { by: Arc::from("acl@1"), took, cached };
-            let why = Grounds { why: "no".to_owned(), asked: Some(asked) };
+            let why = Box::new(Grounds { why: "no".to_owned(), asked: Some(asked) });
             Verdict::Deny { code: ReasonCode::NotAuthorized, why }
         };
         let said = remember(&memory, "a/b", deny(SECOND, false), Some("a/#"), now);

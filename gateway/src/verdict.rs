@@ -44,7 +44,7 @@ pub(crate) fn failed(by: &Arc<str>, took: Duration, why: &str) -> Verdict {
     Verdict::Deny { code, why: grounds(by, took, why) }
 }
 
-fn grounds(by: &Arc<str>, took: Duration, why: &str) -> Grounds {
+fn grounds(by: &Arc<str>, took: Duration, why: &str) -> Box<Grounds> {
     let asked = Asked { by: Arc::clone(by), took, cached: false };
-    Grounds { why: format!("{by}: {why}"), asked: Some(asked) }
+    Box::new(Grounds { why: format!("{by}: {why}"), asked: Some(asked) })
 }

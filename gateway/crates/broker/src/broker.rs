@@ -168,6 +168,25 @@ impl Broker {
             return Flow::Closed;
         };
         online.keep_alive.heard(now);
+        if online.pace.is_some() || online.lanes.is_some() || lane != Lane::CONTROL {
+            return self.receive_restrained(now, from, lane, packet, answer);
+        }
+        self.take(now, from.session, packet, answer)
+    }
+
+    /// The same of a client with rates or with streams; most have neither.
+    fn receive_restrained(
+        &mut self,
+        now: Timestamp,
+        from: Conversation,
+        lane: Lane,
+        packet: &Packet<'_>,
+        answer: Option<Answer>,
+    ) -> Flow {
+        let client = self.clients.get_mut(from.session as usize);
+        let Some(online) = client.and_then(|client| client.online.as_mut()) else {
+            return Flow::Closed;
+        };
         let paced = online.pace.is_some();
         let known = match online.lanes.as_mut() {
             Some(lanes) => lanes.hear(lane),

@@ -170,7 +170,7 @@ pub enum Event {
         /// What the client hears, if it hears of it.
         code: Option<ReasonCode>,
         /// Extension, rule or reason.
-        decision: Grounds,
+        decision: Box<Grounds>,
     },
     /// A message was not queued for, or delivered to, a session.
     Dropped {

@@ -267,7 +267,7 @@ impl Broker {
         action: Action,
         topic: &str,
         code: Option<ReasonCode>,
-        decision: impl Into<Grounds>,
+        decision: impl Into<Box<Grounds>>,
     ) {
         self.stats.denied += 1;
         let Some(client) = self.clients.get(session as usize) else { return };

@@ -120,8 +120,8 @@ pub enum Verdict {
     Deny {
         /// What the client hears: a code that the answering packet may carry.
         code: ReasonCode,
-        /// Extension and reason, for the operator.
-        why: Grounds,
+        /// Extension and reason, for the operator. Aside, because verdicts are passed on about each publish, and nearly all allow.
+        why: Box<Grounds>,
     },
 }
 
@@ -154,5 +154,17 @@ impl From<String> for Grounds {
 impl From<&str> for Grounds {
     fn from(why: &str) -> Self {
         why.to_owned().into()
+    }
+}
+
+impl From<String> for Box<Grounds> {
+    fn from(why: String) -> Self {
+        Self::new(why.into())
+    }
+}
+
+impl From<&str> for Box<Grounds> {
+    fn from(why: &str) -> Self {
+        Self::new(why.into())
     }
 }
