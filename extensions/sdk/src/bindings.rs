@@ -152,8 +152,8 @@ hook!(
     {}
 );
 
-// Batches are of the authorizer's own types, so that both are exported by one world.
-#[cfg(not(feature = "batch-authorizer"))]
+// What is said of several publishes is of the authorizer's own types, so that both are exported by one world.
+#[cfg(not(feature = "bulk-authorizer"))]
 hook!(
     "authorizer",
     authorizer,
@@ -166,16 +166,16 @@ hook!(
     { "portcullis:gateway/types@0.1.0": crate::bindings::shared::portcullis::gateway::types }
 );
 
-#[cfg(feature = "batch-authorizer")]
+#[cfg(feature = "bulk-authorizer")]
 hook!(
-    "batch-authorizer",
+    "bulk-authorizer",
     authorizer,
-    "portcullis:extension/batch-authorizer",
+    "portcullis:extension/bulk-authorizer",
     "package portcullis:extension;
-     world batch-authorizer {
+     world bulk-authorizer {
          import portcullis:gateway/types@0.1.0;
          export portcullis:gateway/authorizer@0.1.0;
-         export portcullis:gateway/batch-authorizer@0.1.0;
+         export portcullis:gateway/bulk-authorizer@0.1.0;
      }",
     { "portcullis:gateway/types@0.1.0": crate::bindings::shared::portcullis::gateway::types }
 );

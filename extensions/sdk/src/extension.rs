@@ -106,27 +106,6 @@ pub trait Authorizer: Extension {
     }
 }
 
-/// Says what a client may do, about several publishes in one call: most of what a question costs is the call. The gateway puts those
-/// together that came together.
-#[cfg(feature = "batch-authorizer")]
-pub trait BatchAuthorizer: Authorizer {
-    /// Called in the place of [`Authorizer::authorize_publish`] about 2 to 64 publishes of one client. Exactly one verdict for
-    /// each, in their order. Asks `authorize_publish` about each unless written, which is as good as long as nothing
-    /// is shared between the questions.
-    ///
-    /// # Errors
-    /// When the hook could not do its work. That is no verdict: all these publishes are refused.
-    fn authorize_publishes(
-        &self,
-        client: &Client,
-        connection: &Connection,
-        publications: &[Publication],
-    ) -> Result<Vec<Verdict>, HookError> {
-        let verdict = |what| self.authorize_publish(client, connection, what);
-        publications.iter().map(verdict).collect()
-    }
-}
-
 /// Says how much a client may do. Of what several extensions and the operator say, the strictest counts.
 #[cfg(feature = "client-limits")]
 pub trait ClientLimits: Extension {

@@ -60,7 +60,7 @@
 //! | `authenticator` | `Authenticator` | who a client is |
 //! | `enhanced-authenticator` | `EnhancedAuthenticator` | the same, by challenges and responses |
 //! | `authorizer` | `Authorizer` | what a client may do |
-//! | `batch-authorizer` | `BatchAuthorizer` | the same about several publishes in one call |
+//! | `bulk-authorizer` | `BulkAuthorizer` | the same about several publishes in one call, in the form that costs least |
 //! | `client-limits` | `ClientLimits` | how much a client may do |
 //! | `publish-interceptor` | `PublishInterceptor` | what becomes of messages that clients publish |
 //! | `delivery-interceptor` | `DeliveryInterceptor` | what becomes of messages on their way to a client |
@@ -72,6 +72,8 @@
 #[doc(hidden)]
 pub mod bindings;
 pub mod broker;
+#[cfg(feature = "bulk-authorizer")]
+mod bulk;
 pub mod cache;
 pub mod clock;
 mod config;
@@ -116,8 +118,12 @@ pub use bindings::authorizer::exports::portcullis::gateway::authorizer::{
 };
 #[cfg(feature = "authorizer")]
 pub use extension::Authorizer;
-#[cfg(feature = "batch-authorizer")]
-pub use extension::BatchAuthorizer;
+#[cfg(feature = "bulk-authorizer")]
+pub use bindings::authorizer::exports::portcullis::gateway::bulk_authorizer::{
+    Publications, Rulings,
+};
+#[cfg(feature = "bulk-authorizer")]
+pub use bulk::{BulkAuthorizer, Published};
 
 #[cfg(feature = "client-limits")]
 pub use bindings::client_limits::hook::{Limits, Rate};

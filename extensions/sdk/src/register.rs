@@ -154,16 +154,15 @@ impl<T: Instance + crate::Authorizer>
     }
 }
 
-#[cfg(feature = "batch-authorizer")]
-impl<T: Instance + crate::BatchAuthorizer>
-    bindings::authorizer::exports::portcullis::gateway::batch_authorizer::Guest for Hooks<T>
+#[cfg(feature = "bulk-authorizer")]
+impl<T: Instance + crate::BulkAuthorizer>
+    bindings::authorizer::exports::portcullis::gateway::bulk_authorizer::Guest for Hooks<T>
 {
-    fn authorize_publishes(
-        who: Client,
+    fn authorize_publications(
         conn: &Connection,
-        what: Vec<crate::Publication>,
-    ) -> Result<Vec<crate::Verdict>, HookError> {
-        T::with(|extension| started(extension)?.authorize_publishes(&who, conn, &what))
+        what: crate::Publications,
+    ) -> Result<crate::Rulings, HookError> {
+        T::with(|extension| started(extension)?.authorize_publications(conn, &what))
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::bindings::exports::portcullis::gateway::{
-    authenticator, authorizer, batch_authorizer, client_limits, delivery_interceptor,
-    enhanced_authenticator, lifecycle, observer, publish_interceptor, reconfiguration,
+    authenticator, authorizer, batch_authorizer, bulk_authorizer, client_limits,
+    delivery_interceptor, enhanced_authenticator, lifecycle, observer, publish_interceptor, reconfiguration,
 };
 use crate::error::LoadError;
 use crate::guest::Guest;
@@ -38,6 +38,8 @@ pub struct Hooks {
     pub authorizer: bool,
     /// `portcullis:gateway/batch-authorizer`; with `authorizer` only.
     pub batch_authorizer: bool,
+    /// `portcullis:gateway/bulk-authorizer`; with `authorizer` only.
+    pub bulk_authorizer: bool,
     /// `portcullis:gateway/client-limits`
     pub client_limits: bool,
     /// `portcullis:gateway/publish-interceptor`
@@ -57,6 +59,7 @@ impl Hooks {
         enhanced_authenticator: true,
         authorizer: true,
         batch_authorizer: true,
+        bulk_authorizer: true,
         client_limits: true,
         publish_interceptor: true,
         delivery_interceptor: true,
@@ -76,6 +79,7 @@ impl Hooks {
             (self.enhanced_authenticator, "enhanced-authenticator"),
             (self.authorizer, "authorizer"),
             (self.batch_authorizer, "batch-authorizer"),
+            (self.bulk_authorizer, "bulk-authorizer"),
             (self.client_limits, "client-limits"),
             (self.publish_interceptor, "publish-interceptor"),
             (self.delivery_interceptor, "delivery-interceptor"),
@@ -93,7 +97,7 @@ impl Hooks {
 
     /// Those that are of use without others.
     fn alone(self) -> Self {
-        Self { batch_authorizer: false, reconfiguration: false, ..self }
+        Self { batch_authorizer: false, bulk_authorizer: false, reconfiguration: false, ..self }
     }
 }
 
@@ -218,6 +222,7 @@ pub(crate) fn find_hooks(extension: &str, component: &Component) -> Result<Hooks
             "enhanced-authenticator" => hooks.enhanced_authenticator = true,
             "authorizer" => hooks.authorizer = true,
             "batch-authorizer" => hooks.batch_authorizer = true,
+            "bulk-authorizer" => hooks.bulk_authorizer = true,
             "client-limits" => hooks.client_limits = true,
             "publish-interceptor" => hooks.publish_interceptor = true,
             "delivery-interceptor" => hooks.delivery_interceptor = true,
@@ -259,6 +264,7 @@ pub(crate) fn find_functions(
         enhanced_authenticator: find!(enhanced_authenticator),
         authorizer: find!(authorizer),
         batch_authorizer: find!(batch_authorizer),
+        bulk_authorizer: find!(bulk_authorizer),
         client_limits: find!(client_limits),
         publish_interceptor: find!(publish_interceptor),
         delivery_interceptor: find!(delivery_interceptor),

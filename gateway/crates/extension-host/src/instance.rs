@@ -9,8 +9,8 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use crate::answer::Failure;
 use crate::ask::Called;
 use crate::bindings::exports::portcullis::gateway::{
-    authenticator, authorizer, batch_authorizer, client_limits, delivery_interceptor,
-    enhanced_authenticator, lifecycle, observer, publish_interceptor, reconfiguration,
+    authenticator, authorizer, batch_authorizer, bulk_authorizer, client_limits,
+    delivery_interceptor, enhanced_authenticator, lifecycle, observer, publish_interceptor, reconfiguration,
 };
 use crate::clock::ticks;
 use crate::guest::{Ended, Guest, Services, Subject};
@@ -41,6 +41,7 @@ pub(crate) struct Exports {
     pub(crate) enhanced_authenticator: Option<enhanced_authenticator::GuestIndices>,
     pub(crate) authorizer: Option<authorizer::GuestIndices>,
     pub(crate) batch_authorizer: Option<batch_authorizer::GuestIndices>,
+    pub(crate) bulk_authorizer: Option<bulk_authorizer::GuestIndices>,
     pub(crate) client_limits: Option<client_limits::GuestIndices>,
     pub(crate) publish_interceptor: Option<publish_interceptor::GuestIndices>,
     pub(crate) delivery_interceptor: Option<delivery_interceptor::GuestIndices>,
@@ -60,6 +61,7 @@ pub(crate) struct BoundHooks {
     pub(crate) enhanced_authenticator: Option<enhanced_authenticator::Guest>,
     pub(crate) authorizer: Option<authorizer::Guest>,
     pub(crate) batch_authorizer: Option<batch_authorizer::Guest>,
+    pub(crate) bulk_authorizer: Option<bulk_authorizer::Guest>,
     pub(crate) client_limits: Option<client_limits::Guest>,
     pub(crate) publish_interceptor: Option<publish_interceptor::Guest>,
     pub(crate) delivery_interceptor: Option<delivery_interceptor::Guest>,
@@ -235,6 +237,7 @@ fn bind(
         enhanced_authenticator: load!(enhanced_authenticator),
         authorizer: load!(authorizer),
         batch_authorizer: load!(batch_authorizer),
+        bulk_authorizer: load!(bulk_authorizer),
         client_limits: load!(client_limits),
         publish_interceptor: load!(publish_interceptor),
         delivery_interceptor: load!(delivery_interceptor),

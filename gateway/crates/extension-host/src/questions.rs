@@ -12,7 +12,7 @@ use crate::answer::{
 };
 use crate::ask::{Called, Hook};
 use crate::bindings::exports::portcullis::gateway::{
-    authenticator, authorizer, enhanced_authenticator,
+    authenticator, authorizer, bulk_authorizer, enhanced_authenticator,
 };
 use crate::bindings::portcullis::gateway::types;
 use crate::connecting::Connecting;
@@ -189,6 +189,34 @@ impl Generation {
         }))
     }
 
+    pub(crate) fn call_authorize_publications(
+        &self,
+        hooks: &BoundHooks,
+        store: &mut Store<Guest>,
+        what: &[Publication<'_>],
+    ) -> Called<Vec<Verdict>> {
+        let topics: String = what.iter().map(|one| one.topic).collect();
+        let mut end = 0;
+        let marks: Option<Vec<_>> = what.iter().map(|one| mark(one, &mut end)).collect();
+        let Some(marks) = marks else {
+            let why = format!("topics of {} bytes are more than a guest can hold", topics.len());
+            return Some(Ok(Err(Failure::Internal(why))));
+        };
+        let guest = hooks.bulk_authorizer.as_ref()?;
+        let what_is = bulk_authorizer::Publications { topics: &topics, each: &marks };
+        let result = guest.call_authorize_publications(store, handle(), what_is);
+        Some(result.map(|answer| match answer.map_err(hook_error)? {
+            bulk_authorizer::Rulings::AllAllowed => {
+                let allowed = || Verdict::Allow { reason: None, validity: None };
+                Ok(std::iter::repeat_with(allowed).take(what.len()).collect())
+            }
+            bulk_authorizer::Rulings::Each(given) => {
+                convert::publish_verdicts(given, what.len(), self.limits.verdict_ttl)
+                    .map_err(Failure::InvalidAnswer)
+            }
+        }))
+    }
+
     /// Asks about the entries of one SUBSCRIBE that the permission set leaves to the extension. Exactly one
     /// verdict for each entry.
     pub(crate) fn authorize_subscribe(
@@ -216,6 +244,17 @@ impl Generation {
             }))
         })
     }
+}
+
+/// None for a topic that ends where a guest's memory does.
+fn mark(what: &Publication<'_>, end: &mut u32) -> Option<bulk_authorizer::Mark> {
+    *end = end.checked_add(u32::try_from(what.topic.len()).ok()?)?;
+    Some(bulk_authorizer::Mark {
+        end: *end,
+        payload_size: what.payload_len,
+        qos: convert::qos(what.qos),
+        retain: what.retain,
+    })
 }
 
 fn publication<'a>(what: &Publication<'a>) -> authorizer::Publication<'a> {

@@ -123,7 +123,8 @@ impl Sitting {
     /// Whether it can be asked about several publishes in one call.
     #[must_use]
     pub fn takes_batches(&self) -> bool {
-        self.about.generation.hooks.batch_authorizer
+        let hooks = &self.about.generation.hooks;
+        hooks.batch_authorizer || hooks.bulk_authorizer
     }
 
     /// Asks about a publish.
@@ -131,6 +132,11 @@ impl Sitting {
         &mut self,
         what: &Publication<'_>,
     ) -> Option<Result<Verdict, Failure>> {
+        if self.about.generation.hooks.bulk_authorizer {
+            let one = self.authorize_in_bulk(std::slice::from_ref(what))?;
+            let none = || Failure::InvalidAnswer("no verdict for a publish".to_owned());
+            return Some(one.and_then(|mut verdicts| verdicts.pop().ok_or_else(none)));
+        }
         self.ask(Hook::Authorize, 1, |about, hooks, store| {
             let About { generation, who, connection } = about;
             generation.call_authorize_publish(hooks, store, who, connection, what)
@@ -146,10 +152,23 @@ impl Sitting {
         if !self.takes_batches() {
             return None;
         }
+        if self.about.generation.hooks.bulk_authorizer {
+            return self.authorize_in_bulk(what);
+        }
         let questions = u32::try_from(what.len()).unwrap_or(u32::MAX);
         self.ask(Hook::Authorize, questions, |about, hooks, store| {
             let About { generation, who, connection } = about;
             generation.call_authorize_publishes(hooks, store, who, connection, what)
+        })
+    }
+
+    fn authorize_in_bulk(
+        &mut self,
+        what: &[Publication<'_>],
+    ) -> Option<Result<Vec<Verdict>, Failure>> {
+        let questions = u32::try_from(what.len()).unwrap_or(u32::MAX);
+        self.ask(Hook::Authorize, questions, |about, hooks, store| {
+            about.generation.call_authorize_publications(hooks, store, what)
         })
     }
 

@@ -387,6 +387,39 @@ fn publishes_that_come_together_are_judged_in_one_call() {
     assert!(sitting.authorize_publish(&PUBLICATION).is_some(), "it is asked one by one");
 }
 
+#[test]
+fn publishes_in_one_piece_are_judged_in_one_call_alone_and_together() {
+    // One is allowed as it is; of two there are verdicts if the second is the one that is expected.
+    let expected = "(i32.and (i32.eq (i32.load offset=16 (local.get $each)) (i32.const 9)) \
+        (i32.eq (i32.const 1) (i32.sub (i32.load offset=12 (local.get $each)) (i32.load (local.get $each)))))";
+    let body = format!(
+        "(if (i32.ne (local.get $count) (i32.const 1)) (then (i32.store8 (i32.const 1028) (i32.const 1)) \
+         (if {expected} (then {}))))",
+        TWO_VERDICTS.replace("1032", "1036").replace("1028", "1032")
+    );
+    let guest = Guest::authorizer().with_batch("unreachable").with_bulk(&body);
+    let extension = load(&guest);
+    assert!(extension.hooks().bulk_authorizer);
+    assert!(becomes_quick(&extension, 5000));
+    let (who, conn) = (identity(), client("c1"));
+    let before = extension.stats().calls;
+    let other = Publication { topic: "b", payload_len: 9, ..PUBLICATION };
+    let mut sitting = extension.sit(&who, &conn).unwrap();
+    assert!(sitting.takes_batches());
+    let allowed = Verdict::Allow { reason: None, validity: None };
+    assert_eq!(sitting.authorize_publish(&PUBLICATION), Some(Ok(allowed.clone())));
+    let verdicts = sitting.authorize_publishes(&[PUBLICATION, other]).unwrap().unwrap();
+    assert_eq!(verdicts[0], allowed);
+    assert!(matches!(&verdicts[1], Verdict::Deny { code: ReasonCode::NotAuthorized, .. }));
+    let failure = sitting.authorize_publishes(&[PUBLICATION, PUBLICATION]).unwrap().unwrap_err();
+    assert!(
+        matches!(&failure, Failure::InvalidAnswer(why) if why == "0 verdicts for 2 publishes"),
+        "{failure}"
+    );
+    drop(sitting);
+    assert_eq!(extension.stats().calls - before, 3);
+}
+
 /// 10 messages a second and 20 at once, 5 subscriptions.
 const LIMITS: &str = "(i32.store8 (i32.const 1028) (i32.const 1)) (i32.store (i32.const 1032) (i32.const 10)) \
     (i32.store (i32.const 1036) (i32.const 20)) \

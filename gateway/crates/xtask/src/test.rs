@@ -27,7 +27,7 @@ const HOOKS: [&str; 9] = [
     "authenticator",
     "enhanced-authenticator",
     "authorizer",
-    "batch-authorizer",
+    "bulk-authorizer",
     "client-limits",
     "publish-interceptor",
     "delivery-interceptor",

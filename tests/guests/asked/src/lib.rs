@@ -1,6 +1,6 @@
 //! Authorizer for benches: what a rule `allow publish,subscribe PREFIX/#` would say natively, asked for at each publish.
 //!
-//! It is asked about several publishes in one call where they come together; without its feature `batch` about each by itself.
+//! It is asked about several publishes in one call where they come together; without its feature `bulk` about each by itself.
 //!
 //! Configuration: `prefix`, the first level of the topics; `remember-ms`, for how long a verdict holds, 0 for its publish alone.
 //!
@@ -12,6 +12,8 @@ use portcullis_extension::{
     Actions, Authorizer, Client, Config, Connection, Extension, Fallback, HookError, PermissionSet,
     Publication, Rule, Verdict, reason,
 };
+#[cfg(feature = "bulk")]
+use portcullis_extension::{Publications, Published, Rulings};
 
 struct Asked {
     prefix: String,
@@ -46,15 +48,35 @@ impl Authorizer for Asked {
         _connection: &Connection,
         publication: &Publication,
     ) -> Result<Verdict, HookError> {
-        Ok(match publication.topic.starts_with(&self.prefix) {
-            true if self.remember.is_zero() => Verdict::allow(),
-            true => Verdict::allow().remembered(self.remember),
-            false => Verdict::deny(reason::NOT_AUTHORIZED, "not below the prefix"),
-        })
+        Ok(self.verdict(&publication.topic))
     }
 }
 
-#[cfg(feature = "batch")]
-impl portcullis_extension::BatchAuthorizer for Asked {}
+impl Asked {
+    fn verdict(&self, topic: &str) -> Verdict {
+        match topic.starts_with(&self.prefix) {
+            true if self.remember.is_zero() => Verdict::allow(),
+            true => Verdict::allow().remembered(self.remember),
+            false => Verdict::deny(reason::NOT_AUTHORIZED, "not below the prefix"),
+        }
+    }
+}
+
+#[cfg(feature = "bulk")]
+impl portcullis_extension::BulkAuthorizer for Asked {
+    fn authorize_publications(
+        &self,
+        _connection: &Connection,
+        publications: &Publications,
+    ) -> Result<Rulings, HookError> {
+        let verdict = |one: Published<'_>| self.verdict(one.topic);
+        if self.remember.is_zero()
+            && publications.iter().all(|one| one.topic.starts_with(&self.prefix))
+        {
+            return Ok(Rulings::AllAllowed);
+        }
+        Ok(Rulings::Each(publications.iter().map(verdict).collect()))
+    }
+}
 
 portcullis_extension::register!(Asked);

@@ -78,6 +78,23 @@ impl types::HostConnection for Guest {
         Ok(identity.and_then(|i| i.attribute(&name)).map(str::to_owned))
     }
 
+    fn connection_id(&mut self, _: Resource<ConnectionHandle>) -> wasmtime::Result<u64> {
+        self.read(|c| c.connection_id)
+    }
+
+    fn client_id(&mut self, _: Resource<ConnectionHandle>) -> wasmtime::Result<String> {
+        self.read(|c| c.client_id.clone())
+    }
+
+    fn username(&mut self, _: Resource<ConnectionHandle>) -> wasmtime::Result<Option<String>> {
+        self.read(|c| c.username.clone())
+    }
+
+    fn principal(&mut self, _: Resource<ConnectionHandle>) -> wasmtime::Result<Option<String>> {
+        let identity = self.subject.identity.as_ref();
+        Ok(identity.map(|identity| identity.principal.to_string()))
+    }
+
     fn drop(&mut self, _: Resource<ConnectionHandle>) -> wasmtime::Result<()> {
         Ok(())
     }

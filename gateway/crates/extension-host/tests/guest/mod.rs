@@ -139,6 +139,7 @@ pub struct Guest {
     enhanced: Option<[String; 2]>,
     authorizer: Option<[String; 3]>,
     batch: Option<String>,
+    bulk: Option<String>,
     limits: Option<String>,
     /// Bodies of `wants` and `on-publish`, `on-delivery`.
     publish_interceptor: Option<[String; 2]>,
@@ -166,6 +167,7 @@ impl Default for Guest {
             enhanced: None,
             authorizer: None,
             batch: None,
+            bulk: None,
             limits: None,
             publish_interceptor: None,
             delivery_interceptor: None,
@@ -277,6 +279,12 @@ impl Guest {
     /// Sets the body of `authorize-publishes`, beside an authorizer.
     pub fn with_batch(mut self, body: &str) -> Self {
         self.batch = Some(body.into());
+        self
+    }
+
+    /// Sets the body of `authorize-publications`, beside an authorizer.
+    pub fn with_bulk(mut self, body: &str) -> Self {
+        self.bulk = Some(body.into());
         self
     }
 
@@ -491,6 +499,7 @@ impl Guest {
             (self.enhanced.is_some(), "enhanced-authenticator"),
             (self.authorizer.is_some(), "authorizer"),
             (self.batch.is_some(), "batch-authorizer"),
+            (self.bulk.is_some(), "bulk-authorizer"),
             (self.limits.is_some(), "client-limits"),
             (self.publish_interceptor.is_some(), "publish-interceptor"),
             (self.delivery_interceptor.is_some(), "delivery-interceptor"),

@@ -49,6 +49,8 @@ const EVENTS: &str = "(param $list i32) (param $count i32) (param $missed i64)";
 const PUBLICATION: &str = "(param $topic i32) (param $topic_len i32) (param $qos i32) \
     (param $retain i32) (param $size i32)";
 const LIST: &str = "(param $list i32) (param $count i32)";
+const PUBLICATIONS: &str = "(param $conn i32) (param $topics i32) (param $topics_len i32) \
+    (param $each i32) (param $count i32)";
 
 impl Guest {
     pub(super) fn module(&self) -> String {
@@ -116,6 +118,9 @@ impl Guest {
         if let Some(body) = &self.batch {
             let parameters = format!("{CLIENT} {LIST}");
             self.hook(text, "batch-authorizer", "authorize-publishes", &parameters, body);
+        }
+        if let Some(body) = &self.bulk {
+            self.hook(text, "bulk-authorizer", "authorize-publications", PUBLICATIONS, body);
         }
         if let Some(body) = &self.limits {
             self.hook(text, "client-limits", "limit", CLIENT, body);
