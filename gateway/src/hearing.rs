@@ -22,7 +22,7 @@ pub(crate) struct Hearing<'a, 'p> {
     foresight: &'a mut Foresight,
     now: Instant,
     /// Asked for when the first question comes; `Some(None)` if there is none to be had.
-    sitting: Option<Option<Sitting>>,
+    sitting: Option<Option<Sitting<'a>>>,
     questions: usize,
     /// Whether anything is remembered of the client that could answer.
     remembers: bool,

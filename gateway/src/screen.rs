@@ -297,10 +297,15 @@ fn dropped(by: &str, why: &str) -> Reviewed {
 
 /// Instances of interceptors that answer at once, each taken when it is first needed.
 #[derive(Default)]
-struct Seats(Vec<Option<Sitting>>);
+struct Seats<'a>(Vec<Option<Sitting<'a>>>);
 
-impl Seats {
-    fn of(&mut self, at: usize, interceptor: &Interceptor, one: &Screened) -> Option<&mut Sitting> {
+impl<'a> Seats<'a> {
+    fn of(
+        &mut self,
+        at: usize,
+        interceptor: &Interceptor,
+        one: &'a Screened,
+    ) -> Option<&mut Sitting<'a>> {
         if self.0.len() <= at {
             self.0.resize_with(at + 1, || None);
         }

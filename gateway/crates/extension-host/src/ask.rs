@@ -1,6 +1,5 @@
 //! How a question reaches a guest, and what is done about its failure.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use wasmtime::Store;
@@ -8,7 +7,6 @@ use wasmtime::Store;
 use crate::answer::Failure;
 use crate::breaker::Breaker;
 use crate::connecting::Connecting;
-use crate::extension::lock;
 use crate::generation::{Generation, load_error};
 use crate::guest::{Guest, Subject};
 use crate::instance::BoundHooks;
@@ -64,7 +62,7 @@ impl Generation {
     }
 
     pub(crate) fn admit(&self, hook: Hook) -> Result<(), Failure> {
-        lock(self.breaker(hook)).admit(Instant::now).map_err(|retry_in| {
+        self.breaker(hook).admit(Instant::now).map_err(|retry_in| {
             self.counters.turned_away.count();
             Failure::BreakerOpen { retry_in }
         })
@@ -112,11 +110,10 @@ impl Generation {
             Err(Failure::Saturated) => counters.saturated.count(),
             _ => {}
         }
-        let mut breaker = lock(self.breaker(hook));
+        let breaker = self.breaker(hook);
         match result {
             Err(failure) if failure.is_fault() => {
                 let opened = breaker.failed(Instant::now());
-                drop(breaker);
                 self.report(hook, failure, opened);
             }
             Err(Failure::Saturated) => {}
@@ -137,7 +134,7 @@ impl Generation {
         }
     }
 
-    pub(crate) fn breaker(&self, hook: Hook) -> &Mutex<Breaker> {
+    pub(crate) fn breaker(&self, hook: Hook) -> &Breaker {
         match hook {
             Hook::Authenticate => &self.breakers.authenticate,
             Hook::Step => &self.breakers.step,

@@ -1,7 +1,10 @@
 //! Leaves a guest alone that keeps failing.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::extension::lock;
 use crate::spec::BreakerSettings;
 
 /// Counts failures in a row; beyond the settings' number, calls are turned away until a single probe,
@@ -9,6 +12,13 @@ use crate::spec::BreakerSettings;
 #[derive(Debug)]
 pub(crate) struct Breaker {
     settings: BreakerSettings,
+    /// There are failures that no success has followed. Nearly always there are none, and nobody needs the lock then.
+    troubled: AtomicBool,
+    row: Mutex<Row>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
     failures: u32,
     open: Option<Open>,
 }
@@ -21,13 +31,17 @@ struct Open {
 
 impl Breaker {
     pub(crate) fn new(settings: BreakerSettings) -> Self {
-        Self { settings, failures: 0, open: None }
+        Self { settings, troubled: AtomicBool::new(false), row: Mutex::default() }
     }
 
     /// Whether a call may be made at `now`; the error is the time until it may. Letting a probe through
     /// moves the time of the next one, so that one caller at a time probes even if it never reports.
-    pub(crate) fn admit(&mut self, now: impl FnOnce() -> Instant) -> Result<(), Duration> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+    pub(crate) fn admit(&self, now: impl FnOnce() -> Instant) -> Result<(), Duration> {
+        if !self.is_troubled() {
+            return Ok(());
+        }
+        let mut row = lock(&self.row);
+        let Some(open) = &mut row.open else { return Ok(()) };
         let now = now();
         match open.until.checked_duration_since(now) {
             Some(left) if !left.is_zero() => Err(left),
@@ -40,33 +54,44 @@ impl Breaker {
 
     /// Whether calls are made without a thought.
     pub(crate) fn is_closed(&self) -> bool {
-        self.open.is_none()
+        !self.is_troubled() || lock(&self.row).open.is_none()
     }
 
     /// How long calls are turned away from `now` on; none if the next is let through.
     pub(crate) fn rests_for(&self, now: Instant) -> Option<Duration> {
-        let left = self.open?.until.checked_duration_since(now)?;
+        let open = lock(&self.row).open?;
+        let left = open.until.checked_duration_since(now)?;
         Some(left).filter(|left| !left.is_zero())
     }
 
-    pub(crate) fn succeeded(&mut self) {
-        self.failures = 0;
-        self.open = None;
+    pub(crate) fn succeeded(&self) {
+        if self.is_troubled() {
+            let mut row = lock(&self.row);
+            *row = Row::default();
+            self.troubled.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Returns whether this failure opened the breaker.
-    pub(crate) fn failed(&mut self, now: Instant) -> bool {
-        self.failures = self.failures.saturating_add(1);
-        if self.failures < self.settings.failures {
+    pub(crate) fn failed(&self, now: Instant) -> bool {
+        let mut row = lock(&self.row);
+        self.troubled.store(true, Ordering::Relaxed);
+        row.failures = row.failures.saturating_add(1);
+        if row.failures < self.settings.failures {
             return false;
         }
-        let opened = self.open.is_none();
-        let backoff = match self.open {
+        let opened = row.open.is_none();
+        let backoff = match row.open {
             None => self.settings.backoff_first,
             Some(open) => (open.backoff * 2).min(self.settings.backoff_max),
         };
-        self.open = Some(Open { until: now + backoff, backoff });
+        row.open = Some(Open { until: now + backoff, backoff });
         opened
+    }
+
+    /// It is written under the lock, so that the last word is that of the last to have had it.
+    fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
     }
 }
 
@@ -82,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_success_between_failures_keeps_it_closed() {
-        let (mut b, now) = (breaker(), Instant::now());
+        let (b, now) = (breaker(), Instant::now());
         for _ in 0..5 {
             b.failed(now);
             b.failed(now);
@@ -94,7 +119,7 @@ mod tests {
 
     #[test]
     fn opens_probes_once_and_doubles_up_to_the_ceiling() {
-        let (mut b, t0) = (breaker(), Instant::now());
+        let (b, t0) = (breaker(), Instant::now());
         assert!(!b.failed(t0) && !b.failed(t0) && b.failed(t0));
         assert_eq!(b.admit(|| t0), Err(S));
         assert_eq!(
@@ -120,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_never_reports_does_not_block_the_next() {
-        let (mut b, t0) = (breaker(), Instant::now());
+        let (b, t0) = (breaker(), Instant::now());
         for _ in 0..3 {
             b.failed(t0);
         }

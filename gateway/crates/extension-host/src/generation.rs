@@ -53,18 +53,18 @@ pub(crate) struct Shared {
 
 /// One breaker for each kind of caller: what a stranger can provoke does not stop the clients that are in.
 pub(crate) struct Breakers {
-    pub(crate) authenticate: Mutex<Breaker>,
-    pub(crate) step: Mutex<Breaker>,
-    pub(crate) step_again: Mutex<Breaker>,
-    pub(crate) authorize: Mutex<Breaker>,
-    pub(crate) intercept_publish: Mutex<Breaker>,
-    pub(crate) intercept_delivery: Mutex<Breaker>,
-    pub(crate) observe: Mutex<Breaker>,
+    pub(crate) authenticate: Breaker,
+    pub(crate) step: Breaker,
+    pub(crate) step_again: Breaker,
+    pub(crate) authorize: Breaker,
+    pub(crate) intercept_publish: Breaker,
+    pub(crate) intercept_delivery: Breaker,
+    pub(crate) observe: Breaker,
 }
 
 impl Breakers {
     fn new(settings: &BreakerSettings) -> Self {
-        let breaker = || Mutex::new(Breaker::new(settings.clone()));
+        let breaker = || Breaker::new(settings.clone());
         Self {
             authenticate: breaker(),
             step: breaker(),

@@ -19,10 +19,36 @@ pub(crate) struct Pool {
 }
 
 struct Seats {
-    idle: Vec<Instance>,
+    /// Each with the thread that used it last.
+    idle: Vec<(Desk, Instance)>,
     busy: usize,
     /// Callers that wait: waking nobody costs a system call too.
     waiting: usize,
+}
+
+/// A thread, told apart from the others that there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Desk(usize);
+
+impl Desk {
+    /// That of the caller.
+    fn here() -> Self {
+        thread_local! {
+            static PLACE: u8 = const { 0 };
+        }
+        PLACE.with(|place| Self(std::ptr::from_ref(place).addr()))
+    }
+}
+
+impl Seats {
+    /// The idle instance that this thread used last, whose memory its processor may still have at hand; otherwise the one that was
+    /// used last.
+    fn pop(&mut self) -> Option<Instance> {
+        let here = Desk::here();
+        let own = self.idle.iter().rposition(|(desk, _)| *desk == here);
+        let place = own.or(self.idle.len().checked_sub(1))?;
+        Some(self.idle.remove(place).1)
+    }
 }
 
 /// Why there is no instance for a call.
@@ -62,7 +88,7 @@ impl Pool {
         // The one that was used last is used next.
         let mut seats = pool.lock();
         taken.reverse();
-        seats.idle.splice(0..0, taken);
+        seats.idle.splice(0..0, taken.into_iter().map(|it| (Desk::here(), it)));
         drop(seats);
         Ok(pool)
     }
@@ -71,7 +97,8 @@ impl Pool {
     fn begin(plan: Plan, mut first: Instance) -> Result<Self, BuildError> {
         let methods = Methods::of(&mut first, &plan)?;
         let interests = Interests::of(&mut first, &plan)?;
-        let seats = Mutex::new(Seats { idle: vec![first], busy: 0, waiting: 0 });
+        let idle = vec![(Desk::here(), first)];
+        let seats = Mutex::new(Seats { idle, busy: 0, waiting: 0 });
         Ok(Self { plan, methods, interests, seats, freed: Condvar::new() })
     }
 
@@ -92,7 +119,7 @@ impl Pool {
         let mut until = None;
         let mut seats = self.lock();
         loop {
-            if let Some(instance) = seats.idle.pop() {
+            if let Some(instance) = seats.pop() {
                 seats.busy += 1;
                 return Ok(Seat { pool: self, instance: Some(instance) });
             }
@@ -116,7 +143,7 @@ impl Pool {
     /// An instance that is free now, until [`give_back`](Self::give_back).
     pub(crate) fn take_idle(&self) -> Option<Instance> {
         let mut seats = self.lock();
-        let instance = seats.idle.pop()?;
+        let instance = seats.pop()?;
         seats.busy += 1;
         Some(instance)
     }
@@ -132,7 +159,7 @@ impl Pool {
     pub(crate) fn give_back(&self, instance: Option<Instance>) {
         let mut seats = self.lock();
         seats.busy -= 1;
-        seats.idle.extend(instance);
+        seats.idle.extend(instance.map(|instance| (Desk::here(), instance)));
         let waiting = seats.waiting > 0;
         drop(seats);
         if waiting {

@@ -9,7 +9,6 @@ use wasmtime::Store;
 use crate::answer::{Failure, Publication, Verdict};
 use crate::ask::{Called, Hook};
 use crate::connecting::Connecting;
-use crate::extension::lock;
 use crate::generation::Generation;
 use crate::guest::Guest;
 use crate::instance::{BoundHooks, Instance};
@@ -26,8 +25,8 @@ const LATE: Duration = TICK;
 ///
 /// Each question is answered `None` if the answer did not come with the next tick of the deadlines' clock, and so is every question
 /// after that or after a fault: ask as [`crate::Extension`] does then.
-pub struct Sitting {
-    about: About,
+pub struct Sitting<'a> {
+    about: About<'a>,
     purpose: Purpose,
     /// None after a fault.
     instance: Option<Instance>,
@@ -41,10 +40,10 @@ pub struct Sitting {
 }
 
 /// Who is asked, about whom.
-struct About {
+struct About<'a> {
     generation: Arc<Generation>,
-    who: Arc<auth::Identity>,
-    connection: Arc<Connecting>,
+    who: &'a Arc<auth::Identity>,
+    connection: &'a Arc<Connecting>,
 }
 
 /// What an instance sits for.
@@ -72,7 +71,7 @@ impl Purpose {
     /// Whether nobody has to step aside for it: it has been quick, fails seldom, and none of its capabilities can make it
     /// wait.
     fn is_quick(self, generation: &Generation) -> bool {
-        let trusted = |hook: &Hook| lock(generation.breaker(*hook)).is_closed();
+        let trusted = |hook: &Hook| generation.breaker(*hook).is_closed();
         self.pace(generation).is_quick()
             && generation.never_waits()
             && self.hooks().iter().all(trusted)
@@ -83,12 +82,12 @@ impl Purpose {
     }
 }
 
-impl Sitting {
+impl<'a> Sitting<'a> {
     pub(crate) fn begin(
         generation: Arc<Generation>,
         purpose: Purpose,
-        who: &Arc<auth::Identity>,
-        connection: &Arc<Connecting>,
+        who: &'a Arc<auth::Identity>,
+        connection: &'a Arc<Connecting>,
     ) -> Option<Self> {
         if !purpose.is_quick(&generation) || connection.check_size(0).is_err() {
             return None;
@@ -97,7 +96,7 @@ impl Sitting {
         instance.open(purpose.name(), subject(who, connection, None));
         Some(Self {
             _presence: generation.pool.plan().ticker.stay(),
-            about: About { generation, who: Arc::clone(who), connection: Arc::clone(connection) },
+            about: About { generation, who, connection },
             purpose,
             instance: Some(instance),
             began: Instant::now(),
@@ -204,7 +203,7 @@ impl Sitting {
         &mut self,
         hook: Hook,
         questions: u32,
-        call: impl FnOnce(&About, &BoundHooks, &mut Store<Guest>) -> Called<R>,
+        call: impl FnOnce(&About<'a>, &BoundHooks, &mut Store<Guest>) -> Called<R>,
     ) -> Option<Result<R, Failure>> {
         let about = &self.about;
         let instance = self.instance.as_mut()?;
@@ -237,7 +236,7 @@ impl Sitting {
     }
 }
 
-impl Drop for Sitting {
+impl Drop for Sitting<'_> {
     fn drop(&mut self) {
         let generation = &self.about.generation;
         generation.counters.calls.add(u64::from(self.calls));
@@ -257,7 +256,7 @@ impl Drop for Sitting {
     }
 }
 
-impl fmt::Debug for Sitting {
+impl fmt::Debug for Sitting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Sitting").field(&self.about.generation.id).finish()
     }

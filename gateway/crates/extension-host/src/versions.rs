@@ -55,7 +55,7 @@ impl Version {
     fn of(generation: &Generation) -> Self {
         let now = Instant::now();
         let rests = |hook: Hook| {
-            let left = lock(generation.breaker(hook)).rests_for(now)?;
+            let left = generation.breaker(hook).rests_for(now)?;
             Some((hook.name(), left))
         };
         Self {

@@ -109,26 +109,30 @@ impl Extension {
     /// An instance for some questions in a row, where the caller cannot wait: none if the extension may take
     /// longer than some ten microseconds, has no free instance, a new version of it is being tried, or it is recorded.
     #[must_use]
-    pub fn sit(&self, who: &Arc<auth::Identity>, connection: &Arc<Connecting>) -> Option<Sitting> {
+    pub fn sit<'a>(
+        &self,
+        who: &'a Arc<auth::Identity>,
+        connection: &'a Arc<Connecting>,
+    ) -> Option<Sitting<'a>> {
         self.sit_to(Purpose::Authorize, who, connection)
     }
 
     /// The same for interceptors.
     #[must_use]
-    pub fn sit_to_intercept(
+    pub fn sit_to_intercept<'a>(
         &self,
-        who: &Arc<auth::Identity>,
-        connection: &Arc<Connecting>,
-    ) -> Option<Sitting> {
+        who: &'a Arc<auth::Identity>,
+        connection: &'a Arc<Connecting>,
+    ) -> Option<Sitting<'a>> {
         self.sit_to(Purpose::Intercept, who, connection)
     }
 
-    fn sit_to(
+    fn sit_to<'a>(
         &self,
         purpose: Purpose,
-        who: &Arc<auth::Identity>,
-        connection: &Arc<Connecting>,
-    ) -> Option<Sitting> {
+        who: &'a Arc<auth::Identity>,
+        connection: &'a Arc<Connecting>,
+    ) -> Option<Sitting<'a>> {
         if self.0.shared.recorder.is_on() {
             return None;
         }

@@ -26,6 +26,16 @@ const POLICIES: [(&str, Policy); 4] = [
     ("remembered", Policy::Asked { remember_ms: 1000, singly: false }),
 ];
 
+/// Pairs of publisher and subscriber, what carries them, and QoS.
+const CASES: [(&str, Transport, &str); 6] = [
+    ("1", Transport::Tcp, "0"),
+    ("1", Transport::Tcp, "1"),
+    ("1", Transport::Tcp, "2"),
+    ("1", Transport::Tls, "1"),
+    ("10", Transport::Tcp, "0"),
+    ("10", Transport::Tcp, "1"),
+];
+
 /// Runs each case on each gateway in turns, and prints medians and their ratios to the native ones.
 pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     let options = Options::parse(words, &["--mqload", "--repeats", "--seconds"], USAGE)?;
@@ -38,13 +48,11 @@ pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     let start = |(name, policy)| Broker::gateway_with(name, built, policy, None);
     let gateways: Vec<Broker> = POLICIES.into_iter().map(start).collect::<Result<_, _>>()?;
     let mut report = Report::default();
-    for (transport, qos) in
-        [(Transport::Tcp, "0"), (Transport::Tcp, "1"), (Transport::Tcp, "2"), (Transport::Tls, "1")]
-    {
-        let case = format!("1->1 {transport} QoS {qos}");
+    for (pairs, transport, qos) in CASES {
+        let case = format!("{pairs}->{pairs} {transport} QoS {qos}");
         for _ in 0..repeats {
             for gateway in &gateways {
-                let sample = measure(&mqload, gateway, transport, qos, seconds)?;
+                let sample = measure(&mqload, gateway, (pairs, transport, qos), seconds)?;
                 println!("{case} {}: {sample}", gateway.name());
                 report.add(case.clone(), gateway.name(), sample);
             }
@@ -59,12 +67,11 @@ pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
 fn measure(
     mqload: &PathBuf,
     gateway: &Broker,
-    transport: Transport,
-    qos: &str,
+    (pairs, transport, qos): (&str, Transport, &str),
     seconds: u32,
 ) -> Result<Sample, Failure> {
     let mut command = Command::new(mqload);
-    command.args(["p2p", "--pubs", "1", "--size", "64", "--qos", qos, "--warmup", "1"]);
+    command.args(["p2p", "--pubs", pairs, "--size", "64", "--qos", qos, "--warmup", "1"]);
     command.args(["--secs", &seconds.to_string()]);
     command.args(["--pid", &gateway.pid().to_string(), "--url", &gateway.url(transport)]);
     command.args(["--username", USER, "--password", PASSWORD]);
