@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use auth::Decision;
 use broker::{Action, Ruling, Verdict};
-use extension_host::{Failure, Publication, Sitting};
+use extension_host::{Failure, Publication, Sitting, Verdicts};
 use mqtt::Publish;
 
 use crate::case::Case;
@@ -116,37 +116,35 @@ impl<'a, 'p> Hearing<'a, 'p> {
     /// Asks about what was gathered, in one call. False if the answer takes waiting: nothing behind the first question is foreseen
     /// then.
     fn put(&mut self) -> bool {
-        let gathered = std::mem::take(&mut self.gathered);
-        let places = std::mem::take(&mut self.places);
         let behind = std::mem::take(&mut self.behind);
-        let Some(Some(sitting)) = &mut self.sitting else { return gathered.is_empty() };
+        if self.gathered.is_empty() {
+            return true;
+        }
+        let Some(Some(sitting)) = &mut self.sitting else { return false };
         let began = self.decisions.map(|_| Instant::now());
-        let answers = match gathered.as_slice() {
-            [] => return true,
-            [one] => sitting.authorize_publish(one).map(|answer| answer.map(|one| vec![one])),
-            several => sitting.authorize_publishes(several),
+        let Some(answers) = sitting.authorize_publishes(&self.gathered) else {
+            self.gathered.clear();
+            return false;
         };
-        let Some(answers) = answers else { return false };
-        let questions = u32::try_from(gathered.len()).unwrap_or(u32::MAX);
+        if let (Ok(Verdicts::AllAllowed), None, true) =
+            (&answers, self.decisions, behind.is_empty())
+        {
+            self.places.drain(..).for_each(|at| self.foresight.note(at, Verdict::Allow.into()));
+            self.gathered.clear();
+            return true;
+        }
+        let questions = u32::try_from(self.gathered.len()).unwrap_or(u32::MAX);
         let took =
             began.and_then(|began| began.elapsed().checked_div(questions)).unwrap_or_default();
         let by = Arc::clone(sitting.by());
-        // A failure of the call is one of each question.
-        let (verdicts, failure) = match answers {
-            Ok(verdicts) => (verdicts, None),
-            Err(failure) => (Vec::new(), Some(failure)),
-        };
-        let mut verdicts = verdicts.into_iter();
+        let mut answers = Said::of(answers);
         let mut behind = behind.into_iter().peekable();
-        for (what, at) in gathered.iter().zip(places) {
+        let gathered = std::mem::take(&mut self.gathered);
+        for (what, at) in gathered.iter().zip(std::mem::take(&mut self.places)) {
             while let Some((at, ruling)) = behind.next_if(|(other, _)| *other < at) {
                 self.foresight.note(at, ruling);
             }
-            let answer = match (&failure, verdicts.next()) {
-                (None, Some(verdict)) => Ok(verdict),
-                (Some(failure), _) => Err(failure.clone()),
-                (None, None) => break,
-            };
+            let Some(answer) = answers.next() else { break };
             let ruling = self.judged(what, answer, &by, took);
             self.foresight.note(at, ruling);
         }
@@ -173,6 +171,32 @@ impl<'a, 'p> Hearing<'a, 'p> {
                 self.memory.remember(topic, qos, retain, verdict, validity, self.now)
             }
             None => verdict.into(),
+        }
+    }
+}
+
+/// What was said about each of several publishes.
+enum Said {
+    /// The same of each: also a failure of the call is one of each question.
+    Alike(Result<extension_host::Verdict, Failure>),
+    Each(std::vec::IntoIter<extension_host::Verdict>),
+}
+
+impl Said {
+    fn of(answers: Result<Verdicts, Failure>) -> Self {
+        match answers {
+            Ok(Verdicts::Each(verdicts)) => Self::Each(verdicts.into_iter()),
+            Ok(Verdicts::AllAllowed) => {
+                Self::Alike(Ok(extension_host::Verdict::Allow { reason: None, validity: None }))
+            }
+            Err(failure) => Self::Alike(Err(failure)),
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<extension_host::Verdict, Failure>> {
+        match self {
+            Self::Alike(said) => Some(said.clone()),
+            Self::Each(verdicts) => verdicts.next().map(Ok),
         }
     }
 }

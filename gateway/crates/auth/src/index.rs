@@ -39,6 +39,9 @@ impl RuleIndex {
     /// The first rule that matches every topic that `filter` matches. A topic is a filter that
     /// matches itself alone.
     pub(crate) fn first(&self, filter: &str, who: &Identity) -> Option<u16> {
+        if self.root.lowest == NONE {
+            return None;
+        }
         let mut walk = Walk { who, best: NONE, passed_over: None };
         walk.root(&self.root, filter);
         some(walk.best)

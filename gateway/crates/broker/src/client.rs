@@ -128,19 +128,23 @@ pub(crate) enum Standing {
     Given,
     /// Until then: an extension was asked.
     Until(Timestamp),
+    /// For that publish alone: an extension is asked about each.
+    Once,
 }
 
 impl LastPublish {
-    /// Whether `publish` is one like it, and may be made without another look.
-    pub(crate) fn covers(&self, publish: &Publish<'_>, topic: &str, now: Timestamp) -> bool {
-        let lasts = match self.right {
+    /// Whether `publish`, on the same topic, is one like it, and may be made without another look.
+    pub(crate) fn covers(&self, publish: &Publish<'_>, now: Timestamp) -> bool {
+        self.lasts(now) && self.qos == publish.qos && self.retain == publish.retain
+    }
+
+    /// Whether the right to it is one to others, too.
+    pub(crate) fn lasts(&self, now: Timestamp) -> bool {
+        match self.right {
             Standing::Given => true,
             Standing::Until(end) => now < end,
-        };
-        lasts
-            && self.qos == publish.qos
-            && self.retain == publish.retain
-            && *self.route.topic == *topic
+            Standing::Once => false,
+        }
     }
 }
 

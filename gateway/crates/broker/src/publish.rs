@@ -45,24 +45,33 @@ impl Broker {
             Some(Answer::Intercept(made)) => (None, Some(made)),
             answer => (answer, None),
         };
+        let generation = self.subscriptions.generation();
         let last = client.online.as_ref().and_then(|online| online.last_publish.as_ref());
+        let keeps_last = last.is_some_and(|last| last.lasts(now));
+        let last = last.filter(|last| *last.route.topic == *topic.as_str());
+        let is_covered = last.is_some_and(|last| last.covers(publish, now));
+        let goes_the_same_way = made.is_none()
+            && last.is_some_and(|last| !last.intercepted && last.route.generation == generation);
+        if is_covered && goes_the_same_way {
+            return self.go_the_same_way(now, session, publish, topic);
+        }
         let remembered = last
-            .filter(|last| last.covers(publish, topic.as_str(), now))
+            .filter(|_| is_covered)
             .map(|last| (Arc::clone(&last.route), last.right, last.intercepted));
         let (route, intercepted) = match remembered {
-            Some((route, _, intercepted))
-                if route.generation == self.subscriptions.generation() =>
-            {
-                (route, intercepted)
-            }
+            Some((route, _, intercepted)) if route.generation == generation => (route, intercepted),
             Some((_, right, _)) => self.remember(session, publish, topic, right),
             None => match self.may_publish(session, publish, topic.as_str(), answer) {
                 // Interceptors were shown it because an extension had allowed it.
                 Right::Unknown(_) if made.is_some() => (self.route(topic.as_str()), true),
                 Right::Granted => self.remember(session, publish, topic, Standing::Given),
-                Right::GrantedFor(0) => {
+                Right::GrantedFor(0) if goes_the_same_way => {
+                    return self.go_the_same_way(now, session, publish, topic);
+                }
+                Right::GrantedFor(0) if keeps_last => {
                     (self.route(topic.as_str()), self.is_intercepted(session, topic))
                 }
+                Right::GrantedFor(0) => self.remember(session, publish, topic, Standing::Once),
                 Right::GrantedFor(ms) => {
                     let right = Standing::Until(now.after(Duration::from_millis(ms.into())));
                     self.remember(session, publish, topic, right)
@@ -82,6 +91,34 @@ impl Broker {
             return self.intercept(now, session, publish, topic, &route, made);
         }
         self.go_on(now, session, publish, topic, &route)
+    }
+
+    /// Goes on with a publish that is allowed, by the route of the client's last one, which is still the route for its topic. That
+    /// is taken out for so long and laid back: to count another holder of it takes longer than to find whom it is for.
+    fn go_the_same_way(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+    ) -> Result<Flow, Closing> {
+        if !self.is_well_formed(publish) {
+            self.answer(session, publish, ReasonCode::PayloadFormatInvalid);
+            return Ok(Flow::Continue);
+        }
+        let client = self.clients.get_mut(session as usize);
+        let online = client.and_then(|client| client.online.as_mut());
+        let Some((link, last)) = online.and_then(|it| Some((it.link, it.last_publish.take()?)))
+        else {
+            return Ok(Flow::Closed);
+        };
+        let gone_on = self.go_on(now, session, publish, topic, &last.route);
+        let client = self.clients.get_mut(session as usize);
+        let online = client.and_then(|client| client.online.as_mut());
+        if let Some(online) = online.filter(|it| it.link == link && it.last_publish.is_none()) {
+            online.last_publish = Some(last);
+        }
+        gone_on
     }
 
     /// Whether a client has room for another unacknowledged publish.

@@ -134,6 +134,15 @@ pub enum Verdict {
     Abstain,
 }
 
+/// What an authorizer said about several publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdicts {
+    /// Let each of them pass; there is nothing else to say.
+    AllAllowed,
+    /// One verdict for each, in their order.
+    Each(Vec<Verdict>),
+}
+
 /// For which later publishes of the same client a verdict holds too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validity {

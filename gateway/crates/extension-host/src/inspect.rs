@@ -6,7 +6,8 @@ use wasmtime::component::{Component, InstancePre};
 
 use crate::bindings::exports::portcullis::gateway::{
     authenticator, authorizer, batch_authorizer, bulk_authorizer, client_limits,
-    delivery_interceptor, enhanced_authenticator, lifecycle, observer, publish_interceptor, reconfiguration,
+    delivery_interceptor, enhanced_authenticator, lifecycle, observer, publish_interceptor,
+    reconfiguration,
 };
 use crate::error::LoadError;
 use crate::guest::Guest;

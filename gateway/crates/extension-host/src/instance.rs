@@ -10,7 +10,8 @@ use crate::answer::Failure;
 use crate::ask::Called;
 use crate::bindings::exports::portcullis::gateway::{
     authenticator, authorizer, batch_authorizer, bulk_authorizer, client_limits,
-    delivery_interceptor, enhanced_authenticator, lifecycle, observer, publish_interceptor, reconfiguration,
+    delivery_interceptor, enhanced_authenticator, lifecycle, observer, publish_interceptor,
+    reconfiguration,
 };
 use crate::clock::ticks;
 use crate::guest::{Ended, Guest, Services, Subject};

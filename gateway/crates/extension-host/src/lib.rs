@@ -62,7 +62,7 @@ mod workshop;
 
 pub use answer::{
     Answer, AuthenticationOutcome, Challenge, Continuation, Failure, Progress, Publication, Step,
-    SubscriptionRequest, Validity, Verdict,
+    SubscriptionRequest, Validity, Verdict, Verdicts,
 };
 pub use artefact::SealKey;
 pub use attestation::Attestation;

@@ -8,7 +8,7 @@ use wasmtime::component::Resource;
 
 use crate::answer::{
     AuthenticationOutcome, Continuation, Failure, Progress, Publication, Step, SubscriptionRequest,
-    Verdict,
+    Verdict, Verdicts,
 };
 use crate::ask::{Called, Hook};
 use crate::bindings::exports::portcullis::gateway::{
@@ -177,7 +177,7 @@ impl Generation {
         who: &Arc<auth::Identity>,
         connection: &Connecting,
         what: &[Publication<'_>],
-    ) -> Called<Vec<Verdict>> {
+    ) -> Called<Verdicts> {
         let client = client(connection, Some(who));
         let what: Vec<_> = what.iter().map(publication).collect();
         let guest = hooks.batch_authorizer.as_ref()?;
@@ -185,6 +185,7 @@ impl Generation {
         Some(result.map(|answer| {
             let given = answer.map_err(hook_error)?;
             convert::publish_verdicts(given, what.len(), self.limits.verdict_ttl)
+                .map(Verdicts::Each)
                 .map_err(Failure::InvalidAnswer)
         }))
     }
@@ -194,25 +195,29 @@ impl Generation {
         hooks: &BoundHooks,
         store: &mut Store<Guest>,
         what: &[Publication<'_>],
-    ) -> Called<Vec<Verdict>> {
-        let topics: String = what.iter().map(|one| one.topic).collect();
-        let mut end = 0;
-        let marks: Option<Vec<_>> = what.iter().map(|one| mark(one, &mut end)).collect();
-        let Some(marks) = marks else {
-            let why = format!("topics of {} bytes are more than a guest can hold", topics.len());
-            return Some(Ok(Err(Failure::Internal(why))));
-        };
+    ) -> Called<Verdicts> {
+        let mut topics = String::with_capacity(what.iter().map(|one| one.topic.len()).sum());
+        let mut each = Vec::with_capacity(what.len());
+        for one in what {
+            topics.push_str(one.topic);
+            let Ok(end) = u32::try_from(topics.len()) else {
+                let why = "topics of 4 GiB, which is more than a guest can hold".to_owned();
+                return Some(Ok(Err(Failure::Internal(why))));
+            };
+            let (payload_size, qos, retain) = (one.payload_len, convert::qos(one.qos), one.retain);
+            each.push(bulk_authorizer::Mark { end, payload_size, qos, retain });
+        }
         let guest = hooks.bulk_authorizer.as_ref()?;
-        let what_is = bulk_authorizer::Publications { topics: &topics, each: &marks };
-        let result = guest.call_authorize_publications(store, handle(), what_is);
-        Some(result.map(|answer| match answer.map_err(hook_error)? {
-            bulk_authorizer::Rulings::AllAllowed => {
-                let allowed = || Verdict::Allow { reason: None, validity: None };
-                Ok(std::iter::repeat_with(allowed).take(what.len()).collect())
-            }
-            bulk_authorizer::Rulings::Each(given) => {
-                convert::publish_verdicts(given, what.len(), self.limits.verdict_ttl)
-                    .map_err(Failure::InvalidAnswer)
+        let asked = bulk_authorizer::Publications { topics: &topics, each: &each };
+        let result = guest.call_authorize_publications(store, handle(), asked);
+        Some(result.map(|answer| {
+            match answer.map_err(hook_error)? {
+                bulk_authorizer::Rulings::AllAllowed => Ok(Verdicts::AllAllowed),
+                bulk_authorizer::Rulings::Each(given) => {
+                    convert::publish_verdicts(given, what.len(), self.limits.verdict_ttl)
+                        .map(Verdicts::Each)
+                        .map_err(Failure::InvalidAnswer)
+                }
             }
         }))
     }
@@ -244,17 +249,6 @@ impl Generation {
             }))
         })
     }
-}
-
-/// None for a topic that ends where a guest's memory does.
-fn mark(what: &Publication<'_>, end: &mut u32) -> Option<bulk_authorizer::Mark> {
-    *end = end.checked_add(u32::try_from(what.topic.len()).ok()?)?;
-    Some(bulk_authorizer::Mark {
-        end: *end,
-        payload_size: what.payload_len,
-        qos: convert::qos(what.qos),
-        retain: what.retain,
-    })
 }
 
 fn publication<'a>(what: &Publication<'a>) -> authorizer::Publication<'a> {

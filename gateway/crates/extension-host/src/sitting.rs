@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 
-use crate::answer::{Failure, Publication, Verdict};
+use crate::answer::{Failure, Publication, Verdict, Verdicts};
 use crate::ask::{Called, Hook};
 use crate::connecting::Connecting;
 use crate::generation::Generation;
@@ -131,43 +131,33 @@ impl<'a> Sitting<'a> {
         &mut self,
         what: &Publication<'_>,
     ) -> Option<Result<Verdict, Failure>> {
-        if self.about.generation.hooks.bulk_authorizer {
-            let one = self.authorize_in_bulk(std::slice::from_ref(what))?;
-            let none = || Failure::InvalidAnswer("no verdict for a publish".to_owned());
-            return Some(one.and_then(|mut verdicts| verdicts.pop().ok_or_else(none)));
-        }
         self.ask(Hook::Authorize, 1, |about, hooks, store| {
             let About { generation, who, connection } = about;
             generation.call_authorize_publish(hooks, store, who, connection, what)
         })
     }
 
-    /// Asks about several publishes, at least one, in one call; also `None` if the guest takes none so. One verdict for each, in
-    /// their order.
+    /// Asks about publishes, at least one, in one call; also `None` about several if the guest takes no more than one at a time.
     pub fn authorize_publishes(
         &mut self,
         what: &[Publication<'_>],
-    ) -> Option<Result<Vec<Verdict>, Failure>> {
+    ) -> Option<Result<Verdicts, Failure>> {
+        let questions = u32::try_from(what.len()).unwrap_or(u32::MAX);
+        if self.about.generation.hooks.bulk_authorizer {
+            return self.ask(Hook::Authorize, questions, |about, hooks, store| {
+                about.generation.call_authorize_publications(hooks, store, what)
+            });
+        }
+        if let [one] = what {
+            let verdict = self.authorize_publish(one)?;
+            return Some(verdict.map(|one| Verdicts::Each(vec![one])));
+        }
         if !self.takes_batches() {
             return None;
         }
-        if self.about.generation.hooks.bulk_authorizer {
-            return self.authorize_in_bulk(what);
-        }
-        let questions = u32::try_from(what.len()).unwrap_or(u32::MAX);
         self.ask(Hook::Authorize, questions, |about, hooks, store| {
             let About { generation, who, connection } = about;
             generation.call_authorize_publishes(hooks, store, who, connection, what)
-        })
-    }
-
-    fn authorize_in_bulk(
-        &mut self,
-        what: &[Publication<'_>],
-    ) -> Option<Result<Vec<Verdict>, Failure>> {
-        let questions = u32::try_from(what.len()).unwrap_or(u32::MAX);
-        self.ask(Hook::Authorize, questions, |about, hooks, store| {
-            about.generation.call_authorize_publications(hooks, store, what)
         })
     }
 

@@ -18,7 +18,7 @@ use guest::{ABSTAIN, ACCEPT, Fallback, Guest, Rule, allow};
 use mqtt::{QoS, ReasonCode};
 use portcullis_extension_host::{
     AuthenticationOutcome, Capability, Extension, Facilities, Failure, Hooks, LoadError,
-    Publication, SubscriptionRequest, Verdict,
+    Publication, SubscriptionRequest, Verdict, Verdicts,
 };
 use support::{client, host, identity, load, refused, spec};
 
@@ -346,6 +346,13 @@ fn a_verdict_says_for_what_else_it_holds() {
     assert!(failure.to_string().contains("not a topic filter"), "{failure}");
 }
 
+fn each(said: Option<Result<Verdicts, Failure>>) -> Vec<Verdict> {
+    match said {
+        Some(Ok(Verdicts::Each(verdicts))) => verdicts,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Two verdicts for two publishes: the first allows, the second denies with 0x87.
 const TWO_VERDICTS: &str = "(memory.fill (i32.const 2048) (i32.const 0) (i32.const 80)) \
     (i32.store8 (i32.const 2088) (i32.const 1)) (i32.store8 (i32.const 2089) (i32.const 0x87)) \
@@ -366,7 +373,7 @@ fn publishes_that_come_together_are_judged_in_one_call() {
     let other = Publication { topic: "b", payload_len: 9, ..PUBLICATION };
     let mut sitting = extension.sit(&who, &conn).unwrap();
     assert!(sitting.takes_batches());
-    let verdicts = sitting.authorize_publishes(&[PUBLICATION, other]).unwrap().unwrap();
+    let verdicts = each(sitting.authorize_publishes(&[PUBLICATION, other]));
     assert_eq!(verdicts[0], Verdict::Allow { reason: None, validity: None });
     assert!(matches!(&verdicts[1], Verdict::Deny { code: ReasonCode::NotAuthorized, .. }));
     assert!(matches!(sitting.authorize_publish(&PUBLICATION), Some(Ok(Verdict::Allow { .. }))));
@@ -407,8 +414,8 @@ fn publishes_in_one_piece_are_judged_in_one_call_alone_and_together() {
     let mut sitting = extension.sit(&who, &conn).unwrap();
     assert!(sitting.takes_batches());
     let allowed = Verdict::Allow { reason: None, validity: None };
-    assert_eq!(sitting.authorize_publish(&PUBLICATION), Some(Ok(allowed.clone())));
-    let verdicts = sitting.authorize_publishes(&[PUBLICATION, other]).unwrap().unwrap();
+    assert_eq!(sitting.authorize_publishes(&[PUBLICATION]), Some(Ok(Verdicts::AllAllowed)));
+    let verdicts = each(sitting.authorize_publishes(&[PUBLICATION, other]));
     assert_eq!(verdicts[0], allowed);
     assert!(matches!(&verdicts[1], Verdict::Deny { code: ReasonCode::NotAuthorized, .. }));
     let failure = sitting.authorize_publishes(&[PUBLICATION, PUBLICATION]).unwrap().unwrap_err();

@@ -20,7 +20,7 @@ use mqtt::{QoS, ReasonCode};
 use portcullis_extension_host::{
     AuthenticationOutcome, Capability, CertificateInfo, Connecting, Continuation, DeliveryAction,
     Extension, ExtensionSpec, Facilities, Intercepted, Observed, Progress, Publication,
-    PublishAction, Step, SubscriptionRequest, Verdict,
+    PublishAction, Step, SubscriptionRequest, Verdict, Verdicts,
 };
 use support::outside::{Taken, ordering};
 use support::{client, host, identity, spec};
@@ -53,6 +53,7 @@ fn every_piece_still_does_what_it_did() {
                 "interception" => interception(bytes),
                 "observation" => observation(bytes),
                 "batch-authorization" => batches(bytes),
+                "bulk-authorization" => bulk(bytes),
                 "client-limits" => limits(bytes),
                 other => panic!("{other} is laid down and nobody says what it does"),
             }
@@ -252,17 +253,29 @@ fn batches(component: Vec<u8>) {
     let grants = [Capability::Config, Capability::Log];
     let extension = load(component, &grants, &[("prefix", "own"), ("remember-ms", "0")]);
     assert!(extension.hooks().batch_authorizer);
+    judges_several(&extension);
+}
+
+fn bulk(component: Vec<u8>) {
+    let grants = [Capability::Config, Capability::Log];
+    let extension = load(component, &grants, &[("prefix", "own"), ("remember-ms", "0")]);
+    assert!(extension.hooks().bulk_authorizer && !extension.hooks().batch_authorizer);
+    judges_several(&extension);
+}
+
+fn judges_several(extension: &Extension) {
     let what = |topic| Publication { topic, qos: QoS::AtLeastOnce, retain: false, payload_len: 1 };
+    let (who, conn) = (identity(), client("c1"));
     let mut sitting = (0..1000)
         .find_map(|_| {
             // Only who has been quick is asked so.
-            let single = extension.authorize_publish(&identity(), &client("c1"), &what("own/a"));
+            let single = extension.authorize_publish(&who, &conn, &what("own/a"));
             assert!(matches!(single.result.unwrap(), Verdict::Allow { .. }));
-            extension.sit(&identity(), &client("c1"))
+            extension.sit(&who, &conn)
         })
         .unwrap();
     let verdicts = sitting.authorize_publishes(&[what("own/a"), what("other/a")]);
-    let verdicts = verdicts.expect("it answers at once").unwrap();
+    let Some(Ok(Verdicts::Each(verdicts))) = verdicts else { panic!("{verdicts:?}") };
     assert!(matches!(verdicts[..], [Verdict::Allow { .. }, Verdict::Deny { .. }]), "{verdicts:?}");
 }
 

@@ -14,7 +14,7 @@ use crate::run::build_gateway;
 use crate::{extensions, root::Root};
 
 pub(super) const USAGE: &str =
-    "usage: cargo xtask bench --asked --mqload PATH [--repeats N] [--seconds N]";
+    "usage: cargo xtask bench --asked --mqload PATH [--gateway PATH] [--repeats N] [--seconds N]";
 
 const NATIVE: &str = "native";
 
@@ -38,12 +38,16 @@ const CASES: [(&str, Transport, &str); 6] = [
 
 /// Runs each case on each gateway in turns, and prints medians and their ratios to the native ones.
 pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
-    let options = Options::parse(words, &["--mqload", "--repeats", "--seconds"], USAGE)?;
+    let options =
+        Options::parse(words, &["--mqload", "--gateway", "--repeats", "--seconds"], USAGE)?;
     let mqload = options.mqload()?;
     let repeats = options.number("--repeats")?.unwrap_or(5);
     let seconds = options.number("--seconds")?.unwrap_or(3);
     let components = extensions::build(root)?;
-    let program = build_gateway(root, true)?;
+    let program = match options.text("--gateway") {
+        Some(path) => PathBuf::from(path),
+        None => build_gateway(root, true)?,
+    };
     let built = Built { root, program: &program, components: &components };
     let start = |(name, policy)| Broker::gateway_with(name, built, policy, None);
     let gateways: Vec<Broker> = POLICIES.into_iter().map(start).collect::<Result<_, _>>()?;
