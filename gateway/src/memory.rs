@@ -177,7 +177,7 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
-    use broker::Asked;
+    use broker::{Asked, Grounds};
     use mqtt::ReasonCode;
 
     use super::*;
