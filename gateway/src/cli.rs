@@ -1,5 +1,8 @@
+#[cfg(feature = "compiler")]
 mod authoring;
 mod cert;
+#[cfg(feature = "compiler")]
+mod compile;
 mod extension;
 mod operator;
 mod store;
@@ -8,26 +11,43 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
+#[cfg(feature = "compiler")]
+use crate::compiler;
+use crate::extension_cli;
 use crate::failure::Failure;
 use crate::first_start::Plan;
 use crate::store_cli::Request;
 use crate::user::Password;
-use crate::{compiler, extension_cli};
 
+#[cfg(feature = "compiler")]
 pub(crate) use authoring::is_component;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {
-    Run { config: PathBuf },
-    Check { config: PathBuf },
+    Run {
+        config: PathBuf,
+    },
+    Check {
+        config: PathBuf,
+    },
     Init(Plan),
-    AddUser { name: String, file: PathBuf, password: Password },
-    RemoveUser { name: String, file: PathBuf },
+    AddUser {
+        name: String,
+        file: PathBuf,
+        password: Password,
+    },
+    RemoveUser {
+        name: String,
+        file: PathBuf,
+    },
     Cert(crate::cert_cli::Request),
     Store(Request),
     Extension(extension_cli::Request),
-    Compile { max_memory: u64 },
+    #[cfg(feature = "compiler")]
+    Compile {
+        max_memory: u64,
+    },
     Operator(crate::operator::Request),
     Record(crate::operator::record::Recording),
     Replay(crate::replay::Request),
@@ -48,15 +68,15 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
                                     add a user to a users file, or change the password: the first line of
                                     standard input, or one that is made and shown once
   portcullis user remove NAME --file FILE
-  portcullis cert ca new|server|client|sign|renew|revoke|crl|list|show
+  portcullis cert ca|server|client|sign|renew|revoke|crl|list|show
                                     certificates of a private authority for servers and clients; more by
                                     `portcullis cert help`
   portcullis store inspect|verify|compact|export --config FILE | --dir DIR
                                     look into a store, check it, give space back, write it out; more by
                                     `portcullis store help`
-  portcullis extension new|build|check|test|bench|watch|inspect|keygen|sign
-                                    write an extension, try it, look into a component, sign it; more by
-                                    `portcullis extension help`
+  portcullis extension new|build|check|test|bench|watch|inspect|keygen|sign|compile|engine
+                                    write an extension, try it, look into a component, sign it, compile it for
+                                    another machine; more by `portcullis extension help`
   portcullis extension status [NAME] GATEWAY
                                     which version of each extension decides, what is tried, and what came of it
   portcullis extension reload NAME [--mode trial|shadow|canary] [--share PERCENT] GATEWAY
@@ -114,6 +134,7 @@ impl Command {
             Some("user") => words.user()?,
             Some("cert") => Self::Cert(words.cert()?),
             Some("store") => Self::Store(words.store()?),
+            #[cfg(feature = "compiler")]
             Some(compiler::VERB) => Self::Compile { max_memory: words.bytes()? },
             Some("extension") if words.is_about_running() => {
                 Self::Operator(words.running_extension()?)
@@ -202,6 +223,7 @@ impl Words {
         self.flags.len() < before
     }
 
+    #[cfg(feature = "compiler")]
     fn bytes(&mut self) -> Result<u64, Failure> {
         let bytes = self.next().and_then(|text| text.parse().ok());
         bytes.ok_or_else(|| usage("a number of bytes is missing".to_owned()))

@@ -18,11 +18,12 @@ const OTHERS_WRITE: u32 = 0o022;
 const OTHERS: u32 = 0o077;
 
 const KEY: &str = "key";
-const CODE: &str = ".code";
+/// What files with code end in, here and where code is brought.
+pub(crate) const CODE: &str = ".code";
 const ASIDE: &str = ".new";
 
 /// Bytes of one file at most: twice what the largest component compiles to.
-const FILE_BYTES_MAX: u64 = 384 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 384 << 20;
 
 /// How long the use of a file is not noted again: a note writes to the disk, and is there to tell what is in use from
 /// what is not.

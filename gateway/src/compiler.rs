@@ -1,46 +1,34 @@
-//! Compiling in a process of its own: this program, started again for one component.
+//! The gateway's way from components to code: what was kept, what was brought, and a process of its own that compiles.
 
+#[cfg(feature = "compiler")]
 mod child;
+#[cfg(feature = "compiler")]
+mod process;
 
-use std::io::{Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use config::{Compiler, CompilerProcess};
-use extension_host::{Ran, SealKey, Workshop};
+use auth::signature::PublicKey;
+use config::{Brought, Compiler};
+#[cfg(feature = "compiler")]
+use extension_host::Ran;
+use extension_host::{SealKey, Workshop};
 
-use crate::code_cache::CodeCache;
+use crate::code_cache::{CODE, CodeCache, FILE_BYTES_MAX};
 
+#[cfg(feature = "compiler")]
 pub(crate) use child::run;
-
-/// The first argument of the process that compiles. It is not for people, and no part of the help.
-pub(crate) const VERB: &str = "compile-component";
-
-/// This program, whatever has been put in its place on disk meanwhile.
-const PROGRAM: &str = "/proc/self/exe";
-
-/// How the process says that the component is at fault, or that it takes too much memory.
-const FAULTY: i32 = 65;
-const TOO_MUCH_MEMORY: i32 = 71;
-
-/// What the standard library says when an allocation fails, before it ends the process.
-const NO_ALLOCATION: &str = "memory allocation of";
-
-/// Bytes of code at most, and of what the process says about a failure.
-const CODE_BYTES_MAX: u64 = 512 << 20;
-const WORDS_BYTES_MAX: u64 = 4 << 10;
-
-/// How often it is seen whether the process has ended.
-const GLANCE: Duration = Duration::from_millis(5);
+#[cfg(feature = "compiler")]
+pub(crate) use process::VERB;
 
 /// The gateway's place for compiled code, and the way to have some made.
 #[derive(Debug)]
 pub(crate) struct Workbench {
     cache: Option<CodeCache>,
-    process: Option<CompilerProcess>,
+    brought: Option<Brought>,
+    #[cfg(feature = "compiler")]
+    process: Option<config::CompilerProcess>,
 }
 
 impl Workbench {
@@ -53,13 +41,22 @@ impl Workbench {
                 None
             }
         });
-        Self { cache, process: compiler.process.clone() }
+        Self::with(cache, compiler)
     }
 
     /// For a look at a configuration, which leaves no traces.
     pub(crate) fn look(compiler: &Compiler, data: &Path) -> Self {
         let cache = compiler.cache.and_then(|_| CodeCache::look(data).ok().flatten());
-        Self { cache, process: compiler.process.clone() }
+        Self::with(cache, compiler)
+    }
+
+    fn with(cache: Option<CodeCache>, compiler: &Compiler) -> Self {
+        Self {
+            cache,
+            brought: compiler.brought.clone(),
+            #[cfg(feature = "compiler")]
+            process: compiler.process.clone(),
+        }
     }
 }
 
@@ -76,92 +73,32 @@ impl Workshop for Workbench {
         self.cache.as_ref().map_or(Ok(()), |cache| cache.write(name, sealed))
     }
 
+    fn code_keys(&self) -> &[PublicKey] {
+        self.brought.as_ref().map_or(&[], |brought| &brought.keys)
+    }
+
+    fn brought(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+        let Some(brought) = &self.brought else { return Ok(None) };
+        read(&brought.dir.join(format!("{name}{CODE}")))
+    }
+
+    #[cfg(feature = "compiler")]
     fn run(&self, job: Vec<u8>) -> Ran {
-        let Some(bounds) = &self.process else { return Ran::Not(None) };
-        let started = Command::new(PROGRAM)
-            .arg(VERB)
-            .arg(bounds.max_memory.to_string())
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        match started {
-            Ok(child) => attend(child, &job, bounds),
-            Err(error) => Ran::Not(Some(format!("{PROGRAM} does not start ({error})"))),
+        match &self.process {
+            Some(bounds) => process::run(&job, bounds),
+            None => Ran::Not(None),
         }
     }
 }
 
-/// Hands the job over, takes what comes, and ends what takes too long.
-fn attend(mut child: Child, job: &[u8], bounds: &CompilerProcess) -> Ran {
-    let (input, output, words) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            // A process that ends before it has read all says why.
-            let _ = input.map(|mut input| input.write_all(job));
-        });
-        let output = scope.spawn(move || bounded(output, CODE_BYTES_MAX));
-        let words = scope.spawn(move || bounded(words, WORDS_BYTES_MAX));
-        let ended = wait(&mut child, bounds.deadline);
-        let words = words.join().unwrap_or_default();
-        let words = String::from_utf8_lossy(&words).trim().to_owned();
-        let output = output.join().unwrap_or_default();
-        outcome(ended, output, words, bounds)
-    })
-}
-
-fn outcome(
-    ended: Result<Option<ExitStatus>, std::io::Error>,
-    output: Vec<u8>,
-    words: String,
-    bounds: &CompilerProcess,
-) -> Ran {
-    let status = match ended {
-        Ok(Some(status)) => status,
-        Ok(None) => {
-            return Ran::Refused(format!(
-                "compiling it takes longer than compiler.deadline ({} s); raise that, or build it smaller",
-                bounds.deadline.as_secs()
-            ));
-        }
-        Err(error) => return Ran::Not(Some(format!("its process is not to be watched ({error})"))),
+/// A file whole, whosever it is: it is worth what its signature is. None if there is none.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let fault = |error: io::Error| format!("{} cannot be read ({error})", path.display());
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(fault)?,
     };
-    // An allocator that gets no more ends the process.
-    let is_walled_in = status.signal().is_some() && words.contains(NO_ALLOCATION);
-    match status.code() {
-        Some(0) => Ran::Done(output),
-        Some(FAULTY) => Ran::Refused(words),
-        code if code == Some(TOO_MUCH_MEMORY) || is_walled_in => Ran::Refused(format!(
-            "compiling it takes more memory than compiler.max-memory ({} bytes); raise that, or build it smaller",
-            bounds.max_memory
-        )),
-        Some(_) => Ran::Not(Some(format!("its process failed, {status}: {words}"))),
-        None => Ran::Refused(format!(
-            "the process that compiled it was killed, {status}; perhaps the system has too little memory for it"
-        )),
-    }
-}
-
-/// None if it was ended because it took too long.
-fn wait(child: &mut Child, most: Duration) -> Result<Option<ExitStatus>, std::io::Error> {
-    let until = Instant::now() + most;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if Instant::now() >= until {
-            child.kill()?;
-            return child.wait().map(|_| None);
-        }
-        thread::sleep(GLANCE);
-    }
-}
-
-fn bounded(pipe: Option<impl Read>, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // What is cut short has no right seal.
-    let _ = pipe.map(|pipe| pipe.take(most).read_to_end(&mut bytes));
-    bytes
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(fault)?;
+    Ok(Some(bytes))
 }

@@ -1,5 +1,8 @@
 //! `portcullis extension`: what authors and operators do with a component beside the gateway.
 
+#[cfg(feature = "compiler")]
+mod compile;
+mod engine;
 mod inspect;
 mod keygen;
 mod sign;
@@ -7,18 +10,30 @@ mod sign;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+#[cfg(feature = "compiler")]
 use crate::authoring::{self, Task};
 use crate::cli::say;
 use crate::failure::Failure;
+#[cfg(feature = "compiler")]
+pub(crate) use compile::{Compiling, Elsewhere};
 pub(crate) use sign::Order;
 
 /// What `portcullis extension` is to do.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Request {
-    Inspect { component: PathBuf, config: Option<PathBuf> },
-    Keygen { out: PathBuf },
+    Inspect {
+        component: PathBuf,
+        config: Option<PathBuf>,
+    },
+    Keygen {
+        out: PathBuf,
+    },
     Sign(Order),
+    #[cfg(feature = "compiler")]
     Author(Task),
+    #[cfg(feature = "compiler")]
+    Compile(Compiling),
+    Engine,
     Help,
 }
 
@@ -34,6 +49,13 @@ pub(crate) const HELP: &str = "\
   portcullis extension sign --key FILE COMPONENT [--name NAME] [--release TEXT]
                                     sign a component: what it is called (its file's name without .wasm, or
                                     NAME), which release it is, and what it has and asks for, in COMPONENT.sig
+  portcullis extension compile COMPONENT... --key FILE --out DIR [--target TRIPLE] [--plan wide|ample|tight]
+                                    compile components for a gateway elsewhere, and sign the code with a key of its
+                                    compiler.code-keys: DIR/NAME.code, for its compiler.code-dir. TARGET and PLAN are
+                                    what `extension engine` says there
+  portcullis extension compile --config FILE
+                                    compile what a gateway's configuration names, as a start of it would
+  portcullis extension engine       what code must be compiled for to run on this machine
 
 A signature says: this component, byte by byte, is the extension NAME, has these hooks and asks for these grants. A
 gateway with [trust] believes it if the key is one of its own, if NAME is the extension that the component is loaded
@@ -42,8 +64,15 @@ as, and if hooks and imports are what was signed. Keep the private key away from
 /// Runs a request.
 pub(crate) fn run(request: &Request) -> Result<ExitCode, Failure> {
     match request {
+        #[cfg(feature = "compiler")]
         Request::Help => say(&format!("{}\n{HELP}", authoring::HELP)),
+        #[cfg(not(feature = "compiler"))]
+        Request::Help => say(HELP),
+        #[cfg(feature = "compiler")]
         Request::Author(task) => return authoring::run(task),
+        #[cfg(feature = "compiler")]
+        Request::Compile(compiling) => compile::run(compiling),
+        Request::Engine => engine::run(),
         Request::Inspect { component, config } => {
             return inspect::run(component, config.as_deref());
         }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod app;
+#[cfg(feature = "compiler")]
 mod authoring;
 mod badges;
 mod ban_file;
@@ -97,6 +98,7 @@ fn obey(command: Command) -> Result<ExitCode, Failure> {
         Command::Cert(request) => cert_cli::run(&request),
         Command::Store(request) => return store_cli::run(&request),
         Command::Extension(request) => return extension_cli::run(&request),
+        #[cfg(feature = "compiler")]
         Command::Compile { max_memory } => return compiler::run(max_memory),
         Command::Operator(request) => return operator::run(&request),
         Command::Record(recording) => return operator::record::run(&recording),

@@ -5,7 +5,7 @@ use crate::extension_cli::{Order, Request};
 use crate::failure::Failure;
 
 /// What may follow "extension".
-const VERBS: &str = "\"new\", \"build\", \"check\", \"test\", \"bench\", \"watch\", \"inspect\", \"keygen\", \"sign\", \"status\", \"reload\", \"promote\", \"abandon\", \"record\" or \"replay\"";
+const VERBS: &str = "\"new\", \"build\", \"check\", \"test\", \"bench\", \"watch\", \"inspect\", \"keygen\", \"sign\", \"compile\", \"engine\", \"status\", \"reload\", \"promote\", \"abandon\", \"record\" or \"replay\"";
 
 impl Words {
     pub(super) fn extension(&mut self) -> Result<Request, Failure> {
@@ -14,9 +14,19 @@ impl Words {
             return Ok(Request::Help);
         }
         match verb.as_deref() {
+            #[cfg(feature = "compiler")]
             Some(verb @ ("new" | "build" | "check" | "test" | "bench" | "watch")) => {
                 Ok(Request::Author(self.authoring(verb)?))
             }
+            #[cfg(feature = "compiler")]
+            Some("compile") => Ok(Request::Compile(self.compile()?)),
+            #[cfg(not(feature = "compiler"))]
+            Some(verb @ ("new" | "build" | "check" | "test" | "bench" | "watch" | "compile")) => {
+                Err(usage(format!(
+                    "this build has no compiler, and \"extension {verb}\" needs one; run it on a workstation"
+                )))
+            }
+            Some("engine") => Ok(Request::Engine),
             Some("inspect") => {
                 let config = self.option("--config").map(PathBuf::from);
                 Ok(Request::Inspect { component: self.component()?, config })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use extension_host::MAX_JOB_BYTES;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{FAULTY, TOO_MUCH_MEMORY};
+use super::process::{FAULTY, TOO_MUCH_MEMORY};
 use crate::failure::Failure;
 
 /// How often memory is looked at, besides the wall. A compiler gets no further than some megabytes in it.

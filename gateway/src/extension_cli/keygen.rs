@@ -29,8 +29,10 @@ pub(super) fn run(out: &Path) -> Result<(), Failure> {
     say(&format!(
         "Made {}, a private key that signs extensions: keep it, and keep it away from gateways.\n\
          For gateway.toml of each gateway that is to trust it, under a name of your choice:\n\n  \
-         [trust.keys]\n  NAME = \"{}\"",
+         [trust.keys]\n  NAME = \"{public}\"\n\n\
+         Or, for a key of those alone who may compile for them (`portcullis extension compile`):\n\n  \
+         [compiler]\n  code-keys = [\"{public}\"]",
         out.display(),
-        key.public()
+        public = key.public()
     ))
 }

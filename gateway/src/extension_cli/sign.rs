@@ -69,7 +69,7 @@ pub(super) fn stem(component: &Path) -> String {
     component.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn read_key(path: &Path) -> Result<SigningKey, Failure> {
+pub(super) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     let mode = fs::metadata(path).map_err(Failure::file("read", path))?.mode();
     if mode & OTHERS != 0 {
         return Err(Failure::Extension(format!(

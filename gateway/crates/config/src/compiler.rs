@@ -1,6 +1,9 @@
 //! `[compiler]`: how components become code, and where the code is kept.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use auth::signature::PublicKey;
 
 use crate::section::Section;
 
@@ -11,6 +14,17 @@ pub struct Compiler {
     pub cache: Option<u64>,
     /// The process that compiles; none: the gateway's own.
     pub process: Option<CompilerProcess>,
+    /// Code that was compiled elsewhere, and who may have compiled it.
+    pub brought: Option<Brought>,
+}
+
+/// Code that was compiled elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brought {
+    /// The directory with it; it need not exist yet.
+    pub dir: PathBuf,
+    /// Whose code is run. Whoever has one of them can have the gateway run anything.
+    pub keys: Vec<PublicKey>,
 }
 
 /// Bounds of the process that compiles one component.
@@ -50,6 +64,30 @@ pub(crate) fn read(root: &Section<'_>) -> Compiler {
         section.meaningless(&keys, "with separate-process = false; remove it");
         None
     };
+    let brought = brought(&section);
     section.finish();
-    Compiler { cache, process }
+    Compiler { cache, process, brought }
+}
+
+fn brought(section: &Section<'_>) -> Option<Brought> {
+    let dir = section.directory("code-dir", PathBuf::new());
+    let mut keys: Vec<PublicKey> = Vec::new();
+    for text in section.texts("code-keys").unwrap_or_default() {
+        match PublicKey::parse(text.value) {
+            Ok(key) => keys.push(key),
+            Err(error) => {
+                section.fault(text.line, "code-keys", &format!("{:?} {error}", text.value));
+            }
+        }
+    }
+    match (section.has("code-dir"), section.has("code-keys")) {
+        (false, false) => return None,
+        (true, true) => {}
+        (true, false) => section.missing(
+            "code-keys",
+            "name the keys whose code is run: `portcullis extension keygen` makes one",
+        ),
+        (false, true) => section.missing("code-dir", "name the directory with the code"),
+    }
+    Some(Brought { dir, keys })
 }

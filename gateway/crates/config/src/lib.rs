@@ -57,7 +57,7 @@ pub use bridge::{
 };
 pub use broker::Broker;
 pub use checked::Checked;
-pub use compiler::{Compiler, CompilerProcess};
+pub use compiler::{Brought, Compiler, CompilerProcess};
 pub use component::place;
 pub use connection::HttpConnection;
 pub use decisions::Decisions;

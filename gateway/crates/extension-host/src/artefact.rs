@@ -6,22 +6,27 @@
 //! 1. The bytes that are judged are the bytes that become code: one slice in memory, never a file that may change.
 //! 2. A code under a key (HMAC with SHA-256) over all of them says that [`seal`] was given them. Only this crate calls
 //!    it, with what the compiler has just written: here, or in a process of the same program under a key that was
-//!    drawn for that process alone. The key of what is kept never leaves the gateway.
-//! 3. What is sealed begins with the component and the engine that the code is for, so that none takes the place of
-//!    another, and a change of engine, settings, processor or version makes it a stranger.
+//!    drawn for that process alone. The key of what is kept never leaves the gateway. Or a signature (Ed25519) over all of
+//!    them says the same of [`sign`], by the owner of a key that the operator has named for this ([`open_signed`]).
+//! 3. What is sealed or signed begins with the component and the engine that the code is for, so that none takes the place of
+//!    another, and a change of engine, settings or version makes it a stranger. What a processor must be able to do is
+//!    written in the code, and the engine looks.
 //!
-//! Who holds the key can forge: it lies in a file of the gateway's user, who can replace the program as well.
-
-use std::hash::{Hash, Hasher};
+//! Who holds a key can forge: that of the seal lies in a file of the gateway's user, who can replace the program as well;
+//! that of signatures lies with the operator, who can too.
 
 use auth::hmac;
+#[cfg(feature = "compiler")]
+use auth::signature::SigningKey;
+use auth::signature::{CODE_BYTES, PublicKey};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::instance::chain;
+use crate::kind::EngineKind;
 
-/// What sealed code begins with, behind the code that authenticates it.
+/// What sealed or signed code begins with, behind what authenticates it.
 const MAGIC: &[u8] = b"portcullis code 1\n";
 
 /// The key of a seal. Anybody who has it can have the gateway run anything.
@@ -58,8 +63,8 @@ pub(crate) struct Label {
 
 impl Label {
     /// Of the code of a component for an engine.
-    pub(crate) fn of(component: &[u8], engine: &Engine) -> Self {
-        Self { component: Sha256::digest(component).into(), engine: fingerprint(engine) }
+    pub(crate) fn of(component: &[u8], engine: &EngineKind) -> Self {
+        Self { component: Sha256::digest(component).into(), engine: engine.fingerprint() }
     }
 
     /// What a file with it is called.
@@ -74,33 +79,13 @@ impl Label {
     }
 }
 
-/// Everything that code depends on: the engine's version and settings, the processor, and this crate.
-fn fingerprint(engine: &Engine) -> [u8; 32] {
-    let mut digest = Sink(Sha256::new());
-    env!("CARGO_PKG_VERSION").hash(&mut digest);
-    engine.precompile_compatibility_hash().hash(&mut digest);
-    digest.0.finalize().into()
-}
-
-/// Hashing values with a hash that nobody can aim.
-struct Sink(Sha256);
-
-impl Hasher for Sink {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        let digest = self.0.clone().finalize();
-        digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
-    }
-}
-
 /// Why sealed bytes did not become code, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// They are not what was sealed under the key.
     Seal,
+    /// They are not what the owner of a key that counts signed.
+    Signature,
     /// They are the code of another component, or for another engine.
     Label,
     /// The engine does not want them: its words.
@@ -111,6 +96,10 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Seal => f.write_str("it is not what this gateway wrote, or it is damaged"),
+            Self::Signature => f.write_str(
+                "no key of compiler.code-keys signed it, or it was changed after that; compile it again with \
+                 `portcullis extension compile --key`",
+            ),
             Self::Label => f.write_str("it belongs to another component or another engine"),
             Self::Engine(why) => write!(f, "the engine refuses it: {why}"),
         }
@@ -118,6 +107,7 @@ impl std::fmt::Display for Refusal {
 }
 
 /// Seals what the compiler has written for `label`.
+#[cfg(feature = "compiler")]
 pub(crate) fn seal(key: &SealKey, label: &Label, code: &[u8]) -> Vec<u8> {
     let header = label.header();
     let mut sealed = Vec::with_capacity(hmac::SHA256_BYTES + header.len() + code.len());
@@ -141,6 +131,34 @@ pub(crate) fn open(
     deserialize(engine, code).map_err(|error| Refusal::Engine(chain(&error)))
 }
 
+/// Signs what the compiler has written for `label`, for gateways that know the key.
+#[cfg(feature = "compiler")]
+pub(crate) fn sign(key: &SigningKey, label: &Label, code: &[u8]) -> Vec<u8> {
+    let rest = [&label.header(), code].concat();
+    [&key.vouch_for_code(&rest)[..], &rest].concat()
+}
+
+/// Makes signed bytes the code of `label` on `engine`, if the owner of one of `keys` says that they are that.
+pub(crate) fn open_signed(
+    engine: &Engine,
+    keys: &[PublicKey],
+    label: &Label,
+    signed: &[u8],
+) -> Result<Component, Refusal> {
+    let code = verified(keys, label, signed)?;
+    deserialize(engine, code).map_err(|error| Refusal::Engine(chain(&error)))
+}
+
+/// The code in signed bytes.
+fn verified<'a>(keys: &[PublicKey], label: &Label, signed: &'a [u8]) -> Result<&'a [u8], Refusal> {
+    let parts = signed.split_first_chunk::<CODE_BYTES>();
+    let (signature, rest) = parts.ok_or(Refusal::Signature)?;
+    if !keys.iter().any(|key| key.vouches_for_code(rest, signature)) {
+        return Err(Refusal::Signature);
+    }
+    rest.strip_prefix(label.header().as_slice()).ok_or(Refusal::Label)
+}
+
 /// The code in sealed bytes.
 fn unseal<'a>(key: &SealKey, label: &Label, sealed: &'a [u8]) -> Result<&'a [u8], Refusal> {
     let parts = sealed.split_first_chunk::<{ hmac::SHA256_BYTES }>();
@@ -158,111 +176,12 @@ fn unseal<'a>(key: &SealKey, label: &Label, sealed: &'a [u8]) -> Result<&'a [u8]
 )]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: the engine asks for what `Component::serialize` or `Engine::precompile_component` wrote, unchanged. `code`
-    // comes from `unseal`: it was under a code that only the holder of the key can make, and the crate makes one for
-    // the output of those two functions only. It is borrowed here and so cannot change before the engine has copied
-    // it. That it is for this very engine is not needed for safety, as wasmtime checks it; the label says so as well.
+    // comes from `unseal` or `verified`: it was under a code or a signature that only the holder of the key can make, and
+    // the crate makes one for the output of those two functions only. It is borrowed here and so cannot change before the
+    // engine has copied it. That it is for this very engine is not needed for safety, as wasmtime checks it; the label says so as well.
     unsafe { Component::deserialize(engine, code) }
 }
 
 #[cfg(test)]
-mod tests {
-    use wasmtime::Config;
-
-    use super::*;
-
-    const COMPONENT: &str =
-        "(component (core module (func (export \"f\") (result i32) i32.const 7)))";
-
-    struct Case {
-        engine: Engine,
-        key: SealKey,
-        label: Label,
-        sealed: Vec<u8>,
-    }
-
-    fn case(engine: Engine) -> Case {
-        let bytes = wat::parse_str(COMPONENT).unwrap();
-        let label = Label::of(&bytes, &engine);
-        let code = engine.precompile_component(&bytes).unwrap();
-        let key = SealKey::new([7; 32]);
-        let sealed = seal(&key, &label, &code);
-        Case { engine, key, label, sealed }
-    }
-
-    impl Case {
-        fn open(&self, sealed: &[u8]) -> Result<(), Refusal> {
-            open(&self.engine, &self.key, &self.label, sealed).map(|_| ())
-        }
-    }
-
-    #[test]
-    fn what_was_sealed_becomes_code() {
-        let case = case(Engine::default());
-        assert_eq!(case.open(&case.sealed), Ok(()));
-    }
-
-    /// The engine would take most of these: it looks at the head of the code only.
-    #[test]
-    fn no_bit_may_differ() {
-        let case = case(Engine::default());
-        let len = case.sealed.len();
-        let step = (len / 4096).max(1);
-        let mut tried = 0;
-        for at in (0..256.min(len)).chain((256..len).step_by(step)) {
-            for bit in [0, 3, 7] {
-                let mut changed = case.sealed.clone();
-                changed[at] ^= 1 << bit;
-                assert_eq!(case.open(&changed), Err(Refusal::Seal), "byte {at}, bit {bit}");
-                tried += 1;
-            }
-        }
-        assert!(tried > 3_000, "{tried} of {len} bytes");
-    }
-
-    #[test]
-    fn what_is_cut_or_longer_is_refused() {
-        let case = case(Engine::default());
-        let len = case.sealed.len();
-        for end in (0..len).step_by((len / 500).max(1)).chain([31, 32, 33, len - 1]) {
-            assert_eq!(case.open(&case.sealed[..end]), Err(Refusal::Seal), "{end} bytes");
-        }
-        let longer = [&case.sealed[..], &[0]].concat();
-        assert_eq!(case.open(&longer), Err(Refusal::Seal));
-    }
-
-    #[test]
-    fn another_key_is_another_gateway() {
-        let case = case(Engine::default());
-        let other = SealKey::new([8; 32]);
-        let refused = open(&case.engine, &other, &case.label, &case.sealed).map(|_| ());
-        assert_eq!(refused, Err(Refusal::Seal));
-    }
-
-    #[test]
-    fn code_of_another_component_is_refused() {
-        let case = case(Engine::default());
-        let other = Label { component: [0; 32], ..case.label };
-        let refused = open(&case.engine, &case.key, &other, &case.sealed).map(|_| ());
-        assert_eq!(refused, Err(Refusal::Label));
-    }
-
-    #[test]
-    fn code_for_another_engine_is_refused() {
-        let here = case(Engine::default());
-        let mut config = Config::new();
-        config.memory_reservation(1 << 20);
-        let there = case(Engine::new(&config).unwrap());
-        assert_ne!(here.label, there.label);
-        assert_ne!(here.label.file_name(), there.label.file_name());
-        assert_eq!(here.open(&there.sealed), Err(Refusal::Label));
-        // And if only the label were right, the engine itself would say no.
-        let code = unseal(&there.key, &there.label, &there.sealed).unwrap();
-        let relabelled = seal(&here.key, &here.label, code);
-        assert!(matches!(here.open(&relabelled), Err(Refusal::Engine(_))));
-    }
-
-    #[test]
-    fn the_same_engine_has_the_same_fingerprint() {
-        assert_eq!(fingerprint(&Engine::default()), fingerprint(&Engine::default()));
-    }
-}
+#[cfg(feature = "compiler")]
+mod tests;

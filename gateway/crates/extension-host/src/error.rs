@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::answer::Failure;
+use crate::kind::EngineKind;
 use crate::spec::Capability;
 
 /// The engine could not be set up.
@@ -79,6 +80,17 @@ pub enum LoadError {
         extension: String,
         /// The engine's words.
         why: String,
+    },
+    /// This build has no compiler, and there is no code of the component for its engine.
+    NoCode {
+        /// Name of the extension.
+        extension: String,
+        /// What the code must be for.
+        kind: EngineKind,
+        /// Name of the file that it would be in.
+        file: String,
+        /// Whether the operator has named a key whose owner's code is taken.
+        is_trusting: bool,
     },
     /// The component imports something that it is not granted.
     ForbiddenImport {
@@ -205,6 +217,7 @@ impl fmt::Display for LoadError {
             }
             Self::BadLimit { why, .. } => f.write_str(why),
             Self::Compile { why, .. } => write!(f, "the component is not valid: {why}"),
+            Self::NoCode { kind, file, is_trusting, .. } => no_code(f, kind, file, *is_trusting),
             Self::ForbiddenImport { import, grant, .. } => forbidden_import(f, import, *grant),
             Self::NotBuiltIn { import, .. } => write!(
                 f,
@@ -252,6 +265,26 @@ impl fmt::Display for LoadError {
     }
 }
 
+fn no_code(
+    f: &mut fmt::Formatter<'_>,
+    kind: &EngineKind,
+    file: &str,
+    is_trusting: bool,
+) -> fmt::Result {
+    let EngineKind { target, space, .. } = kind;
+    let version = env!("CARGO_PKG_VERSION");
+    write!(
+        f,
+        "this build has no compiler, and there is no code of the component for its engine ({kind}); on a workstation run \
+         `portcullis extension compile COMPONENT --target {target} --plan {space} --key FILE --out DIR` of version {version}, \
+         and bring {file}.code from DIR into compiler.code-dir"
+    )?;
+    match is_trusting {
+        true => Ok(()),
+        false => f.write_str("; name the key's public half in compiler.code-keys"),
+    }
+}
+
 fn forbidden_import(
     f: &mut fmt::Formatter<'_>,
     import: &str,
@@ -283,6 +316,7 @@ impl LoadError {
             | Self::TooBig { extension, .. }
             | Self::BadLimit { extension, .. }
             | Self::Compile { extension, .. }
+            | Self::NoCode { extension, .. }
             | Self::ForbiddenImport { extension, .. }
             | Self::NotBuiltIn { extension, .. }
             | Self::ContractVersion { extension, .. }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Engine, OptLevel};
+use wasmtime::{Config, Engine, ModuleVersionStrategy};
 
 use crate::bindings::portcullis::{gateway, host};
 use crate::error::{HostError, LoadError};
 use crate::extension::Extension;
 use crate::gate::Gate;
 use crate::guest::Guest;
+use crate::kind::WASMTIME;
 use crate::nature::{Machine, Nature};
 use crate::prepared::Prepared;
 use crate::space::AddressSpace;
@@ -166,7 +167,10 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         .wasm_memory64(false)
         .wasm_custom_page_sizes(false)
         .wasm_relaxed_simd(false)
-        .shared_memory(false)
-        .cranelift_opt_level(OptLevel::Speed);
+        .shared_memory(false);
+    #[cfg(feature = "compiler")]
+    config.cranelift_opt_level(wasmtime::OptLevel::Speed);
+    // By itself the engine compares the first number of its version only. The text is short enough.
+    let _ = config.module_version(ModuleVersionStrategy::Custom(WASMTIME.to_owned()));
     config
 }

@@ -32,8 +32,10 @@ mod instance;
 mod interception;
 mod interceptors;
 mod interests;
+#[cfg(feature = "compiler")]
 mod job;
 mod keyring;
+mod kind;
 mod ledger;
 mod log;
 mod methods;
@@ -54,6 +56,7 @@ mod space;
 mod spec;
 mod stats;
 mod tape;
+mod target;
 mod ticker;
 mod token;
 mod versions;
@@ -86,8 +89,10 @@ pub use interception::{
     DeliveryAction, Intercepted, Interest, MAX_INTEREST_FILTERS, MAX_REPLACEMENTS, MessageChange,
     PublishAction,
 };
-pub use job::{MAX_JOB_BYTES, compile};
+#[cfg(feature = "compiler")]
+pub use job::{MAX_JOB_BYTES, compile, compile_for};
 pub use keyring::{KeySource, Keyring, Look, Miss, Secret, TokenKeys};
+pub use kind::EngineKind;
 pub use metrics::{Metric, Value as MetricValue};
 pub use nature::Nature;
 pub use observation::{MAX_EVENTS, Observed};
@@ -99,5 +104,8 @@ pub use sitting::Sitting;
 pub use space::AddressSpace;
 pub use spec::{BreakerSettings, Capability, ExtensionLimits, ExtensionSpec};
 pub use stats::Stats;
+pub use target::Target;
 pub use versions::{Version, Versions};
-pub use workshop::{Ran, Workshop};
+#[cfg(feature = "compiler")]
+pub use workshop::Ran;
+pub use workshop::Workshop;

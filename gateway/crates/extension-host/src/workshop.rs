@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use auth::signature::PublicKey;
+
 use crate::artefact::SealKey;
 
 /// A place for compiled code, and a process to compile in. Whoever implements this handles sealed bytes only, and
@@ -22,11 +24,22 @@ pub trait Workshop: fmt::Debug + Send + Sync {
     /// Why they are not kept, in words for the log.
     fn keep(&self, name: &str, sealed: &[u8]) -> Result<(), String>;
 
-    /// Has [`crate::compile`] do a job in a process of its own.
+    /// Whose word is taken for code that was compiled elsewhere; nobody's if there are none.
+    fn code_keys(&self) -> &[PublicKey];
+
+    /// What was brought under a name of code that was compiled elsewhere, read into memory at once.
+    ///
+    /// # Errors
+    /// Why what is there was not read, in words for the log.
+    fn brought(&self, name: &str) -> Result<Option<Vec<u8>>, String>;
+
+    /// Has `compile` do a job in a process of its own.
+    #[cfg(feature = "compiler")]
     fn run(&self, job: Vec<u8>) -> Ran;
 }
 
 /// What came of a job.
+#[cfg(feature = "compiler")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ran {
     /// What it wrote.

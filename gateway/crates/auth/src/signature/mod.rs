@@ -4,7 +4,10 @@
 //! component is, and signs that with Ed25519 (RFC 8032). What is signed are not the bytes of the JSON but the fields in
 //! a form of their own ([`Manifest::message`]), so that no two manifests have one signature whatever their text looks
 //! like. The component itself is in it by its SHA-256.
+//!
+//! Compiled code is signed by itself ([`SigningKey::vouch_for_code`]), in words that are nothing of the above.
 
+mod code;
 mod error;
 mod key;
 mod manifest;
@@ -14,6 +17,7 @@ use std::collections::BTreeSet;
 use base64ct::{Base64, Encoding};
 use serde::{Deserialize, Serialize};
 
+pub use code::CODE_BYTES;
 pub use error::SignatureError;
 pub use key::{KeyError, KeyId, PublicKey, SigningKey};
 pub use manifest::{MAX_LIST, MAX_NAME_BYTES, Manifest};
