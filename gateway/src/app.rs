@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use broker::Broker;
 use config::{Checked, Engine};
@@ -17,7 +17,7 @@ use crate::ban_file::BanFile;
 use crate::bridges::{self, Bridges};
 use crate::certificates::Certificates;
 use crate::chain::{CONNECT_CALLS_MAX, Chain, Office};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::compiler::Workbench;
 use crate::decisions::Decisions;
 use crate::desk::{self, Desk, ORDERS_MAX};
@@ -47,15 +47,17 @@ pub(crate) fn run(file: &Path) -> Result<(), Failure> {
     let _log = telemetry::init(settings::log(&checked), &counters)
         .map_err(|error| Failure::Log(error.to_string()))?;
     log_panics();
+    clock::hold(&checked.data);
     runtime()?.block_on(serve(checked))
 }
 
 /// `portcullis check`: everything that can be found wrong without starting.
 pub(crate) fn check(file: &Path) -> Result<(), Failure> {
     let checked = config::load(file).map_err(Failure::Config)?;
+    clock::hold(&checked.data);
     let mut faults = Vec::new();
     let runtime = runtime()?;
-    let (inside, now) = (runtime.enter(), SystemTime::now());
+    let (inside, now) = (runtime.enter(), clock::wall());
     for listener in &checked.listeners {
         // The certificates are what is checked; the port itself may be in use by the running gateway.
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -139,6 +141,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     };
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
+    background.spawn(clock::keep(checked.data.clone()));
     background.spawn(budget::keep(Arc::clone(&hub), checked.limits.memory));
     background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
     background.spawn(Arc::clone(&sentry).keep());
@@ -163,6 +166,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
         tracing::error!("disk did not catch up; what it lacks was not acknowledged");
     }
     subject.count();
+    clock::note(&checked.data);
     put_away(observers, surroundings, sentry, disk).await?;
     tracing::info!("stopped");
     Ok(())

@@ -1,10 +1,11 @@
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use transport::pki::{self, Issued, Order, Purpose, Reason, RevocationList, Site};
 use transport::utc;
 
 use crate::cli::say;
+use crate::clock;
 use crate::failure::Failure;
 
 /// What `portcullis cert` is asked for.
@@ -50,7 +51,7 @@ FILES.key. A running gateway takes over what its configuration names within seco
 
 /// `portcullis cert`
 pub(crate) fn run(request: &Request) -> Result<(), Failure> {
-    let now = SystemTime::now();
+    let now = clock::wall();
     let text = match request {
         Request::Help => HELP.to_owned(),
         Request::NewAuthority { dir, name, order } => {

@@ -1,11 +1,12 @@
 mod expiry;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use telemetry::Counter;
 use transport::{Credential, CredentialKind, Credentials, Reloaded, Stamp, TlsConfigError, utc};
 
+use crate::clock;
 use crate::hub::Hub;
 
 pub(crate) use expiry::seconds_left;
@@ -174,7 +175,7 @@ impl Certificates {
 impl Kept {
     /// Says what ends soon, or has ended.
     fn remind(&self) {
-        let now = SystemTime::now();
+        let now = clock::wall();
         for credential in self.credentials.all() {
             expiry::remind(&self.listener, &credential, now);
         }

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use broker::{Action, Event, Grounds};
 use mqtt::ReasonCode;
@@ -154,8 +154,7 @@ fn by(line: &mut Value, version: &str) {
 }
 
 fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    crate::clock::wall_ms()
 }
 
 fn micros(time: Duration) -> u64 {

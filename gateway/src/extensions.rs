@@ -9,6 +9,7 @@ use std::time::Duration;
 use config::{Checked, MessageGrant};
 use extension_host::{Extension, ExtensionSpec, Hooks, Host, LoadError, Mode};
 
+use crate::clock::Held;
 use crate::compiler::Workbench;
 use crate::facilities::{Facilities, Surroundings};
 use crate::failure::Failure;
@@ -81,6 +82,7 @@ impl Extensions {
     ) -> Result<Self, Failure> {
         let host = Host::new(machine::engine_settings())
             .map_err(|error| Failure::Extension(error.to_string()))?
+            .with_nature(Arc::new(Held::new()))
             .with_workshop(Arc::new(workbench));
         let mut loaded = Vec::with_capacity(checked.extensions.len());
         let mut faults = Vec::new();

@@ -2,14 +2,13 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use transport::pki::{self, Pki};
 
 use crate::cli::say;
 use crate::failure::Failure;
 use crate::users::UsersFile;
-use crate::{secret, user};
+use crate::{clock, secret, user};
 
 /// What `portcullis init` is to make.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,8 +46,7 @@ pub(crate) fn init(plan: &Plan) -> Result<(), Failure> {
         return say(&later(&configuration, &users));
     }
     copy_extensions(plan, &dir.join("extensions"))?;
-    let pki =
-        pki::create(&dir.join("pki"), &plan.names, SystemTime::now()).map_err(Failure::Pki)?;
+    let pki = pki::create(&dir.join("pki"), &plan.names, clock::wall()).map_err(Failure::Pki)?;
     write_new(&dir.join("acl.txt"), RULES.as_bytes())?;
     // An earlier start that was cut short has not shown its credential: this one replaces it.
     let password = secret::password()?;

@@ -1,18 +1,18 @@
 use std::fmt::Write as _;
-use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use transport::{Credential, utc};
 
 use super::metrics::{Kind, Metric, escaped};
 use crate::certificates::{Certificates, seconds_left};
+use crate::clock;
 
 /// The family of series that say how long certificates and revocation lists last.
 pub(super) const SECONDS_LEFT: &str = "portcullis_certificate_seconds_left";
 
 /// Each certificate and list with how long it lasts.
 pub(super) fn document(certificates: &Certificates) -> Value {
-    let now = SystemTime::now();
+    let now = clock::wall();
     let one = |(listener, credential): (&str, Credential)| {
         json!({
             "listener": listener,
@@ -30,7 +30,7 @@ pub(super) fn document(certificates: &Certificates) -> Value {
 
 /// The same for Prometheus. A file may hold several of one subject: the one that ends first is shown.
 pub(super) fn series(certificates: &Certificates) -> String {
-    let now = SystemTime::now();
+    let now = clock::wall();
     let mut lines = std::collections::BTreeMap::new();
     for (listener, credential) in certificates.all() {
         let Some(left) = seconds_left(&credential, now) else { continue };

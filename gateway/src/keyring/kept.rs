@@ -2,11 +2,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::Label;
+use crate::clock;
 
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -35,13 +36,13 @@ impl Kept {
         let text = kept.get("answer")?.as_str()?.to_owned();
         // A clock that is behind, as after a start without a battery, makes it as old as now: tokens of the present are
         // not valid then either.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         Some((text, now.saturating_sub(fetched)))
     }
 
     /// Keeps what was fetched now. Whole or not at all.
     pub(super) fn write(&self, answer: &str) -> io::Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         let kept = json!({ "url": self.url, "fetched": now.as_secs(), "answer": answer });
         let directory = self.path.parent().unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(DIR_MODE).create(directory)?;

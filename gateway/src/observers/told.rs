@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker::Event;
 use extension_host::Observed;
@@ -90,8 +89,7 @@ impl Told {
 }
 
 fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    crate::clock::wall_ms()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 
 mod address;
 mod arrival;
+mod clock;
 mod connection;
 mod dial;
 mod identity;
@@ -32,6 +33,7 @@ mod web;
 
 pub use address::{Address, Process};
 pub use arrival::ArrivalError;
+pub use clock::hold_time;
 pub use connection::{Connection, Stream};
 pub use dial::{
     DialError, DialProxy, DialProxyUser, DialSettings, DialTls, DialWay, DialWeb, Dialed, ProxyKind,

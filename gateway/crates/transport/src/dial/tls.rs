@@ -4,6 +4,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::DialTls;
+use crate::clock::Held;
 use crate::pem;
 use crate::tls::{TlsConfigError, provider};
 
@@ -20,7 +21,7 @@ const CA: &str = "tls.ca";
 impl DialTls {
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, TlsConfigError> {
         let library = |error: rustls::Error| TlsConfigError::Library(error.to_string());
-        let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
+        let builder = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(Held))
             .with_safe_default_protocol_versions()
             .map_err(library)?
             .with_root_certificates(self.roots()?);

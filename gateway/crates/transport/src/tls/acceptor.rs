@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
 
 use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, ring};
 
+use crate::clock;
 use crate::settings::TlsSettings;
 use crate::tls::credentials::Reloaded;
 use crate::tls::error::TlsConfigError;
@@ -46,7 +46,7 @@ impl Acceptor {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.ready();
         let fresh = Ready::load(&self.settings, &self.provider, Some(&before))?;
-        fresh.check_validity(SystemTime::now())?;
+        fresh.check_validity(clock::now())?;
         let fresh = Arc::new(fresh);
         let reloaded = Reloaded::between(&before, &fresh);
         *self.ready.write().unwrap_or_else(PoisonError::into_inner) = fresh;

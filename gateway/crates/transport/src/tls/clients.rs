@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Error};
 
+use crate::clock;
 use crate::identity::{Certificate, CertificateKey};
 use crate::pem;
 use crate::settings::{ClientAuth, TlsSettings};
@@ -119,7 +120,7 @@ impl Clients {
     /// that session began.
     pub(crate) fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
         let (leaf, rest) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
-        self.verifier.verify_client_cert(leaf, rest, UnixTime::now()).map(drop)
+        self.verifier.verify_client_cert(leaf, rest, clock::unix_time()).map(drop)
     }
 
     /// What the lists revoke.

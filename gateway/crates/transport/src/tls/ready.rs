@@ -7,6 +7,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
+use crate::clock::Held;
 use crate::settings::{TlsSettings, TlsVersion};
 use crate::tls::acceptor::aes_in_hardware;
 use crate::tls::clients::Clients;
@@ -47,7 +48,7 @@ impl Ready {
                 ring::Ticketer::new().map_err(|cause| TlsConfigError::Library(cause.to_string()))?
             }
         };
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+        let mut config = ServerConfig::builder_with_details(Arc::clone(provider), Arc::new(Held))
             .with_protocol_versions(versions(settings.min_version))
             .map_err(|cause| TlsConfigError::Library(cause.to_string()))?
             .with_client_cert_verifier(clients.verifier())
