@@ -142,6 +142,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let mut background = JoinSet::new();
     background.spawn(keep_time(Arc::clone(&hub)));
     background.spawn(clock::keep(checked.data.clone()));
+    background.spawn(supervisor::watch(Arc::clone(&hub), disk.clone()));
     background.spawn(budget::keep(Arc::clone(&hub), checked.limits.memory));
     background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
     background.spawn(Arc::clone(&sentry).keep());

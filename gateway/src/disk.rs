@@ -49,6 +49,16 @@ impl Disk {
         self.lock().as_ref().map(Committer::stats).unwrap_or_default()
     }
 
+    /// Asks the thread whether it is there; answers with what to ask [`has_answered`](Self::has_answered) with.
+    pub(crate) fn knock(&self) -> u64 {
+        self.lock().as_ref().map(Committer::knock).unwrap_or_default()
+    }
+
+    /// Whether the thread has looked since it was asked.
+    pub(crate) fn has_answered(&self, knock: u64) -> bool {
+        self.lock().as_ref().is_none_or(|committer| committer.has_answered(knock))
+    }
+
     /// Writes what was handed over and ends the thread. Blocks.
     pub(crate) fn shut_down(&self) -> Result<(), StoreError> {
         // Taken out first: the thread reports to the hub, which may come here.

@@ -11,6 +11,7 @@ use crate::extensions::{self, Extensions};
 use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::sentry::Sentry;
+use crate::supervisor;
 
 /// What the operator can ask of a gateway that runs.
 pub(crate) struct Signals {
@@ -51,7 +52,11 @@ impl Signals {
             tokio::select! {
                 _ = self.stop.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.reload.recv() => subject.reload().await,
+                _ = self.reload.recv() => {
+                    supervisor::reloading();
+                    subject.reload().await;
+                    supervisor::ready();
+                }
                 _ = self.count.recv() => subject.count(),
             }
         }

@@ -25,6 +25,11 @@ pub(crate) struct Subject {
 
 /// Questions of the operator. Each takes the lock for as long as a batch of packets does.
 impl Hub {
+    /// Returns when the lock is to be had.
+    pub(crate) fn pulse(&self) {
+        drop(self.lock());
+    }
+
     /// At most `count` sessions from the place `from` on.
     pub(crate) fn guests(&self, from: u32, count: usize) -> Guests {
         let inner = self.lock();

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Answers what is at a path, so that checking a configuration needs no disk in tests.
 pub trait FileProbe {
@@ -11,6 +11,11 @@ pub trait FileProbe {
     /// # Errors
     /// Why there is nothing that could be read.
     fn probe(&self, path: &Path) -> io::Result<Found>;
+
+    /// The directory in which whoever starts the gateway has put secrets for it, if it has.
+    fn credentials(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// The user as which files are opened, where the system has such a number.
     fn uid(&self) -> Option<u32>;
@@ -35,6 +40,11 @@ impl FileProbe for Disk {
             return Ok(Found::Directory);
         }
         File::open(path).map(|_| Found::File)
+    }
+
+    /// As systemd says it (`LoadCredential=` of a unit).
+    fn credentials(&self) -> Option<PathBuf> {
+        std::env::var_os("CREDENTIALS_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from)
     }
 
     #[cfg(target_os = "linux")]

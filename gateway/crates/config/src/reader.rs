@@ -7,6 +7,29 @@ use std::path::{Path, PathBuf};
 use crate::report::Fault;
 use crate::{FileProbe, Found};
 
+/// What the path of a secret begins with that whoever starts the gateway hands over.
+const CREDENTIAL: &str = "credential:";
+
+/// The name of a credential, if a path is one.
+fn credential(path: &str) -> Option<&str> {
+    path.strip_prefix(CREDENTIAL)
+}
+
+fn is_credential_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains('/')
+}
+
+/// Why a credential is none; the end of a sentence that starts with its path.
+fn no_credential(name: &str) -> String {
+    if is_credential_name(name) {
+        format!(
+            "is not there: CREDENTIALS_DIRECTORY is not set; add LoadCredential={name}:PATH to the unit, and start the gateway by it"
+        )
+    } else {
+        "names no credential; a name has no \"/\" and does not begin with \".\"".to_owned()
+    }
+}
+
 /// Gathers faults, and where each key was, while the sections are read.
 pub(crate) struct Reader<'a> {
     /// Where each line starts, in bytes.
@@ -66,13 +89,20 @@ impl<'a> Reader<'a> {
         self.known.borrow_mut().insert(pattern);
     }
 
-    /// A path of the file as a path of the system.
+    /// A path of the file as a path of the system. One that is a credential where there are none stays as it is.
     pub(crate) fn resolve(&self, path: &str) -> PathBuf {
-        self.base.join(path)
+        match (credential(path), self.files.credentials()) {
+            (Some(name), Some(dir)) if is_credential_name(name) => dir.join(name),
+            (Some(_), _) => PathBuf::from(path),
+            (None, _) => self.base.join(path),
+        }
     }
 
     /// Why a file cannot be read; the end of a sentence that starts with its path.
     pub(crate) fn check_file(&self, path: &Path) -> Result<(), String> {
+        if let Some(name) = path.to_str().and_then(credential) {
+            return Err(no_credential(name));
+        }
         match self.files.probe(path) {
             Ok(Found::File) => Ok(()),
             Ok(Found::Directory) => Err("is a directory; name a file".to_owned()),

@@ -1,8 +1,10 @@
 //! Configurations on a real disk.
 
 use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use portcullis_config::{BridgeVersion, Transport, load};
+use portcullis_config::{BridgeVersion, FileProbe, Found, Transport, load, parse};
 
 #[test]
 fn paths_are_relative_to_the_file() {
@@ -102,4 +104,38 @@ fn a_profile_fills_in_what_suits_it() {
     assert_eq!((c.version, c.max_packet_size), (BridgeVersion::V3_1_1, 256 << 10));
     assert_eq!((d.inward[0].retain, d.inward[1].retain), (false, true));
     assert_eq!((e.tls.alpn.len(), e.announce, e.outward[0].qos.as_u8()), (0, true, 2));
+}
+
+/// What systemd hands over lies in a directory of its own.
+#[test]
+fn credentials_are_where_they_were_put() {
+    struct Handed;
+    impl FileProbe for Handed {
+        fn probe(&self, _: &Path) -> io::Result<Found> {
+            Ok(Found::File)
+        }
+
+        fn credentials(&self) -> Option<PathBuf> {
+            Some("/run/credentials/portcullis.service".into())
+        }
+
+        fn uid(&self) -> Option<u32> {
+            None
+        }
+    }
+    let text = "[listeners.plant]\n\
+                bind = '[::1]:0'\n\
+                tls.cert = 'server.pem'\n\
+                tls.key = 'credential:server.key'\n\
+                chain = ['acl']\n\
+                [extensions.acl]\n\
+                component = 'acl.wasm'\n";
+    let file = Path::new("/etc/portcullis/gateway.toml");
+    let checked = parse(text, file, &Handed).map_err(|report| report.to_string()).unwrap();
+    let Transport::Tls(tls) = &checked.listeners[0].transport else { panic!() };
+    assert_eq!(tls.key, Path::new("/run/credentials/portcullis.service/server.key"));
+    assert_eq!(tls.cert, Path::new("/etc/portcullis/server.pem"));
+    let outside = text.replace("credential:server.key", "credential:../server.key");
+    let report = parse(&outside, file, &Handed).unwrap_err().to_string();
+    assert!(report.contains("names no credential"), "{report}");
 }

@@ -162,6 +162,26 @@ impl<T> Committer<T> {
         self.shared.changed.notify_one();
     }
 
+    /// Asks the thread whether it is there, without waiting for it. Answers with a number for
+    /// [`has_answered`](Self::has_answered).
+    #[must_use]
+    pub fn knock(&self) -> u64 {
+        let knock = {
+            let mut queue = self.shared.queue();
+            queue.knocks += 1;
+            queue.knocks
+        };
+        self.shared.changed.notify_one();
+        knock
+    }
+
+    /// Whether the thread has looked for work since that knock. It does between two groups, reads, or attempts of what
+    /// fails, and not while the disk keeps it waiting.
+    #[must_use]
+    pub fn has_answered(&self, knock: u64) -> bool {
+        self.shared.queue().answered >= knock
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> CommitterStats {

@@ -15,6 +15,9 @@ pub(super) struct Queue<T> {
     /// Whether one of the commits is to be durable at once.
     urgent: bool,
     pub(super) closing: bool,
+    /// How often somebody asked whether the thread is there, and up to which time it has seen that.
+    pub(super) knocks: u64,
+    pub(super) answered: u64,
 }
 
 /// Commits that become durable together.
@@ -34,6 +37,8 @@ impl<T> Default for Queue<T> {
             weight: 0,
             urgent: false,
             closing: false,
+            knocks: 0,
+            answered: 0,
         }
     }
 }

@@ -130,6 +130,7 @@ impl<T> Worker<T> {
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.queue();
         loop {
+            queue.answered = queue.knocks;
             let group_in = match &self.failed {
                 Some(failed) => Some(left(failed.due)),
                 None => queue.due_in(&self.settings, self.synced),

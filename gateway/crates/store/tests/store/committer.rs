@@ -140,6 +140,35 @@ fn a_full_disk_holds_everything_back_and_then_goes_on_by_itself() {
     assert_eq!(durable(&store), 3);
 }
 
+/// Whoever asks is answered by a thread that has nothing to do, and by one whose disk refuses; not by one that is kept waiting.
+#[test]
+fn the_thread_answers_unless_it_is_kept_waiting() {
+    let store = MemoryStore::new();
+    let (entered, entries) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let sink = Box::new(move |_: Event<u64>| {
+        let _ = entered.send(());
+        let _ = released.lock().unwrap().recv();
+    });
+    let committer = Committer::spawn(Box::new(store), QUICK, sink).unwrap();
+    let answers = |knock: u64| {
+        let until = Instant::now() + Duration::from_secs(5);
+        while !committer.has_answered(knock) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        committer.has_answered(knock)
+    };
+    assert!(answers(committer.knock()), "nothing to do");
+    committer.submit(commit(1));
+    entries.recv().unwrap();
+    let knock = committer.knock();
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!committer.has_answered(knock), "it is kept waiting");
+    drop(release);
+    assert!(answers(knock));
+}
+
 #[test]
 fn shutdown_drains() {
     let store = MemoryStore::new();
