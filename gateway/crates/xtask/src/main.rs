@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod command;
 mod component;
+mod deb;
 mod dist;
 mod durability;
 mod emulated;
@@ -15,12 +16,14 @@ mod emulator;
 mod examples;
 mod extensions;
 mod failure;
+mod footprint;
 mod fuzz;
 mod inputs;
 mod libraries;
 mod npm;
 mod options;
 mod packages;
+mod pages;
 mod root;
 mod run;
 mod sim;
@@ -53,6 +56,15 @@ usage: cargo xtask COMMAND
   dist [--target TARGET] [--runtime-only] [--key FILE]
                                   what is shipped for a target, to target/dist: the gateway, with --runtime-only without a
                                   compiler in it, extensions, list of parts (CycloneDX), checksums, signed if there is a key
+  deb [--binary PATH] [--host-binary PATH] [--code-key FILE] [--version V] [--stage DIR] [--out DIR]
+                                  a Debian package in target/deb of the gateway as it is released, or of another one, which
+                                  --host-binary tells the help of if it does not run here; with --code-key of one that has no
+                                  compiler, with the code of the shipped extensions, signed; with --stage only its tree of files
+  deb-check [--binary PATH]       install, upgrade with full queues, remove, install again and purge the package, in a
+                                  file system of its own over this one; needs root
+  footprint [--full PATH] [--runtime PATH] [--connections N]
+                                  size, memory, time to start and wake-ups of the gateway as it is released, and of a build without
+                                  a compiler, each with where it goes
   sim [--seeds N] [--seed N] [--steps N]
                                   the broker in a simulated world, under the seeds 1 to N (2000) or one of them
   kill [--cycles N] [--seed N]    kill -9 under load N times (500) on one store: what was promised must be there
@@ -110,6 +122,9 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
         ["ci"] => ci::run(&root, true),
         ["ci", "--without-advisories"] => ci::run(&root, false),
         ["dist", rest @ ..] => dist::run(&root, rest),
+        ["deb", rest @ ..] => deb::run(&root, rest),
+        ["deb-check", rest @ ..] => deb::check(&root, rest),
+        ["footprint", rest @ ..] => footprint::run(&root, rest),
         ["sim", rest @ ..] => sim::run(&root, rest),
         [command @ ("kill" | "power-cut"), rest @ ..] => durability::run(&root, command, rest),
         ["swap", rest @ ..] => swap::run(&root, rest),

@@ -19,6 +19,13 @@ const PACKAGES: [Package; 7] = [
     Package { name: "tinyproxy-bin", brings: "tinyproxy" },
 ];
 
+/// What looks at a process, tells it another time, and judges its unit.
+const BOX: [Package; 3] = [
+    Package { name: "faketime", brings: "faketime" },
+    Package { name: "strace", brings: "strace" },
+    Package { name: "systemd", brings: "systemd-analyze" },
+];
+
 /// Where the tests find the components.
 pub(crate) const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
 
@@ -39,6 +46,7 @@ const HOOKS: [&str; 9] = [
 pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     let begin = Instant::now();
     packages::ensure(&PACKAGES, "interoperability tests")?;
+    packages::ensure(&BOX, "tests of a box that nobody looks after")?;
     let libraries = libraries::ensure(root)?;
     let components = extensions::build(root)?;
     let languages = examples::ensure(root)?;
