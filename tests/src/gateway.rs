@@ -87,6 +87,13 @@ impl<'a> Gateway<'a> {
         Self::spawn(site, command).listening(listeners, PATIENCE)
     }
 
+    /// Starts it by another program, which becomes it, and waits until `listeners` of it listen.
+    pub fn start_under(site: &'a Site, listeners: usize, by: &[&str]) -> Self {
+        let mut command = Command::new(by.first().expect("a program"));
+        command.args(by.get(1..).unwrap_or_default()).arg(&program().portcullis);
+        Self::spawn(site, command).listening(listeners, PATIENCE)
+    }
+
     /// As [`Gateway::launch`], with these variables in its environment.
     pub fn launch_in(site: &'a Site, environment: &[(&str, &OsStr)]) -> Self {
         let mut command = portcullis();

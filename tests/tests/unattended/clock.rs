@@ -1,0 +1,63 @@
+//! A box without a battery for its clock, which starts in 1970.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use mqtt::QoS;
+use portcullis_tests::{Gateway, Site, Wire, free_port, program};
+
+/// The library that tells a program another time.
+fn faketime() -> PathBuf {
+    let folders = ["x86_64", "aarch64", "arm"].map(|machine| {
+        let system = if machine == "arm" { "linux-gnueabihf" } else { "linux-gnu" };
+        PathBuf::from(format!("/usr/lib/{machine}-{system}/faketime/libfaketime.so.1"))
+    });
+    folders.into_iter().find(|path| path.exists()).expect("libfaketime is installed")
+}
+
+#[test]
+fn certificates_and_queues_bear_a_clock_that_is_not_set() {
+    let (site, port) = (Site::new(), free_port());
+    site.configure(&format!(
+        "[listeners.devices]\nbind = \"127.0.0.1:{port}\"\ntls.cert = \"pki/server.pem\"\ntls.key = \"pki/server.key\"\n\
+         tls.client-auth = \"required\"\ntls.client-ca = \"pki/ca.pem\"\nchain = [\"password\", \"acl\"]\n"
+    ));
+    let made = Command::new(&program().portcullis)
+        .args(["cert", "client", "pump", "--dir"])
+        .arg(site.path("pki"))
+        .status();
+    assert!(made.expect("the gateway starts").success(), "a certificate for a client");
+    let identity = (site.path("pki/pump.pem"), site.path("pki/pump.key"));
+    let knock = |gateway: &Gateway<'_>| {
+        let identity = Some((identity.0.as_path(), identity.1.as_path()));
+        let wire = Wire::tls_as(port, &site.ca(), identity).expect("the certificate is valid now");
+        gateway.options("pump").persistent().connect_on(wire)
+    };
+    Gateway::start_with(&site, 3).stop();
+    let noted = fs::metadata(site.path("data/clock")).and_then(|about| about.modified());
+    assert!(noted.is_ok(), "the end of a run is noted: {noted:?}");
+
+    let library = faketime();
+    let environment = [
+        ("LD_PRELOAD", library.as_os_str()),
+        ("FAKETIME", OsStr::new("@1970-01-02 00:00:00")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", OsStr::new("1")),
+        ("DONT_FAKE_MONOTONIC", OsStr::new("1")),
+        ("NO_FAKE_STAT", OsStr::new("1")),
+    ];
+    let gateway = Gateway::start_in(&site, 3, &environment);
+    let behind = gateway.events(0, "system's clock is behind what was noted last; time is taken to go on from there until it is set");
+    assert!(behind[0]["behind_s"].as_u64() > Some(50 * 365 * 86_400), "{behind:?}");
+    let mut away = knock(&gateway);
+    away.subscribe("demo/#", QoS::AtLeastOnce);
+    away.leave();
+    gateway.client("other").publish_and_wait("demo/x", b"kept", false);
+    gateway.stop();
+
+    // Set at last. Counted from 1970 the session would have ended half a century ago.
+    let gateway = Gateway::start_with(&site, 3);
+    assert!(gateway.events(0, "system's clock is behind what was noted last; time is taken to go on from there until it is set").is_empty());
+    assert_eq!(knock(&gateway).message().payload, b"kept");
+}
