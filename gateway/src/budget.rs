@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Memory;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use crate::hub::Hub;
 use crate::{HEAP, machine};
 
 /// How often the heap is looked at, besides when it has grown beyond what the next level begins with.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How often it is at rest: while memory is ample, and the heap as large as before.
+const LOOK_AT_REST: Duration = Duration::from_secs(1);
 
 /// How often the kernel is asked what is resident, at least, and by how many bytes the heap has changed when it is asked again.
 const ASK_KERNEL: Duration = Duration::from_secs(1);
@@ -107,11 +110,10 @@ pub(crate) async fn keep(hub: Arc<Hub>, stated: Option<u64>) {
     let budget = machine::memory_budget(stated);
     let mut gauge = Gauge::new(HEAP.allocated(), resident());
     let mut asked = Instant::now();
-    let mut ticks = tokio::time::interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pause = Duration::ZERO;
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = tokio::time::sleep(pause) => {}
             () = hub.memory_rises() => {}
         }
         let now = Instant::now();
@@ -125,6 +127,9 @@ pub(crate) async fn keep(hub: Arc<Hub>, stated: Option<u64>) {
         let usage = Usage { budget, used: gauge.used(heap), resident: gauge.resident, heap };
         let before = hub.memory();
         let memory = level(before, usage.used, budget);
+        // What grows beyond a level rings; and a board at rest is to sleep.
+        let is_at_rest = memory == Memory::Ample && !changed;
+        pause = if is_at_rest { LOOK_AT_REST } else { LOOK };
         let lacking = rises_at(memory, budget).saturating_sub(usage.used);
         hub.note_memory(usage, heap.saturating_add(lacking));
         if memory != before {
