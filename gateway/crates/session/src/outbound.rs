@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use mqtt::{PacketId, QoS};
@@ -8,14 +9,13 @@ use classes::Classes;
 pub use classes::{Class, Sum};
 use delivery::Progress;
 pub use delivery::{Delivery, Load, Rest, Returning, Settled, Transmission};
+use identifiers::Identifiers;
 
 mod classes;
 mod delivery;
+mod identifiers;
 mod look;
 mod overtaking;
-
-/// Packet identifiers are 1..=65535, so this many deliveries can be told apart.
-const IDENTIFIERS: u64 = 65_535;
 
 /// The sending side of a conversation: every QoS 1 and 2 delivery of a session, from
 /// the moment it is queued until the client has confirmed it.
@@ -58,6 +58,7 @@ pub struct Outbound<T> {
     /// Deliveries before this number may have been sent.
     sent_below: u64,
     window: usize,
+    identifiers: Identifiers,
 }
 
 impl<T: Default> Outbound<T> {
@@ -76,6 +77,7 @@ impl<T: Default> Outbound<T> {
             next_sequence,
             sent_below: 0,
             window: 0,
+            identifiers: Identifiers::ALL,
         }
     }
 
@@ -91,6 +93,12 @@ impl<T: Default> Outbound<T> {
     ) -> Self {
         let classes = Classes::restored(classes);
         Self { rest, classes, sent_below, ..Self::new(next_sequence) }
+    }
+
+    /// Has deliveries numbered within a range of packet identifiers from the next connection on. A row must always have the
+    /// same one, or the client takes new messages for repeats. An empty range, or one that begins at 0, changes nothing.
+    pub fn number_within(&mut self, range: &RangeInclusive<u16>) {
+        self.identifiers = Identifiers::within(range).unwrap_or(self.identifiers);
     }
 
     /// Begins a connection: everything unconfirmed is to be sent again, in order
@@ -116,7 +124,7 @@ impl<T: Default> Outbound<T> {
     /// The identifier that the next delivery will have.
     #[must_use]
     pub fn next_packet_id(&self) -> PacketId {
-        packet_id(self.next_sequence)
+        self.identifiers.of(self.next_sequence)
     }
 
     /// Adds a delivery at the end of the row and gives it the next number. Only valid when there
@@ -170,7 +178,7 @@ impl<T: Default> Outbound<T> {
         self.sent_below = self.next_sequence;
         self.cursor = self.deliveries.len();
         self.in_flight += 1;
-        (sequence, packet_id(sequence))
+        (sequence, self.identifiers.of(sequence))
     }
 
     /// Brings the next delivery of the rest to the end of the row. Numbers must ascend.
@@ -258,7 +266,7 @@ impl<T: Default> Outbound<T> {
             self.in_flight += 1;
             self.classes.send(delivery.class, delivery.weight());
         }
-        let packet_id = packet_id(sequence);
+        let packet_id = self.identifiers.of(sequence);
         if delivery.progress == Progress::Released {
             return Some(Transmission::Release { packet_id });
         }
@@ -358,14 +366,14 @@ impl<T: Default> Outbound<T> {
 
     /// Whether the identifier of `sequence` still belongs to an older delivery.
     fn wrapped(&self, sequence: u64) -> bool {
-        self.deliveries.front().is_some_and(|front| sequence - front.sequence >= IDENTIFIERS)
+        let count = self.identifiers.count;
+        self.deliveries.front().is_some_and(|front| sequence - front.sequence >= count)
     }
 
     /// Index of the delivery that was sent with this identifier and awaits this confirmation.
     fn awaiting(&self, packet_id: PacketId, qos: QoS, progress: Progress) -> Option<usize> {
         let front = self.deliveries.front()?.sequence;
-        let ahead =
-            (u64::from(packet_id.get()) - 1 + IDENTIFIERS - front % IDENTIFIERS) % IDENTIFIERS;
+        let ahead = self.identifiers.ahead(packet_id, front)?;
         let index = self.index_of(front + ahead)?;
         let delivery = self.deliveries.get(index)?;
         let awaits = delivery.qos == qos && delivery.progress == progress;
@@ -413,12 +421,6 @@ impl<T: Default> Outbound<T> {
             self.deliveries.shrink_to(64);
         }
     }
-}
-
-/// The identifier that a delivery has on the wire.
-fn packet_id(sequence: u64) -> PacketId {
-    let number = u16::try_from(sequence % IDENTIFIERS).unwrap_or(0) + 1;
-    PacketId::new(number).unwrap_or(PacketId::MIN)
 }
 
 #[cfg(test)]

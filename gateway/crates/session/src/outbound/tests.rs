@@ -91,7 +91,7 @@ fn identifiers_wrap_and_are_never_shared_by_two_deliveries() {
     let mut row: Outbound<u64> = Outbound::new(0);
     row.connect(u16::MAX);
     let (_, stuck) = row.push_sent(None, QoS::AtLeastOnce, false, None, 0);
-    for n in 1..IDENTIFIERS {
+    for n in 1..Identifiers::ALL.count {
         assert!(row.has_room());
         let (_, packet_id) = row.push_sent(None, QoS::AtLeastOnce, false, None, n);
         assert_ne!(packet_id, stuck);
@@ -219,4 +219,27 @@ fn a_new_connection_and_a_discard_forget_what_was_passed_over() {
     row.connect(4);
     assert_eq!(row.passed(), Sum::default());
     assert_eq!(sent(&mut row), ["1", "3", "4"]);
+}
+
+#[test]
+fn a_row_keeps_to_its_range_of_identifiers_and_waits_when_they_are_used_up() {
+    let mut row = Outbound::new(0);
+    row.number_within(&(100..=102));
+    row.number_within(&(0..=5));
+    for n in 0..5 {
+        row.push(message("m"), QoS::AtLeastOnce, false, None, n);
+    }
+    row.connect(10);
+    assert_eq!(sent(&mut row), ["100", "101", "102"]);
+    for other in [1, 99, 103, 65_535] {
+        assert_eq!(row.puback(id(other)), None);
+    }
+    assert_eq!(row.puback(id(101)), Some(confirmed(1)));
+    assert!(sent(&mut row).is_empty(), "100 is still in use");
+    assert_eq!(row.puback(id(100)), Some(confirmed(0)));
+    assert_eq!(sent(&mut row), ["100", "101"]);
+    assert_eq!(row.next_packet_id(), id(102));
+    assert!(!row.has_room(), "and that is in use");
+    row.connect(10);
+    assert_eq!(sent(&mut row), ["102 dup", "100 dup", "101 dup"]);
 }
