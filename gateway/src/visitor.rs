@@ -248,6 +248,7 @@ impl Visitor<'_> {
                 will_verdict: will_verdict.clone(),
                 will_interception: will_interception.take(),
                 listener,
+                arrangement: None,
             };
             match self.door.hub.connect(admission) {
                 Admitted::Accepted(conversation) => return Ok(conversation),

@@ -85,6 +85,7 @@ impl Stage {
             will_verdict: None,
             will_interception: None,
             listener: None,
+            arrangement: None,
         };
         let Admitted::Accepted(conversation) = self.hub.connect(admission) else {
             panic!("nothing speaks against it")

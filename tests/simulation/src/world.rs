@@ -168,6 +168,7 @@ impl World {
             will_verdict: login.will_verdict.clone(),
             will_interception: login.will_interception.clone(),
             listener: Some(LISTENER),
+            arrangement: None,
             authentication_data: login.authentication_data,
             durability: broker::Durability::Strict,
         };

@@ -89,6 +89,7 @@ impl Bench {
                 will_verdict: None,
                 will_interception: None,
                 listener: None,
+                arrangement: None,
             },
         );
         let Admitted::Accepted(conversation) = admitted else { unreachable!("{admitted:?}") };

@@ -108,6 +108,7 @@ impl Broker {
     #[inline]
     fn treat(&self, session: u32, sent: QoS, publication: &mut Publication<'_>, route: &Route) {
         let Some(client) = self.clients.get(session as usize) else { return };
+        publication.household = client.household().cloned();
         publication.overflow = route.treatment.overflow;
         publication.quota = route.treatment.quota;
         let stated = route.treatment.durability;
@@ -132,13 +133,18 @@ impl Broker {
     ) -> bool {
         let publisher = self.clients.get(session as usize);
         let hears = publisher.is_some_and(|client| client.version.is_v5());
-        if !publication.exactly_once || !hears || publication.overflow != Overflow::Reject {
+        let special = || route.targets.iter().filter_map(|target| target.treatment);
+        let rejects = publication.overflow == Overflow::Reject
+            || special().any(|treatment| treatment.overflow == Overflow::Reject);
+        if !publication.exactly_once || !hears || !rejects {
             return false;
         }
         let refusals = self.refusals(publication, route);
+        let usually = std::mem::replace(&mut publication.overflow, Overflow::Reject);
         for (session, limit) in &refusals {
             self.may_overflow(*session, publication, *limit);
         }
+        publication.overflow = usually;
         !refusals.is_empty()
     }
 

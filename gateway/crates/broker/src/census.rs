@@ -233,6 +233,7 @@ mod tests {
             will_verdict: None,
             will_interception: None,
             listener: None,
+            arrangement: None,
         };
         assert!(matches!(broker.connect(NOW, admission), Admitted::Accepted(_)), "{client_id}");
     }

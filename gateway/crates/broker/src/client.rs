@@ -16,7 +16,7 @@ use crate::read_ahead::{Reading, Sweep};
 use crate::reauthenticate::Method;
 use crate::review::Review;
 use crate::routes::{Origin, Route};
-use crate::{Durability, LinkId, Outbox, Settings};
+use crate::{Arrangement, Durability, LinkId, Outbox, Settings};
 
 /// One session, and its connection while there is one.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct Client {
     pub(crate) expiry_seconds: u32,
     pub(crate) subscriptions: BTreeMap<TopicFilterBuf, Subscription>,
     pub(crate) outbound: Outbound<Tag>,
+    /// What is arranged for it, if it is one of the gateway's own and has connected since the start.
+    pub(crate) arrangement: Option<Arc<Arrangement>>,
     /// A read of the queue on disk that is under way.
     pub(crate) reading: Option<Reading>,
     /// Where it is written what must be durable before the queue is read.

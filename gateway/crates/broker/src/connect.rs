@@ -16,8 +16,8 @@ use crate::quota::Excesses;
 use crate::read_ahead::Sweep;
 use crate::reauthenticate::Method;
 use crate::{
-    Broker, Closing, Conversation, Durability, Event, Interception, LinkId, Outbox, Question,
-    Verdict,
+    Arrangement, Broker, Closing, Conversation, Durability, Event, Interception, LinkId, Outbox,
+    Question, Verdict,
 };
 
 /// A client whose identity is established and who wants a session.
@@ -51,6 +51,8 @@ pub struct Admission<'a> {
     /// The number of the listener, by which [`Broker::set_interests`] knows what its interceptors want to see; `None`
     /// for a client whose messages go past none.
     pub listener: Option<u16>,
+    /// What is arranged for it, where it is a part of the gateway itself.
+    pub arrangement: Option<Arc<Arrangement>>,
 }
 
 /// What became of an [`Admission`].
@@ -177,6 +179,7 @@ impl Broker {
             expiry_seconds: 0,
             subscriptions: BTreeMap::new(),
             outbound: Outbound::new(0),
+            arrangement: None,
             reading: None,
             behind: Lsn::default(),
             waits: false,
@@ -231,9 +234,14 @@ impl Broker {
         client.key = key;
         client.offline = None;
         client.will = will;
+        let rearranged = client.arrangement != admission.arrangement;
+        client.arrangement.clone_from(&admission.arrangement);
+        if let Some(range) = admission.arrangement.as_ref().and_then(|it| it.identifiers.as_ref()) {
+            client.outbound.number_within(range);
+        }
         client.outbound.connect(window.max(1));
         client.online = Some(online);
-        if permissions_changed && !client.subscriptions.is_empty() {
+        if (permissions_changed || rearranged) && !client.subscriptions.is_empty() {
             self.subscriptions.invalidate();
         }
         self.stats.clients_connected += 1;

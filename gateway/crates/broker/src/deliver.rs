@@ -19,6 +19,8 @@ pub(crate) struct Publication<'p> {
     pub(crate) topic: TopicName<'p>,
     /// The session that published it, for No Local.
     pub(crate) from: Option<u32>,
+    /// The household of that session, if it is of one.
+    pub(crate) household: Option<Arc<str>>,
     /// The acknowledgement that waits for durable targets.
     pub(crate) promise: Option<Promise>,
     /// How many things the acknowledgement waits for.
@@ -50,6 +52,7 @@ impl<'p> Publication<'p> {
             publish,
             topic,
             from: None,
+            household: None,
             promise: None,
             waits: 0,
             refused: false,
@@ -164,14 +167,18 @@ impl Broker {
         target: &Target,
         publication: &mut Publication<'_>,
     ) {
-        let own = publication.from == Some(target.session);
+        let own = self.is_own(target.session, publication);
         let Some(grant) = (if own { target.own.as_ref() } else { Some(&target.grant) }) else {
             return;
         };
         let retain = publication.publish.retain && grant.retain_as_published;
         match publication.publish.qos.min(grant.qos) {
             QoS::AtMostOnce => self.deliver_unconfirmed(target.session, grant, publication, retain),
-            qos => self.deliver_confirmed(now, target.session, grant, publication, qos, retain),
+            qos => {
+                let usually = target.treatment.map(|special| publication.treat_as(special));
+                self.deliver_confirmed(now, target.session, grant, publication, qos, retain);
+                usually.map(|usually| publication.treat_as(usually));
+            }
         }
     }
 

@@ -13,6 +13,7 @@
 mod accept;
 mod acknowledge;
 mod aliases;
+mod arrangement;
 mod availability;
 mod broker;
 mod census;
@@ -57,6 +58,7 @@ mod timers;
 mod treatment;
 mod will;
 
+pub use arrangement::Arrangement;
 pub use broker::{Broker, Conversation, Flow};
 pub use census::{Ground, Rights, SessionPage, SessionView, SubscriptionView, ground};
 pub use connect::{Admission, Admitted};

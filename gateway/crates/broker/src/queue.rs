@@ -126,13 +126,14 @@ impl Broker {
         let (settings, weight) = (&self.settings, publication.weight());
         let Some(client) = self.clients.get(session as usize) else { return false };
         let queue = &client.outbound;
+        let max_bytes = client.max_queued_bytes(settings);
         let drops_oldest =
             matches!(publication.overflow, Overflow::DropOldest | Overflow::LastValue)
                 && client.is_durable()
                 && publication.quota.is_none_or(|quota| quota.has_slack(client, weight))
-                && weight <= settings.max_queued_bytes.min(settings.max_queued_bytes_total)
-                && queue.len() < settings.max_queued_messages.saturating_add(SLACK)
-                && queue.weight() < settings.max_queued_bytes.saturating_add(SLACK_BYTES)
+                && weight <= max_bytes.min(settings.max_queued_bytes_total)
+                && queue.len() < client.max_queued_messages(settings).saturating_add(SLACK)
+                && queue.weight() < max_bytes.saturating_add(SLACK_BYTES)
                 && self.queued_bytes < settings.max_queued_bytes_total.saturating_add(SLACK_BYTES);
         self.stats.count_limit(limit);
         if drops_oldest {
@@ -301,8 +302,8 @@ impl Broker {
     pub(crate) fn trim(&mut self, session: u32) {
         while let Some(client) = self.clients.get(session as usize) {
             let (settings, queue) = (&self.settings, &client.outbound);
-            let over = queue.len() > settings.max_queued_messages
-                || queue.weight() > settings.max_queued_bytes
+            let over = queue.len() > client.max_queued_messages(settings)
+                || queue.weight() > client.max_queued_bytes(settings)
                 || self.queued_bytes > settings.max_queued_bytes_total;
             let oldest = queue.first_unsent().map(|delivery| delivery.sequence);
             // If the oldest is on disk, it is read first.

@@ -71,6 +71,7 @@ impl Broker {
                 queue.next.max(sent_below),
                 sent_below,
             ),
+            arrangement: None,
             reading: None,
             behind: Lsn::default(),
             waits: false,

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::deliver::Publication;
 use crate::queue::Way;
 use crate::routes::{Grant, Route, Target};
-use crate::{Broker, Limit};
+use crate::{Broker, Limit, Overflow};
 
 /// Whether all who are to get a publication have room for it.
 impl Broker {
@@ -15,7 +15,7 @@ impl Broker {
     /// it goes to is open, so each of its members must have room for all that it may get.
     pub(crate) fn refusals(
         &self,
-        publication: &Publication<'_>,
+        publication: &mut Publication<'_>,
         route: &Route,
     ) -> Vec<(u32, Limit)> {
         // What those before have taken of the room for all, and of their own.
@@ -23,10 +23,16 @@ impl Broker {
         let mut copies: BTreeMap<u32, usize> = BTreeMap::new();
         let mut refusals = Vec::new();
         for target in &route.targets {
-            match self.room(target, publication, 0, taken) {
+            let usually = target.treatment.map(|special| publication.treat_as(special));
+            let rejects = publication.overflow == Overflow::Reject;
+            let room = self.room(target, publication, 0, taken);
+            usually.map(|usually| publication.treat_as(usually));
+            match room {
                 Ok(0) => continue,
                 Ok(weight) => taken += weight,
-                Err(limit) => refusals.push((target.session, limit)),
+                Err(limit) if rejects => refusals.push((target.session, limit)),
+                // It is dropped there, or others are for it.
+                Err(_) => continue,
             }
             copies.insert(target.session, 1);
         }
@@ -49,7 +55,8 @@ impl Broker {
             }
             match takes {
                 Some(weight) if !any || refused.is_none() => taken += weight,
-                _ => refusals.extend(refused),
+                _ if publication.overflow == Overflow::Reject => refusals.extend(refused),
+                _ => {}
             }
         }
         refusals
@@ -65,7 +72,7 @@ impl Broker {
         taken: usize,
     ) -> Result<usize, Limit> {
         let (settings, weight) = (&self.settings, publication.weight());
-        let own = publication.from == Some(target.session);
+        let own = self.is_own(target.session, publication);
         let grant = if own { target.own.as_ref() } else { Some(&target.grant) };
         let client = self.clients.get(target.session as usize);
         let Some((grant, client)) = grant.zip(client) else { return Ok(0) };
@@ -81,10 +88,10 @@ impl Broker {
             Way::Full(limit) => Err(limit),
             Way::Send if !client.is_durable() && !grant.is_shared() => Ok(0),
             _ if copies > 0 && topic.is_some() => topic.map_or(Ok(0), Err),
-            _ if copies > 0 && queue.len() + copies >= settings.max_queued_messages => {
+            _ if copies > 0 && queue.len() + copies >= client.max_queued_messages(settings) => {
                 Err(Limit::QueuedMessages)
             }
-            _ if queue.weight() + before + weight > settings.max_queued_bytes => {
+            _ if queue.weight() + before + weight > client.max_queued_bytes(settings) => {
                 Err(Limit::QueuedBytes)
             }
             _ if self.queued_bytes + taken + weight > settings.max_queued_bytes_total => {
@@ -102,7 +109,7 @@ impl Broker {
         grant: &Grant,
     ) -> Option<Limit> {
         let weight = publication.weight();
-        let too_many = client.outbound.len() >= self.settings.max_queued_messages;
+        let too_many = client.outbound.len() >= client.max_queued_messages(&self.settings);
         publication
             .quota
             .and_then(|quota| {
@@ -116,7 +123,7 @@ impl Broker {
 
     /// The limit that forbids a session to keep one more message of that many bytes.
     pub(crate) fn byte_limit(&self, client: &Client, weight: usize) -> Option<Limit> {
-        if client.outbound.weight() + weight > self.settings.max_queued_bytes {
+        if client.outbound.weight() + weight > client.max_queued_bytes(&self.settings) {
             Some(Limit::QueuedBytes)
         } else if self.queued_bytes + weight > self.settings.max_queued_bytes_total {
             Some(Limit::QueuedBytesTotal)

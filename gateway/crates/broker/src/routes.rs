@@ -32,6 +32,8 @@ pub(crate) struct Target {
     pub(crate) grant: Grant,
     /// What it gets of its own messages: nothing where it asked for No Local.
     pub(crate) own: Option<Grant>,
+    /// How messages are kept for it, where that is special.
+    pub(crate) treatment: Option<Treatment>,
 }
 
 /// A group of which one member gets the message.
@@ -134,7 +136,7 @@ impl Target {
     pub(crate) fn of(session: u32, subscriptions: &[Subscription]) -> Self {
         let local = subscriptions.iter().filter(|s| !s.options.no_local);
         let own = (local.clone().count() > 0).then(|| Grant::of(local, None));
-        Self { session, grant: Grant::of(subscriptions.iter(), None), own }
+        Self { session, grant: Grant::of(subscriptions.iter(), None), own, treatment: None }
     }
 
     /// What a member of the group of `filter` gets if it is chosen.
@@ -144,7 +146,7 @@ impl Target {
         filter: TopicFilterBuf,
     ) -> Self {
         let grant = Grant::of([subscription].into_iter(), Some(filter));
-        Self { session, own: Some(grant.clone()), grant }
+        Self { session, own: Some(grant.clone()), grant, treatment: None }
     }
 }
 
@@ -205,7 +207,7 @@ impl Broker {
             self.clients.get(session as usize).is_some_and(|client| client.may_receive(topic))
         };
         matches.sort_by_key(|(session, _)| *session);
-        let targets = matches
+        let mut targets: Vec<Target> = matches
             .chunk_by(|one, other| one.0 == other.0)
             .filter_map(|same| {
                 let (session, _) = *same.first()?;
@@ -224,6 +226,7 @@ impl Broker {
         let shares = shares.collect();
         let treatment = TopicName::new(topic).map(|topic| self.settings.treatment(topic));
         let treatment = treatment.unwrap_or_default();
+        self.arrange(topic, treatment, &mut targets);
         self.routes.insert(Route { topic: topic.into(), generation, targets, shares, treatment })
     }
 }

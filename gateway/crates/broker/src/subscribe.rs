@@ -221,7 +221,13 @@ impl Broker {
         publication.quota = self.settings.treatment(topic).quota;
         // RETAIN is set on what a new subscription finds (MQTT-3.3.1-8).
         let options = SubscribeOptions { retain_as_published: true, ..subscription.options };
-        let target = Target::of(session, &[Subscription { options, ..subscription }]);
+        let mut target = Target::of(session, &[Subscription { options, ..subscription }]);
+        if client.household().is_some() {
+            // It may be for another one of the household.
+            let route = self.route(topic.as_str());
+            let Some(known) = route.targets.iter().find(|it| it.session == session) else { return };
+            target.treatment = known.treatment;
+        }
         let route = Route::to(topic.as_str(), target);
         self.fan_out(now, &mut publication, &route);
     }

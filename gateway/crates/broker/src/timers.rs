@@ -121,6 +121,7 @@ mod tests {
                     will_verdict: None,
                     will_interception: None,
                     listener: None,
+                    arrangement: None,
                 },
             );
             let Admitted::Accepted(who) = admitted else { panic!("{admitted:?}") };

@@ -66,7 +66,7 @@ pub(crate) struct Treatment {
 }
 
 impl TopicRule {
-    fn quota(&self) -> Option<Quota> {
+    pub(crate) fn quota(&self) -> Option<Quota> {
         let (messages, bytes) = (self.max_queued_messages, self.max_queued_bytes);
         (messages.is_some() || bytes.is_some()).then(|| Quota::new(&self.name, messages, bytes))
     }
