@@ -10,6 +10,7 @@ mod post;
 mod reload;
 mod review;
 mod session;
+mod sessions;
 mod status;
 mod told;
 mod wish;
@@ -29,7 +30,8 @@ use crate::hub::Hub;
 use agent::Agent;
 use post::Post;
 use review::Review;
-use session::Session;
+use sessions::Sessions;
+pub(crate) use sessions::client_id;
 pub(crate) use status::{State, Status, View};
 pub(crate) use told::Told;
 use wish::Wish;
@@ -81,13 +83,13 @@ impl Bridges {
     ) -> Arc<Self> {
         let own = identity.map(String::as_str).unwrap_or_default();
         let post = |bridge: &Bridge| {
-            let session = Session::new(bridge, checked, Arc::clone(hub));
-            session.prepare();
+            let mut sessions = Sessions::new(bridge, checked, hub);
+            sessions.prepare();
             let settings = Arc::new(settings(bridge, checked, own));
             let agent = Agent::new(
                 bridge.clone(),
                 settings,
-                session,
+                sessions,
                 review(bridge, extensions),
                 clock,
                 &checked.data,
@@ -169,6 +171,9 @@ fn settings(bridge: &Bridge, checked: &Checked, identity: &str) -> Settings {
         bounds: bridge.bounds,
         max_hops: usize::from(bridge.max_hops),
         topic_aliases: bridge.topic_aliases,
+        pace: bridge.pace,
+        // They are those of its sessions at the time.
+        priorities: Vec::new(),
         outward: bridge.outward.clone(),
         inward: bridge.inward.clone(),
         // It is looked up for each connection.

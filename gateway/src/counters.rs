@@ -140,6 +140,7 @@ pub(crate) fn log_bridge(status: &Status) {
         state = %view.state,
         connections = view.connections,
         failures = view.failures,
+        backlog = view.backlog,
         sent = counts.sent,
         confirmed = counts.confirmed,
         received = counts.received,

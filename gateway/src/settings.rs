@@ -89,7 +89,7 @@ pub(crate) fn client_limits(listener: &config::Listener) -> auth::Limits {
     }
 }
 
-fn overflow(stated: config::Overflow) -> broker::Overflow {
+pub(crate) fn overflow(stated: config::Overflow) -> broker::Overflow {
     match stated {
         config::Overflow::Reject => broker::Overflow::Reject,
         config::Overflow::DropNewest => broker::Overflow::DropNewest,

@@ -15,7 +15,7 @@ use super::credential;
 use super::dials::dials;
 use super::ledger::Ledger;
 use super::review::Review;
-use super::session::Session;
+use super::sessions::Sessions;
 use super::status::{State, Status};
 use super::wish::{Wish, Wishes, changed};
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ const WITHDRAWAL: Duration = Duration::from_secs(3);
 pub(super) struct Agent {
     bridge: Bridge,
     settings: Arc<Settings>,
-    session: Session,
+    sessions: Sessions,
     /// Who sees what is sent; `None` if nobody does.
     review: Option<Arc<Review>>,
     status: Arc<Status>,
@@ -40,7 +40,7 @@ pub(super) struct Agent {
     /// How often in a row a CONNECT of MQTT 5 was not answered.
     unanswered: u32,
     backoff: Backoff,
-    /// When the session was last in use.
+    /// When the sessions were last in use.
     used: Instant,
     dials: Vec<DialSettings>,
     /// Whether a probe has ever come back.
@@ -71,7 +71,7 @@ impl Agent {
     pub(super) fn new(
         bridge: Bridge,
         settings: Arc<Settings>,
-        session: Session,
+        sessions: Sessions,
         review: Option<Arc<Review>>,
         clock: Clock,
         data: &Path,
@@ -89,7 +89,7 @@ impl Agent {
         Self {
             bridge,
             settings,
-            session,
+            sessions,
             review,
             status,
             clock,
@@ -133,7 +133,7 @@ impl Agent {
     async fn keep_connected(&mut self, wishes: &mut Wishes) {
         let (mut number, mut ready) = (0, None);
         loop {
-            self.keep_session();
+            self.keep_sessions();
             let outcome = self.attempt(number, ready.take(), wishes).await;
             self.backoff.connection_lasted(outcome.lasted);
             if outcome.lasted > Duration::ZERO {
@@ -177,8 +177,8 @@ impl Agent {
     async fn pause(&mut self, wishes: &mut Wishes) {
         self.status.paused();
         loop {
-            self.keep_session();
-            let until = tokio::time::sleep(self.session.kept_for / 4);
+            self.keep_sessions();
+            let until = tokio::time::sleep(self.sessions.kept_for / 4);
             tokio::select! {
                 () = until => {}
                 () = changed(wishes) => return,
@@ -239,9 +239,9 @@ impl Agent {
     }
 
     /// A session without a conversation has an end, which an outage of upstream must not reach.
-    fn keep_session(&mut self) {
-        if self.used.elapsed() > self.session.kept_for / 2 {
-            self.session.prepare();
+    fn keep_sessions(&mut self) {
+        if self.used.elapsed() > self.sessions.kept_for / 2 {
+            self.sessions.prepare();
             self.used = Instant::now();
         }
     }
@@ -278,7 +278,7 @@ impl Agent {
         let relay = relay.with_proven_probe(self.proven);
         let (renewals, renewed) = mpsc::channel(1);
         let mut talk =
-            Conversation::new(stream, relay, renewed, &self.session, &self.status, self.clock)
+            Conversation::new(stream, relay, renewed, &self.sessions, &self.status, self.clock)
                 .reviewed(self.review.as_deref());
         let began = Instant::now();
         let why = tokio::select! {
@@ -303,15 +303,13 @@ impl Agent {
         Outcome { why, lasted }
     }
 
-    /// What upstream's session is to give up, and what it is asked for is noted.
+    /// The sessions that there are and what upstream's session is to give up; what it is asked for is noted.
     async fn with_former(&mut self, settings: Arc<Settings>, url: &str) -> Arc<Settings> {
         let former = self.ledger.former(url, &self.settings.inward);
         self.ledger.asks(url, &self.settings.inward);
         self.write_ledger().await;
-        if former.is_empty() {
-            return settings;
-        }
-        Arc::new(Settings { former, ..(*settings).clone() })
+        let priorities = self.sessions.priorities();
+        Arc::new(Settings { former, priorities, ..(*settings).clone() })
     }
 
     async fn write_ledger(&mut self) {

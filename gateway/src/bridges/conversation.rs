@@ -1,6 +1,7 @@
 use std::io;
+use std::time::{Duration, Instant};
 
-use bridge::{End, Relay, Ruling};
+use bridge::{Each, End, Priority, Relay, Ruling};
 use mqtt::Disconnect;
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf,
@@ -9,17 +10,20 @@ use tokio::sync::mpsc;
 use transport::Dialed;
 
 use super::review::{Review, Thinking};
-use super::session::Session;
+use super::sessions::Sessions;
 use super::status::Status;
 use crate::clock::Clock;
+
+/// How often it is looked what is left of a backlog, besides counting what goes.
+const BACKLOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes that are read at a time.
 const READ_MAX: usize = 64 << 10;
 
-/// One connection to upstream, and the local conversation that belongs to it: moves bytes between the two and the relay.
+/// One connection to upstream, and the local conversations that belong to it: moves bytes between them and the relay.
 pub(super) struct Conversation<'a> {
     pub(super) relay: Relay,
-    pub(super) session: &'a Session,
+    pub(super) sessions: &'a Sessions,
     pub(super) status: &'a Status,
     pub(super) clock: Clock,
     /// Who sees what is sent.
@@ -28,12 +32,22 @@ pub(super) struct Conversation<'a> {
     thinking: Option<Thinking>,
     from_upstream: ReadHalf<Dialed>,
     to_upstream: Way<WriteHalf<Dialed>>,
-    local: Option<(ReadHalf<DuplexStream>, Way<WriteHalf<DuplexStream>>)>,
+    locals: Each<Option<Local>>,
     /// What upstream is to be shown when what it was shown is about to end.
     renewals: mpsc::Receiver<Vec<u8>>,
     session_present: bool,
+    /// When the backlog was last looked at.
+    looked: Instant,
     /// Messages pass, and the operator has read so.
     told: bool,
+}
+
+/// A conversation with the local broker.
+struct Local {
+    reader: ReadHalf<DuplexStream>,
+    way: Way<WriteHalf<DuplexStream>>,
+    /// Bytes that were read.
+    input: Vec<u8>,
 }
 
 /// Bytes on their way to somebody.
@@ -79,12 +93,32 @@ impl<W: AsyncWrite + Unpin> Way<W> {
 /// What came, or that time has passed.
 enum Input {
     Upstream(io::Result<usize>),
-    Local(io::Result<usize>),
+    Local(Priority, LocalInput),
     Written(io::Result<()>),
-    LocalWritten(io::Result<()>),
     Ruled(Ruling),
     Renewal(Vec<u8>),
     Deadline,
+}
+
+enum LocalInput {
+    Read(io::Result<usize>),
+    Written(io::Result<()>),
+}
+
+impl Local {
+    fn new(stream: DuplexStream) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self { reader, way: Way::to(writer), input: Vec::new() }
+    }
+
+    /// Waits for bytes, if any are wanted, and until those on their way are written. What is dropped before it is ready has
+    /// lost nothing.
+    async fn next(&mut self, wanted: bool) -> LocalInput {
+        tokio::select! {
+            read = receive(&mut self.reader, &mut self.input), if wanted => LocalInput::Read(read),
+            written = self.way.drain() => LocalInput::Written(written),
+        }
+    }
 }
 
 impl<'a> Conversation<'a> {
@@ -92,23 +126,24 @@ impl<'a> Conversation<'a> {
         stream: Dialed,
         relay: Relay,
         renewals: mpsc::Receiver<Vec<u8>>,
-        session: &'a Session,
+        sessions: &'a Sessions,
         status: &'a Status,
         clock: Clock,
     ) -> Self {
         let (from_upstream, writer) = tokio::io::split(stream);
         Self {
             relay,
-            session,
+            sessions,
             status,
             clock,
             review: None,
             thinking: None,
             from_upstream,
             to_upstream: Way::to(writer),
-            local: None,
+            locals: Each::default(),
             renewals,
             session_present: false,
+            looked: Instant::now(),
             told: false,
         }
     }
@@ -136,9 +171,9 @@ impl<'a> Conversation<'a> {
 
     /// Runs until either side ends it. Answers why.
     pub(super) async fn run(&mut self) -> End {
-        let (mut upstream, mut local) = (Vec::new(), Vec::new());
+        let mut upstream = Vec::new();
         loop {
-            match self.step(&mut upstream, &mut local).await {
+            match self.step(&mut upstream).await {
                 Ok(()) => {}
                 Err(end) => {
                     self.report();
@@ -153,9 +188,9 @@ impl<'a> Conversation<'a> {
         if self.relay.withdraw(self.clock.now()).is_err() {
             return false;
         }
-        let (mut upstream, mut local) = (Vec::new(), Vec::new());
+        let mut upstream = Vec::new();
         while !self.relay.is_withdrawn() {
-            if self.step(&mut upstream, &mut local).await.is_err() {
+            if self.step(&mut upstream).await.is_err() {
                 return false;
             }
         }
@@ -165,7 +200,8 @@ impl<'a> Conversation<'a> {
     /// Says goodbye, where upstream may still listen; if it `is_last`, upstream may forget the session as soon as nothing here
     /// waits for it.
     pub(super) async fn leave(&mut self, is_last: bool) {
-        let kept_s = if self.session.waiting() == 0 { 0 } else { self.session.kept_for.as_secs() };
+        let sessions = self.sessions;
+        let kept_s = if sessions.waiting() == 0 { 0 } else { sessions.kept_for.as_secs() };
         let session_expiry = is_last.then(|| u32::try_from(kept_s).unwrap_or(u32::MAX));
         let last = Disconnect { session_expiry, ..Disconnect::default() };
         let mut bytes = Vec::new();
@@ -177,19 +213,22 @@ impl<'a> Conversation<'a> {
         let _ = self.to_upstream.writer.shutdown().await;
     }
 
-    async fn step(&mut self, upstream: &mut Vec<u8>, local: &mut Vec<u8>) -> Result<(), End> {
+    async fn step(&mut self, upstream: &mut Vec<u8>) -> Result<(), End> {
         if let Some(terms) = self.relay.local_terms() {
             self.session_present = terms.session_present;
-            let stream = self.session.open(terms).map_err(End::Local)?;
-            let (reader, writer) = tokio::io::split(stream);
-            self.local = Some((reader, Way::to(writer)));
+            for (priority, stream) in self.sessions.open(terms).map_err(End::Local)? {
+                *self.locals.of_mut(priority) = Some(Local::new(stream));
+            }
+            self.look_at_backlog();
         }
         self.consult()?;
         self.to_upstream.take(self.relay.upstream_output());
-        if let Some((_, way)) = &mut self.local {
-            way.take(self.relay.local_output());
+        for priority in Priority::ALL {
+            if let Some(local) = self.locals.of_mut(priority) {
+                local.way.take(self.relay.local_output(priority));
+            }
         }
-        let input = self.input(upstream, local).await;
+        let input = self.input(upstream).await;
         let now = self.clock.now();
         match input {
             Input::Upstream(Ok(0)) => {
@@ -200,17 +239,20 @@ impl<'a> Conversation<'a> {
                 upstream.clear();
                 handled?;
             }
-            Input::Local(Ok(0)) => return Err(End::Local("the broker closed it".to_owned())),
-            Input::Local(Ok(_)) => {
-                let handled = self.relay.handle_local(now, local);
-                local.clear();
+            Input::Local(_, LocalInput::Read(Ok(0))) => {
+                return Err(End::Local("the broker closed it".to_owned()));
+            }
+            Input::Local(priority, LocalInput::Read(Ok(_))) => {
+                let Some(local) = self.locals.of_mut(priority) else { return Ok(()) };
+                let handled = self.relay.handle_local(now, priority, &local.input);
+                local.input.clear();
                 handled?;
             }
-            Input::Written(Ok(())) | Input::LocalWritten(Ok(())) => {}
+            Input::Written(Ok(())) | Input::Local(_, LocalInput::Written(Ok(()))) => {}
             Input::Upstream(Err(error)) | Input::Written(Err(error)) => {
                 return Err(self.relay.upstream_closed(&format!("nothing more: {error}")));
             }
-            Input::Local(Err(error)) | Input::LocalWritten(Err(error)) => {
+            Input::Local(_, LocalInput::Read(Err(error)) | LocalInput::Written(Err(error))) => {
                 return Err(End::Local(error.to_string()));
             }
             Input::Ruled(ruling) => {
@@ -220,31 +262,41 @@ impl<'a> Conversation<'a> {
             Input::Renewal(shown) => self.relay.authenticate_again(now, &shown)?,
             Input::Deadline => self.relay.handle_deadline(now)?,
         }
+        if self.relay.backlog() > 0 && self.looked.elapsed() >= BACKLOG_INTERVAL {
+            self.look_at_backlog();
+        }
         self.report();
         Ok(())
     }
 
     /// Waits for whatever comes first.
-    async fn input(&mut self, upstream: &mut Vec<u8>, local: &mut Vec<u8>) -> Input {
+    async fn input(&mut self, upstream: &mut Vec<u8>) -> Input {
         let deadline = self.relay.next_deadline().map(|at| self.clock.instant(at));
-        let (wants_upstream, wants_local) = (self.relay.wants_upstream(), self.relay.wants_local());
-        let (reader, way) = match &mut self.local {
-            Some((reader, way)) => (Some(reader), Some(way)),
-            None => (None, None),
-        };
+        let wants_upstream = self.relay.wants_upstream();
+        let wanted = Each::from_fn(|priority| self.relay.wants_local(priority));
+        let Each { high, normal, low } = &mut self.locals;
         tokio::select! {
-            read = receive(Some(&mut self.from_upstream), upstream), if wants_upstream => Input::Upstream(read),
-            read = receive(reader, local), if wants_local => Input::Local(read),
+            read = receive(&mut self.from_upstream, upstream), if wants_upstream => Input::Upstream(read),
+            input = next(high, wanted.high) => Input::Local(Priority::High, input),
+            input = next(normal, wanted.normal) => Input::Local(Priority::Normal, input),
+            input = next(low, wanted.low) => Input::Local(Priority::Low, input),
             written = self.to_upstream.drain() => Input::Written(written),
-            written = drain(way) => Input::LocalWritten(written),
             ruling = ruled(&mut self.thinking) => Input::Ruled(ruling),
             Some(shown) = self.renewals.recv() => Input::Renewal(shown),
             () = sleep_until(deadline) => Input::Deadline,
         }
     }
 
+    /// Tells the relay what waits; some of what waited may have expired.
+    fn look_at_backlog(&mut self) {
+        for (priority, owed) in self.sessions.owed() {
+            self.relay.note_owed(priority, owed);
+        }
+        self.looked = Instant::now();
+    }
+
     fn report(&mut self) {
-        self.status.count(self.relay.counts());
+        self.status.count(self.relay.counts(), self.relay.backlog());
         self.status.health(self.relay.health());
         while let Some(event) = self.relay.poll_event() {
             self.status.tell(&event);
@@ -262,22 +314,14 @@ impl<W: AsyncWrite + Unpin> Way<W> {
     }
 }
 
-async fn receive<R: AsyncRead + Unpin>(
-    reader: Option<&mut R>,
-    bytes: &mut Vec<u8>,
-) -> io::Result<usize> {
-    match reader {
-        Some(reader) => {
-            bytes.reserve(READ_MAX);
-            reader.read_buf(bytes).await
-        }
-        None => std::future::pending().await,
-    }
+async fn receive<R: AsyncRead + Unpin>(reader: &mut R, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    bytes.reserve(READ_MAX);
+    reader.read_buf(bytes).await
 }
 
-async fn drain<W: AsyncWrite + Unpin>(way: Option<&mut Way<W>>) -> io::Result<()> {
-    match way {
-        Some(way) => way.drain().await,
+async fn next(local: &mut Option<Local>, wanted: bool) -> LocalInput {
+    match local {
+        Some(local) => local.next(wanted).await,
         None => std::future::pending().await,
     }
 }

@@ -5,6 +5,7 @@ use config::{Bridge, Checked};
 
 use super::agent::Agent;
 use super::session::Session;
+use super::sessions::Sessions;
 use super::wish::Wish;
 use super::{Bridges, CLIENT_ID_PREFIX, Post, identity, review, settings};
 
@@ -96,19 +97,19 @@ impl Bridges {
 
     /// Sees to the sessions of bridges that have stopped, and makes agents of those that go on. Blocks.
     fn build(&self, changes: Vec<Change>) -> Vec<Post> {
-        let session = |bridge: &Bridge| Session::new(bridge, &self.running, Arc::clone(&self.hub));
+        let sessions = |bridge: &Bridge| Sessions::new(bridge, &self.running, &self.hub);
         let (stay, go): (Vec<_>, Vec<_>) = changes.into_iter().partition(|it| it.stated.is_some());
         let mut staying = Vec::new();
         for change in stay {
             let Some(stated) = change.stated else { continue };
-            let session = session(&stated);
-            session.widen();
+            let sessions = sessions(&stated);
+            sessions.widen();
             let wish = if change.pauses { Wish::Pause } else { Wish::Run };
-            staying.push((stated, session, change.before, wish));
+            staying.push((stated, sessions, change.before, wish));
         }
         for change in go {
             if let Some(post) = change.before {
-                session(&post.bridge).retire();
+                sessions(&post.bridge).retire();
             }
         }
         let identity = match &self.identity {
@@ -118,24 +119,26 @@ impl Bridges {
                 String::new()
             }),
         };
-        let post = |(stated, session, before, wish): (Bridge, Session, Option<Post>, Wish)| {
-            session.prepare();
-            let settings = Arc::new(settings(&stated, &self.running, &identity));
-            let data = &self.running.data;
-            let review = review(&stated, &self.extensions);
-            let agent = Agent::new(stated.clone(), settings, session, review, self.clock, data);
-            let agent = match &before {
-                Some(before) => agent.with_status(&before.status),
-                None => agent,
+        let post =
+            |(stated, mut sessions, before, wish): (Bridge, Sessions, Option<Post>, Wish)| {
+                sessions.prepare();
+                let settings = Arc::new(settings(&stated, &self.running, &identity));
+                let data = &self.running.data;
+                let review = review(&stated, &self.extensions);
+                let agent =
+                    Agent::new(stated.clone(), settings, sessions, review, self.clock, data);
+                let agent = match &before {
+                    Some(before) => agent.with_status(&before.status),
+                    None => agent,
+                };
+                let is_new = before.is_none();
+                tracing::info!(
+                    bridge = stated.name,
+                    is_new,
+                    "bridge taken over from the configuration"
+                );
+                Post::new(stated, agent, wish)
             };
-            let is_new = before.is_none();
-            tracing::info!(
-                bridge = stated.name,
-                is_new,
-                "bridge taken over from the configuration"
-            );
-            Post::new(stated, agent, wish)
-        };
         staying.into_iter().map(post).collect()
     }
 
@@ -147,6 +150,8 @@ impl Bridges {
             let page = self.hub.guests(place, PAGE).page;
             for session in page.sessions {
                 let name = session.client_id.strip_prefix(CLIENT_ID_PREFIX);
+                // Behind it stands the priority, which is for the bridge to know.
+                let name = name.map(|name| name.split_once('/').map_or(name, |(name, _)| name));
                 let is_other = name.is_some_and(|name| !names.contains(name));
                 // One without subscriptions was seen to before, and is to come to its end.
                 if is_other && session.subscriptions > 0 {
@@ -156,7 +161,7 @@ impl Bridges {
             from = page.next;
         }
         for client_id in others {
-            Session::of(client_id, Vec::new(), &self.running, Arc::clone(&self.hub)).retire();
+            Session::of(client_id, None, Vec::new(), &self.running, Arc::clone(&self.hub)).retire();
         }
     }
 }

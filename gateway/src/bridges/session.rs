@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use auth::{Fallback, Limits, PermissionSet, Permissions};
 use bridge::{LocalTerms, Rule};
-use broker::{Admission, Admitted, Closing, Conversation, Durability, Lane, Outbox};
-use config::{Bridge, Checked};
+use broker::{Admission, Admitted, Arrangement, Closing, Conversation, Durability, Lane, Outbox};
+use config::Checked;
 use mqtt::{
     Connect, ConnectProperties, Decoder, Disconnect, EncodeError, Packet, PacketId, ReasonCode,
     RetainHandling, Subscribe, SubscribeFiltersBuf, SubscribeOptions, TopicFilter, Unsubscribe,
@@ -13,7 +13,6 @@ use mqtt::{
 };
 use tokio::io::DuplexStream;
 
-use super::CLIENT_ID_PREFIX;
 use crate::accept;
 use crate::foresight::Foresight;
 use crate::hub::{Hub, Next, Registration};
@@ -29,6 +28,8 @@ pub(super) struct Session {
     hub: Arc<Hub>,
     client_id: Arc<str>,
     permissions: Arc<PermissionSet>,
+    /// What is arranged for it; `None` if nothing is to be any more.
+    arrangement: Option<Arc<Arrangement>>,
     outward: Vec<Rule>,
     max_packet_size: u32,
     /// How long it is kept without a conversation.
@@ -36,14 +37,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(bridge: &Bridge, checked: &Checked, hub: Arc<Hub>) -> Self {
-        let client_id = format!("{CLIENT_ID_PREFIX}{}", bridge.name).into();
-        Self::of(client_id, bridge.outward.clone(), checked, hub)
-    }
-
     /// The one with this client identifier.
     pub(super) fn of(
         client_id: Arc<str>,
+        arrangement: Option<Arc<Arrangement>>,
         outward: Vec<Rule>,
         checked: &Checked,
         hub: Arc<Hub>,
@@ -60,6 +57,7 @@ impl Session {
             hub,
             client_id,
             permissions: Arc::new(permissions),
+            arrangement,
             outward,
             max_packet_size: checked.sessions.max_packet_size,
             kept_for: checked.sessions.max_expiry,
@@ -102,16 +100,21 @@ impl Session {
     /// Nobody comes for it any more: nothing more is to wait in it. What does is kept for as long as for any client that is
     /// away, in case the bridge comes back; without that it ends at once.
     pub(super) fn retire(&self) {
-        let Some(conversation) = self.visit() else { return };
-        let unsubscribes = unsubscribes(self.subscriptions().iter().map(String::as_str));
-        self.say(&conversation, &unsubscribes.unwrap_or_default());
-        let waiting = self.waiting();
+        let waiting = self.dissolve();
         tracing::info!(
             client = &*self.client_id,
             waiting,
             kept_s = if waiting == 0 { 0 } else { self.kept_for.as_secs() },
             "bridge is gone; its session gets nothing more"
         );
+    }
+
+    /// Has nothing more wait in it, and ends it if nothing does; answers what does.
+    pub(super) fn dissolve(&self) -> usize {
+        let Some(conversation) = self.visit() else { return 0 };
+        let unsubscribes = unsubscribes(self.subscriptions().iter().map(String::as_str));
+        self.say(&conversation, &unsubscribes.unwrap_or_default());
+        let waiting = self.waiting();
         if waiting == 0 {
             let end = Disconnect { session_expiry: Some(0), ..Disconnect::default() };
             let mut bytes = Vec::new();
@@ -120,6 +123,11 @@ impl Session {
             self.say(&conversation, &bytes);
         }
         self.take_leave(&conversation);
+        waiting
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.hub.guest(&self.client_id).is_some()
     }
 
     /// Messages that wait in it, sent and unconfirmed ones included.
@@ -211,6 +219,7 @@ impl Session {
             will_verdict: None,
             will_interception: None,
             listener: None,
+            arrangement: self.arrangement.clone(),
         };
         match self.hub.connect(admission) {
             Admitted::Accepted(conversation) => Ok((registration, conversation)),

@@ -40,6 +40,8 @@ pub(crate) struct View {
     /// What probes say of the connection.
     pub(crate) health: Health,
     pub(crate) counts: Counts,
+    /// Messages that waited when the connection was made and have not gone yet.
+    pub(crate) backlog: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,7 @@ impl Status {
             failures: 0,
             health: Health::default(),
             counts: Counts::default(),
+            backlog: 0,
         };
         let log = Sampler::new(SamplerSettings::default());
         let inner = Mutex::new(Inner { view, before: Counts::default(), log });
@@ -125,6 +128,7 @@ impl Status {
     pub(super) fn left(&self) {
         let mut inner = self.lock();
         inner.before = inner.view.counts;
+        inner.view.backlog = 0;
     }
 
     /// What upstream was shown is about to end, and there is no other yet.
@@ -151,8 +155,9 @@ impl Status {
     }
 
     /// What the present relay has done so far.
-    pub(super) fn count(&self, counts: &Counts) {
+    pub(super) fn count(&self, counts: &Counts, backlog: usize) {
         let mut inner = self.lock();
+        inner.view.backlog = backlog;
         let mut all = inner.before;
         all.add(counts);
         inner.view.counts = all;

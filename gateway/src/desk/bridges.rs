@@ -3,11 +3,12 @@ use std::fmt::Write as _;
 use admin::Answer;
 use serde_json::{Map, Value, json};
 
-use bridge::Health;
+use bridge::{Health, Priority};
+use broker::SessionView;
 
 use super::Desk;
 use super::metrics::{Kind, Metric, family};
-use crate::bridges::{CLIENT_ID_PREFIX, State, Status, View};
+use crate::bridges::{State, Status, View, client_id};
 
 /// Each bridge, with how it is and what waits for it.
 pub(super) fn document(desk: &Desk) -> Value {
@@ -27,8 +28,9 @@ pub(super) fn pause(desk: &Desk, name: &str, pauses: bool) -> Result<Answer, Ans
 
 fn one(desk: &Desk, status: &Status) -> Value {
     let view = status.view();
-    let session = desk.hub.guest(&format!("{CLIENT_ID_PREFIX}{}", status.name));
-    let session = session.map(|(session, ..)| session);
+    let sessions = Priority::ALL.map(|priority| desk.hub.guest(&client_id(&status.name, priority)));
+    let sessions: Vec<_> = sessions.into_iter().flatten().map(|(session, ..)| session).collect();
+    let sum = |of: fn(&SessionView) -> usize| sessions.iter().map(of).sum::<usize>();
     let counters = of_bridge(&view).into_iter();
     let counters: Map<_, _> =
         counters.map(|(name, _, value)| (name.to_owned(), json!(value))).collect();
@@ -41,9 +43,10 @@ fn one(desk: &Desk, status: &Status) -> Value {
         "cause": view.cause,
         "health": view.health.to_string(),
         "round_trip_ms": round_trip_ms(&view),
-        "queued": session.as_ref().map(|session| session.queued),
-        "queued_bytes": session.as_ref().map(|session| session.queued_bytes),
-        "in_flight": session.as_ref().map(|session| session.in_flight),
+        "queued": sum(|session| session.queued),
+        "queued_bytes": sum(|session| session.queued_bytes),
+        "in_flight": sum(|session| session.in_flight),
+        "backlog": view.backlog,
         "counters": counters,
     })
 }
@@ -71,6 +74,7 @@ fn of_bridge(view: &View) -> Vec<Metric> {
     let counts = &view.counts;
     vec![
         ("connected", Gauge, u64::from(view.state == State::Connected)),
+        ("backlog", Gauge, u64::try_from(view.backlog).unwrap_or(u64::MAX)),
         ("connections", Counter, view.connections),
         ("failures", Counter, view.failures),
         ("sent", Counter, counts.sent),

@@ -18,12 +18,17 @@ const QUIET: Duration = Duration::from_secs(5);
 
 #[test]
 fn at_qos_1_nothing_acknowledged_is_lost() {
-    run(QoS::AtLeastOnce);
+    run(QoS::AtLeastOnce, "filter = \"demo/up/#\"");
 }
 
 #[test]
 fn at_qos_2_everything_arrives_exactly_once() {
-    run(QoS::ExactlyOnce);
+    run(QoS::ExactlyOnce, "filter = \"demo/up/#\"");
+}
+
+#[test]
+fn at_qos_2_everything_of_a_priority_arrives_exactly_once() {
+    run(QoS::ExactlyOnce, "filter = \"demo/up/#\"\npriority = \"high\"");
 }
 
 fn cycles() -> u64 {
@@ -34,9 +39,9 @@ fn kept(site: &Site, name: &str) -> Options {
     Options::new(name, site).user(DEMO, &site.password).plain().persistent()
 }
 
-fn run(qos: QoS) {
+fn run(qos: QoS, rule: &str) {
     let (site, upstream) = (Site::new(), Site::new());
-    let rules = rules("up", &["filter = \"demo/up/#\""], &[]);
+    let rules = rules("up", &[rule], &[]);
     site.configure(&format!("{}{rules}", to_gateway(&site, "up", &upstream, "")));
     let seed = u64::from(std::process::id());
     let mut dice = Dice::new(seed);

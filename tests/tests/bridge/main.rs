@@ -15,6 +15,7 @@ mod downstream;
 mod exchange;
 mod extensions;
 mod fleet;
+mod flow;
 mod killed;
 mod links;
 mod mosquitto;

@@ -1,7 +1,7 @@
 //! A bridge as values: no socket, clock, disk or random number inside.
 //!
-//! - [`Relay`]: one connection to an upstream broker, and the local conversation that belongs to it. Bytes of either go in,
-//!   bytes for either come out.
+//! - [`Relay`]: one connection to an upstream broker, and the local conversations that belong to it, one for each
+//!   [`Priority`]. Bytes of all go in, bytes for all come out.
 //! - [`Rule`]: which topics pass, and under which names; [`loops`] finds rules that feed each other.
 //! - [`Backoff`]: how long to wait before the next connection.
 //!
@@ -17,16 +17,20 @@ mod end;
 mod envelope;
 mod event;
 mod heartbeat;
+mod held;
 mod lane;
 mod letters;
+mod pace;
 mod packing;
 mod passing;
+mod priority;
 mod probe;
 mod relay;
 mod review;
 mod rule;
 mod settings;
 mod side;
+mod template;
 mod trail;
 
 pub use backoff::Backoff;
@@ -38,10 +42,13 @@ pub use envelope::{
     expand, unpack,
 };
 pub use event::Event;
+pub use pace::Pace;
 pub use packing::{Batch, Packing};
 pub use passing::{Passing, Ruling};
+pub use priority::{Each, Priority};
 pub use probe::{Health, ProbeTerms};
 pub use relay::{LocalTerms, Relay};
 pub use rule::{Rule, RuleFault, loops};
 pub use settings::{Authentication, LocalLimits, Settings};
+pub use template::{Template, TemplateFault};
 pub use trail::{GATEWAY_PROPERTY, TRAIL_PROPERTY};

@@ -1,5 +1,6 @@
 mod authentication;
 mod batching;
+mod flow;
 mod greeting;
 mod inward;
 mod outward;
@@ -20,27 +21,41 @@ use session::Timestamp;
 use crate::aliases::Aliases;
 use crate::batches::Batches;
 use crate::heartbeat::Due;
+use crate::held::Held;
 use crate::lane::{Lane, Reply};
 use crate::letters::Letters;
+use crate::pace::Pacer;
 use crate::probe::Probe;
 use crate::review::Review;
 use crate::side::Side;
-use crate::{Counts, End, Event, Settings};
+use crate::{Counts, Each, End, Event, Priority, Settings};
 use unpacking::Unpacking;
 
-/// One connection to an upstream broker, and the local conversation that belongs to it.
+/// One connection to an upstream broker, and the local conversations that belong to it: one for each priority.
 ///
 /// Inputs: [`handle_upstream`](Self::handle_upstream), [`handle_local`](Self::handle_local),
 /// [`handle_deadline`](Self::handle_deadline). After each, outputs: [`local_terms`](Self::local_terms) says once when the local
-/// conversation is to begin; [`upstream_output`](Self::upstream_output) and [`local_output`](Self::local_output) hold bytes to
-/// send; [`next_deadline`](Self::next_deadline), [`poll_event`](Self::poll_event). An [`End`] is the end of both conversations.
+/// conversations are to begin; [`upstream_output`](Self::upstream_output) and [`local_output`](Self::local_output) hold bytes to
+/// send; [`next_deadline`](Self::next_deadline), [`poll_event`](Self::poll_event). An [`End`] is the end of all conversations.
 #[derive(Debug)]
 pub struct Relay {
     settings: Arc<Settings>,
     phase: Phase,
     upstream: Side,
-    local: Side,
+    /// What comes from upstream goes to the one of normal priority.
+    locals: Each<Side>,
+    /// The priorities of which the local broker has let us in.
+    entered: BTreeSet<Priority>,
     terms: Option<LocalTerms>,
+    /// Messages for upstream that wait for their turn.
+    held: Each<Held>,
+    pacer: Pacer,
+    /// When turns were last taken.
+    turned: Timestamp,
+    /// Messages that were sent upstream on this connection, and whose exchanges have not ended.
+    in_flight: BTreeSet<PacketId>,
+    /// As many as upstream takes.
+    window: usize,
     /// From the local broker to upstream.
     outward: Lane,
     /// From upstream to the local broker.
@@ -78,7 +93,7 @@ pub struct Relay {
     events: VecDeque<Event>,
 }
 
-/// What the local conversation is to begin with.
+/// What each local conversation is to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalTerms {
     /// Deliveries of QoS 1 and 2 that upstream takes at a time.
@@ -122,8 +137,14 @@ impl Relay {
             phase: Phase::Connecting(now),
             upstream: Side::new(version, largest, now),
             // What the local broker sends was small enough when it came.
-            local: Side::new(Version::V5, mqtt::limits::VARINT_MAX, now),
+            locals: Each::from_fn(|_| Side::new(Version::V5, mqtt::limits::VARINT_MAX, now)),
+            entered: BTreeSet::new(),
             terms: None,
+            held: Each::default(),
+            pacer: Pacer::new(settings.pace, now),
+            turned: now,
+            in_flight: BTreeSet::new(),
+            window: 0,
             outward: Lane::default(),
             inward: Lane::default(),
             kept: BTreeMap::new(),
@@ -155,11 +176,12 @@ impl Relay {
     /// Bytes that came from upstream.
     ///
     /// # Errors
-    /// The end of both conversations.
+    /// The end of all conversations.
     pub fn handle_upstream(&mut self, now: Timestamp, bytes: &[u8]) -> Result<(), End> {
         self.upstream.heartbeat.heard(now);
         self.upstream.input.extend_from_slice(bytes);
-        self.read_upstream(now)
+        self.read_upstream(now)?;
+        self.take_turns(now)
     }
 
     /// Why the connection is over when upstream has closed it; `what` it was that came instead of bytes.
@@ -171,31 +193,40 @@ impl Relay {
         }
     }
 
-    /// Bytes that came from the local broker.
+    /// Bytes that came from the local broker, in the conversation of a priority.
     ///
     /// # Errors
-    /// The end of both conversations.
-    pub fn handle_local(&mut self, now: Timestamp, bytes: &[u8]) -> Result<(), End> {
-        self.local.heartbeat.heard(now);
-        self.local.input.extend_from_slice(bytes);
-        let input = std::mem::take(&mut self.local.input);
+    /// The end of all conversations.
+    pub fn handle_local(
+        &mut self,
+        now: Timestamp,
+        priority: Priority,
+        bytes: &[u8],
+    ) -> Result<(), End> {
+        let local = self.locals.of_mut(priority);
+        local.heartbeat.heard(now);
+        local.input.extend_from_slice(bytes);
+        let input = std::mem::take(&mut local.input);
         let mut at = 0;
         let broken = |error: mqtt::DecodeError| End::Local(error.to_string());
-        while let Some((packet, len)) = self.local.next(&input, at).map_err(broken)? {
+        while let Some((packet, len)) =
+            self.locals.of_mut(priority).next(&input, at).map_err(broken)?
+        {
             let raw = input.get(at..at + len).unwrap_or_default();
-            self.take_local(now, &packet, raw)?;
+            self.take_local(now, priority, &packet, raw)?;
             at += len;
         }
-        self.local.input = input.get(at..).unwrap_or_default().to_vec();
+        self.locals.of_mut(priority).input = input.get(at..).unwrap_or_default().to_vec();
         // What waits from upstream may have waited for this.
         self.unpack_on(now)?;
-        self.read_upstream(now)
+        self.read_upstream(now)?;
+        self.take_turns(now)
     }
 
     /// The time of [`next_deadline`](Self::next_deadline) has come.
     ///
     /// # Errors
-    /// The end of both conversations.
+    /// The end of all conversations.
     pub fn handle_deadline(&mut self, now: Timestamp) -> Result<(), End> {
         if let Phase::Connecting(since) = self.phase
             && since.after(self.settings.answer_timeout) <= now
@@ -207,33 +238,37 @@ impl Relay {
         }
         match self.upstream.heartbeat.due(now) {
             Due::Dead => return Err(End::Silent("PINGREQ")),
-            Due::Ping => self.tell(now, &Packet::PingReq, true)?,
+            Due::Ping => self.tell(now, &Packet::PingReq)?,
             Due::Nothing => {}
         }
-        if self.local.heartbeat.due(now) == Due::Ping {
-            self.tell(now, &Packet::PingReq, false)?;
-            // What else is there to do than to wait for it: its broker is this process.
-            self.local.heartbeat.answered();
+        for priority in Priority::ALL {
+            let local = self.locals.of_mut(priority);
+            if local.heartbeat.due(now) == Due::Ping {
+                local.send(now, &Packet::PingReq).map_err(|e| End::Local(e.to_string()))?;
+                // What else is there to do than to wait for it: its broker is this process.
+                local.heartbeat.answered();
+            }
         }
         self.send_due_batches(now)?;
-        self.probe_if_due(now)
+        self.probe_if_due(now)?;
+        self.take_turns(now)
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is to be called.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
+    pub fn next_deadline(&mut self) -> Option<Timestamp> {
         let connecting = match self.phase {
             Phase::Connecting(since) => Some(since.after(self.settings.answer_timeout)),
             Phase::Between | Phase::Running => None,
         };
-        let beats = [self.upstream.heartbeat.deadline(), self.local.heartbeat.deadline()];
+        let locals = self.locals.iter().filter_map(|local| local.heartbeat.deadline());
+        let beats = self.upstream.heartbeat.deadline().into_iter().chain(locals).min();
         let probe = self.probe.as_ref().and_then(Probe::due);
-        let others =
-            probe.into_iter().chain(self.batches.due()).chain(self.authentication_deadline());
-        connecting.into_iter().chain(beats.into_iter().flatten()).chain(others).min()
+        let others = [self.batches.due(), self.authentication_deadline(), self.next_turn_at()];
+        [connecting, beats, probe].into_iter().chain(others).flatten().min()
     }
 
-    /// What the local conversation is to begin with; once, when it is time.
+    /// What the local conversations are to begin with, one for each of the settings' priorities; once, when it is time.
     pub fn local_terms(&mut self) -> Option<LocalTerms> {
         self.terms.take()
     }
@@ -243,21 +278,15 @@ impl Relay {
         &mut self.upstream.output
     }
 
-    /// Bytes for the local broker, from the local CONNACK on. Whoever sends some takes them away.
-    pub fn local_output(&mut self) -> &mut Vec<u8> {
-        &mut self.local.output
+    /// Bytes for the local broker, in the conversation of a priority, from its CONNACK on. Whoever sends some takes them away.
+    pub fn local_output(&mut self, priority: Priority) -> &mut Vec<u8> {
+        &mut self.locals.of_mut(priority).output
     }
 
     /// Whether upstream is to be read.
     #[must_use]
     pub fn wants_upstream(&self) -> bool {
         self.has_room_for_upstream() && self.phase != Phase::Between
-    }
-
-    /// Whether the local broker is to be read.
-    #[must_use]
-    pub fn wants_local(&self) -> bool {
-        self.upstream.output.len() < TO_UPSTREAM_MAX
     }
 
     /// Whether messages pass.
@@ -294,7 +323,7 @@ impl Relay {
     fn has_room_for_upstream(&self) -> bool {
         let most = usize::from(self.settings.local.receive_maximum);
         self.unpacking.is_none()
-            && self.local.output.len() < TO_LOCAL_MAX
+            && self.locals.normal.output.len() < TO_LOCAL_MAX
             && self.unanswered.len() + self.letters.len() < most
     }
 
@@ -330,16 +359,14 @@ impl Relay {
             }
             (Phase::Running, Packet::PubComp(ack)) => {
                 self.counts.confirmed += 1;
-                self.local.acknowledge(
-                    now,
-                    ack.packet_id,
-                    PacketKind::PubComp,
-                    ReasonCode::Success,
-                );
+                let id = ack.packet_id;
+                self.in_flight.remove(&id);
+                let done = Reply::Source(PacketKind::PubComp, ReasonCode::Success);
+                self.reply_outward(now, id, done);
                 Ok(())
             }
             (Phase::Running, Packet::PubRel(ack)) => {
-                let knows = self.local.max_qos == mqtt::QoS::ExactlyOnce;
+                let knows = self.locals.normal.max_qos == mqtt::QoS::ExactlyOnce;
                 let reply = self.inward.pubrel(ack.packet_id, knows);
                 self.reply_inward(now, ack.packet_id, reply);
                 Ok(())
@@ -363,24 +390,33 @@ impl Relay {
         }
     }
 
-    fn take_local(&mut self, now: Timestamp, packet: &Packet<'_>, raw: &[u8]) -> Result<(), End> {
+    fn take_local(
+        &mut self,
+        now: Timestamp,
+        priority: Priority,
+        packet: &Packet<'_>,
+        raw: &[u8],
+    ) -> Result<(), End> {
+        // Those that are in already may speak while others are not.
         match (self.phase, packet) {
             (Phase::Between, Packet::ConnAck(connack)) => {
-                self.let_in(now, connack);
+                self.let_in(now, priority, connack);
                 Ok(())
             }
             (_, Packet::Disconnect(last)) => {
                 let words = last.reason.map_or_else(|| last.code.to_string(), str::to_owned);
                 Err(End::Local(words))
             }
-            (Phase::Running, Packet::Publish(publish)) => self.take_in_turn(now, publish, raw),
+            (Phase::Between | Phase::Running, Packet::Publish(publish)) => {
+                self.line_up(now, priority, publish, raw)
+            }
             (Phase::Running, Packet::PubAck(ack)) => self.local_has(now, PacketKind::PubAck, ack),
             (Phase::Running, Packet::PubRec(ack)) => self.local_has(now, PacketKind::PubRec, ack),
             (Phase::Running, Packet::PubComp(ack)) => {
                 self.local_is_done(now, ack.packet_id);
                 Ok(())
             }
-            (Phase::Running, Packet::PubRel(ack)) => {
+            (Phase::Between | Phase::Running, Packet::PubRel(ack)) => {
                 let knows = self.upstream.max_qos == mqtt::QoS::ExactlyOnce;
                 let reply = self.outward.pubrel(ack.packet_id, knows);
                 self.reply_outward(now, ack.packet_id, reply);
@@ -394,7 +430,13 @@ impl Relay {
     /// Sends what a lane says; the source of outward messages is the local broker.
     fn reply_outward(&mut self, now: Timestamp, id: PacketId, reply: Reply) {
         match reply {
-            Reply::Source(kind, code) => self.local.acknowledge(now, id, kind, code),
+            Reply::Source(kind, code) => {
+                let priority = Priority::of(id);
+                // Upstream may make identifiers up.
+                if self.entered.contains(&priority) {
+                    self.locals.of_mut(priority).acknowledge(now, id, kind, code);
+                }
+            }
             Reply::Sink(kind, code) => self.upstream.acknowledge(now, id, kind, code),
         }
     }
@@ -405,12 +447,11 @@ impl Relay {
                 let code = self.audible(code);
                 self.upstream.acknowledge(now, id, kind, code);
             }
-            Reply::Sink(kind, code) => self.local.acknowledge(now, id, kind, code),
+            Reply::Sink(kind, code) => self.locals.normal.acknowledge(now, id, kind, code),
         }
     }
 
-    fn tell(&mut self, now: Timestamp, packet: &Packet<'_>, upstream: bool) -> Result<(), End> {
-        let side = if upstream { &mut self.upstream } else { &mut self.local };
-        side.send(now, packet).map_err(|error| End::Unexpected(error.to_string()))
+    fn tell(&mut self, now: Timestamp, packet: &Packet<'_>) -> Result<(), End> {
+        self.upstream.send(now, packet).map_err(|error| End::Unexpected(error.to_string()))
     }
 }

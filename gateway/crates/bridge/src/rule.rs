@@ -2,20 +2,38 @@ use std::fmt;
 
 use mqtt::{QoS, TopicFilter, TopicFilterBuf, TopicName, TopicNameBuf, levels};
 
-use crate::Packing;
+use crate::template::{Template, TemplateFault};
+use crate::{Packing, Priority};
 
-/// Which topics pass, and under which names. A topic loses the levels of `strip` at its front and gets those of `prefix`.
+/// Which topics pass, under which names, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     filter: TopicFilterBuf,
-    strip: String,
-    prefix: String,
+    naming: Naming,
     /// The highest QoS at which messages pass.
     pub qos: QoS,
     /// Whether messages keep the RETAIN flag.
     pub retain: bool,
     /// How they are packed for their way.
     pub packing: Packing,
+    /// How soon they go upstream; of no meaning for what comes from there.
+    pub priority: Priority,
+    /// Bytes of the largest payload that passes; any if `None`.
+    pub payload_max: Option<u32>,
+    /// Seconds of the longest Message Expiry Interval (MQTT 5, 3.3.2.3.3) that they have afterwards: longer ones, and none, become
+    /// this. As they are, if `None`.
+    pub expiry: Option<u32>,
+}
+
+/// How a topic comes to its name on the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Naming {
+    /// It loses the levels of `strip` at its front and gets those of `prefix`.
+    Levels {
+        strip: String,
+        prefix: String,
+    },
+    Template(Template),
 }
 
 /// Why a rule cannot be one.
@@ -29,6 +47,8 @@ pub enum RuleFault {
     Strip,
     /// Nothing is left of the filter.
     Nothing,
+    /// The template is none for the filter.
+    Template(TemplateFault),
 }
 
 impl Rule {
@@ -43,21 +63,46 @@ impl Rule {
         qos: QoS,
         retain: bool,
     ) -> Result<Self, RuleFault> {
-        let plain = TopicFilter::new(filter).ok().filter(|it| it.share_group().is_none());
-        let filter = plain.ok_or(RuleFault::Filter)?.to_owned();
+        let filter = plain(filter)?;
         for (name, text) in [("strip", strip), ("prefix", prefix)] {
             if !text.is_empty() && (TopicNameBuf::new(text).is_err() || text.ends_with('/')) {
                 return Err(RuleFault::Levels(name));
             }
         }
-        let (strip, prefix) = (strip.to_owned(), prefix.to_owned());
-        let packing = Packing::default();
-        let rule = Self { filter, strip, prefix, qos, retain, packing };
-        let rest = without(&rule.strip, rule.filter.as_str()).ok_or(RuleFault::Strip)?;
-        if rest.is_none() && rule.prefix.is_empty() {
+        let rest = without(strip, filter.as_str()).ok_or(RuleFault::Strip)?;
+        if rest.is_none() && prefix.is_empty() {
             return Err(RuleFault::Nothing);
         }
-        Ok(rule)
+        let naming = Naming::Levels { strip: strip.to_owned(), prefix: prefix.to_owned() };
+        Ok(Self::named(filter, naming, qos, retain))
+    }
+
+    /// One whose names are made by a [`Template`].
+    ///
+    /// # Errors
+    /// If the parts do not fit each other.
+    pub fn with_template(
+        filter: &str,
+        template: &str,
+        qos: QoS,
+        retain: bool,
+    ) -> Result<Self, RuleFault> {
+        let filter = plain(filter)?;
+        let template = Template::new(template, filter.as_filter()).map_err(RuleFault::Template)?;
+        Ok(Self::named(filter, Naming::Template(template), qos, retain))
+    }
+
+    fn named(filter: TopicFilterBuf, naming: Naming, qos: QoS, retain: bool) -> Self {
+        Self {
+            filter,
+            naming,
+            qos,
+            retain,
+            packing: Packing::default(),
+            priority: Priority::Normal,
+            payload_max: None,
+            expiry: None,
+        }
     }
 
     /// The topics that it is for.
@@ -69,22 +114,52 @@ impl Rule {
     /// The filter of the names under which they pass.
     #[must_use]
     pub fn target(&self) -> String {
-        let rest = without(&self.strip, self.filter.as_str()).flatten();
-        join(&self.prefix, rest)
+        match &self.naming {
+            Naming::Levels { strip, prefix } => {
+                join(prefix, without(strip, self.filter.as_str()).flatten())
+            }
+            Naming::Template(template) => template.target(),
+        }
     }
 
-    /// The name under which a topic that matches passes; `None` where nothing is left of it.
+    /// The name under which a topic that matches passes by a gateway of this identifier; `None` where nothing is left of it.
     #[must_use]
-    pub fn map(&self, topic: TopicName<'_>) -> Option<String> {
-        let rest = without(&self.strip, topic.as_str())?;
-        let mapped = join(&self.prefix, rest);
+    pub fn map(&self, topic: TopicName<'_>, gateway: &str) -> Option<String> {
+        let mapped = match &self.naming {
+            Naming::Levels { strip, prefix } => join(prefix, without(strip, topic.as_str())?),
+            Naming::Template(template) => template.map(topic, self.filter(), gateway),
+        };
         (!mapped.is_empty()).then_some(mapped)
+    }
+
+    /// Whether a payload of so many bytes may pass; in words, why not.
+    pub(crate) fn admits(&self, payload: usize) -> Result<(), String> {
+        match self.payload_max {
+            Some(most) if usize::try_from(most).is_ok_and(|most| payload > most) => {
+                Err(format!("its payload has {payload} bytes, and payload-max is {most}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The Message Expiry Interval with which a message passes that has this one.
+    pub(crate) fn expires(&self, interval: Option<u32>) -> Option<u32> {
+        match (interval, self.expiry) {
+            (Some(interval), Some(most)) => Some(interval.min(most)),
+            (interval, most) => interval.or(most),
+        }
     }
 
     /// The first of `rules` that is for this topic.
     pub(crate) fn of<'r>(rules: &'r [Self], topic: TopicName<'_>) -> Option<&'r Self> {
         rules.iter().find(|rule| rule.filter().matches(topic))
     }
+}
+
+/// A filter that is not one of a shared subscription.
+fn plain(filter: &str) -> Result<TopicFilterBuf, RuleFault> {
+    let plain = TopicFilter::new(filter).ok().filter(|it| it.share_group().is_none());
+    plain.map(TopicFilter::to_owned).ok_or(RuleFault::Filter)
 }
 
 /// What follows the levels of `front`: `Some(None)` if nothing does, `None` if `text` does not begin with them.
@@ -145,6 +220,7 @@ impl fmt::Display for RuleFault {
                 )
             }
             Self::Strip => f.write_str("filter does not begin with the levels of strip"),
+            Self::Template(fault) => fault.fmt(f),
             Self::Nothing => f.write_str("nothing is left of filter without strip; give a prefix"),
         }
     }
@@ -160,7 +236,7 @@ mod tests {
 
     fn mapped(filter: &str, strip: &str, prefix: &str, topic: &str) -> Option<String> {
         let topic = TopicName::new(topic).unwrap();
-        rule(filter, strip, prefix).unwrap().map(topic)
+        rule(filter, strip, prefix).unwrap().map(topic, "gw")
     }
 
     #[test]
@@ -198,5 +274,20 @@ mod tests {
         assert_eq!(loops(&out, &rules(&[("#", "", "")])), Some((1, 0)));
         assert_eq!(loops(&out, &rules(&[("site", "", "")])), None);
         assert_eq!(loops(&out, &rules(&[("site/up", "", "")])), Some((1, 0)), "of up/# is up too");
+        let made = Rule::with_template("up/+", "site/{gateway}/{1}", QoS::AtLeastOnce, true);
+        let made = [made.unwrap()];
+        assert_eq!(loops(&made, &rules(&[("site/x", "", ""), ("site/x/#", "", "")])), Some((0, 1)));
+    }
+
+    #[test]
+    fn a_rule_caps_what_passes() {
+        let mut rule = rule("a", "", "x").unwrap();
+        assert_eq!((rule.admits(usize::MAX), rule.expires(None)), (Ok(()), None));
+        (rule.payload_max, rule.expiry) = (Some(3), Some(60));
+        assert!(rule.admits(3).is_ok() && rule.admits(4).is_err());
+        assert_eq!(
+            [None, Some(59), Some(61)].map(|it| rule.expires(it)),
+            [Some(60), Some(59), Some(60)]
+        );
     }
 }

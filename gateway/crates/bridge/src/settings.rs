@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use mqtt::QoS;
 
-use crate::{Bounds, ProbeTerms, Rule};
+use crate::{Bounds, Pace, Priority, ProbeTerms, Rule};
 
 /// What a relay goes by.
 #[derive(Clone, Debug)]
@@ -35,6 +35,10 @@ pub struct Settings {
     pub topic_aliases: u16,
     /// How upstream is asked whether it routes, if it is.
     pub probe: Option<ProbeTerms>,
+    /// How fast messages go upstream.
+    pub pace: Pace,
+    /// The priorities that have a session of the local broker; normal is one of them.
+    pub priorities: Vec<Priority>,
     /// What goes upstream; the first rule that matches a topic decides.
     pub outward: Vec<Rule>,
     /// What is fetched from upstream.

@@ -1,8 +1,10 @@
 //! `[bridges.NAME]`: brokers elsewhere with which messages are exchanged.
 
 mod address;
+mod budget;
 mod credential;
 mod fit;
+mod limits;
 mod packing;
 mod probe;
 mod profile;
@@ -12,13 +14,14 @@ mod rules;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge::{Bounds, Rule};
+use bridge::{Bounds, Pace, Rule};
 
 use crate::CertificateFiles;
 use crate::roster;
 use crate::section::Section;
 
 pub use address::{Carrier, Upstream};
+pub use budget::Budget;
 pub use credential::{BridgeCredential, BridgeSas, BridgeToken};
 pub use probe::BridgeProbe;
 pub use proxy::{BridgeProxy, BridgeProxyKind};
@@ -64,6 +67,8 @@ pub struct Bridge {
     pub max_hops: u8,
     /// Whether upstream is told which gateway this is.
     pub announce: bool,
+    /// How fast messages go upstream.
+    pub pace: Pace,
     /// The topic below which refused messages are published here.
     pub refused_topic: String,
     /// Topic aliases towards upstream, where it takes as many.
@@ -72,8 +77,12 @@ pub struct Bridge {
     pub probe: Option<BridgeProbe>,
     /// The extensions that see what goes upstream before it does, in their order.
     pub extensions: Vec<String>,
+    /// What may wait for upstream in each of its sessions, where that is not as for any session.
+    pub budget: Budget,
     /// What goes upstream.
     pub outward: Vec<Rule>,
+    /// What may wait of each of these, where that is limited.
+    pub budgets: Vec<Budget>,
     /// What is fetched from there.
     pub inward: Vec<Rule>,
 }
@@ -141,13 +150,14 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     }
     let credential = credential::read(section, username.as_ref(), version);
     let proxy = proxy::read(section, upstreams.as_deref());
+    let (pace, budget) = (limits::read(section), budget::read(section));
     let refused_topic = refused_topic(section, &name);
     let topic_aliases = section.number("topic-aliases", 32, 0..=1000);
     let probe = probe::read(section);
     let extensions = roster::read(section, "extensions", extensions).unwrap_or_default();
     let rules = rules::read(section, version, profile);
     section.finish();
-    let (outward, inward) = rules?;
+    let rules::Rules { outward, budgets, inward } = rules?;
     let bridge = Bridge {
         name,
         upstreams: upstreams?,
@@ -168,11 +178,14 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         bounds: profile.bounds,
         max_hops,
         announce,
+        pace,
         refused_topic,
         topic_aliases,
         probe,
         extensions,
+        budget,
         outward,
+        budgets,
         inward,
     };
     fit::check(section, profile, &bridge);

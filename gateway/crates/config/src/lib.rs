@@ -53,7 +53,7 @@ pub use admin::Admin;
 pub use bind::Bind;
 pub use bridge::{
     Bridge, BridgeCredential, BridgeProbe, BridgeProxy, BridgeProxyKind, BridgeSas, BridgeTls,
-    BridgeToken, BridgeVersion, Carrier, Upstream,
+    BridgeToken, BridgeVersion, Budget, Carrier, Upstream,
 };
 pub use broker::Broker;
 pub use checked::Checked;

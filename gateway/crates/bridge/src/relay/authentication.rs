@@ -19,7 +19,7 @@ impl Relay {
         };
         let auth = Auth::new(ReasonCode::ReAuthenticate, Some(&authentication.method));
         self.authenticating = Some(now);
-        self.tell(now, &Packet::Auth(Auth { data: Some(data), ..auth }), true)
+        self.tell(now, &Packet::Auth(Auth { data: Some(data), ..auth }))
     }
 
     /// AUTH of upstream.

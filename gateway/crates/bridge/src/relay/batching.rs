@@ -1,6 +1,5 @@
 use mqtt::{
-    EncodeError, MessageProperties, MessagePropertiesBuf, Packet, Publish, QoS, TopicNameBuf,
-    Version,
+    EncodeError, MessageProperties, MessagePropertiesBuf, Publish, QoS, TopicNameBuf, Version,
 };
 use session::Timestamp;
 
@@ -23,7 +22,7 @@ impl Relay {
         packing: &Packing,
     ) -> Result<(), EncodeError> {
         if !self.upstream.version.is_v5() {
-            return self.upstream.send(now, &Packet::Publish(there));
+            return self.put(now, there);
         }
         if let Some(batch) = &packing.batch {
             let bare = without_own_trail(there.properties, &self.settings.gateway)?;
@@ -97,14 +96,16 @@ impl Relay {
         let wanted = from.is_some_and(|from| publish.payload.len() >= from)
             && envelope::marked(publish.properties).is_none();
         let Some(squeezed) = wanted.then(|| envelope::squeeze(publish.payload)).flatten() else {
-            return self.upstream.send(now, &Packet::Publish(self.aliases.apply(publish)));
+            let publish = self.aliases.apply(publish);
+            return self.put(now, publish);
         };
         self.counts.bytes_saved += (publish.payload.len() - squeezed.len()) as u64;
         let is_text = publish.properties.payload_format_utf8();
         let properties = without_text_mark(publish.properties)?
             .user(ENCODING_PROPERTY, envelope::mark(is_text))?;
         let smaller = Publish { payload: &squeezed, properties: properties.as_ref(), ..publish };
-        self.upstream.send(now, &Packet::Publish(self.aliases.apply(smaller)))
+        let smaller = self.aliases.apply(smaller);
+        self.put(now, smaller)
     }
 }
 

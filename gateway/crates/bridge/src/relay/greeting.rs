@@ -8,6 +8,7 @@ use crate::End;
 use crate::aliases::Aliases;
 use crate::heartbeat::Heartbeat;
 use crate::trail::GATEWAY_PROPERTY;
+use crate::{End, Event, Priority};
 
 /// Bytes by which a message from upstream may grow here: by the levels of a prefix and by one more gateway on its trail. Upstream
 /// is told so much less than the local broker accepts.
@@ -82,20 +83,25 @@ impl Relay {
         self.batches.window = receive_maximum;
         let aliases = said.topic_alias_maximum.unwrap_or(0).min(self.settings.topic_aliases);
         self.aliases = Aliases::new(aliases);
+        self.window = receive_maximum.into();
         let session_present = connack.session_present;
         self.terms = Some(LocalTerms { receive_maximum, session_present });
         Ok(())
     }
 
     /// CONNACK of the local broker.
-    pub(super) fn let_in(&mut self, now: Timestamp, connack: &ConnAck<'_>) {
+    pub(super) fn let_in(&mut self, now: Timestamp, priority: Priority, connack: &ConnAck<'_>) {
         let said = &connack.properties;
-        self.local.max_qos = said.maximum_qos.unwrap_or(QoS::ExactlyOnce);
-        self.local.retains = said.retain_available.unwrap_or(true);
+        let local = self.locals.of_mut(priority);
+        local.max_qos = said.maximum_qos.unwrap_or(QoS::ExactlyOnce);
+        local.retains = said.retain_available.unwrap_or(true);
         let largest = said.maximum_packet_size.unwrap_or(u32::MAX);
-        self.local.max_packet = usize::try_from(largest).unwrap_or(usize::MAX);
-        self.local.heartbeat = Heartbeat::new(said.server_keep_alive.unwrap_or(0), now).halved();
-        self.phase = Phase::Running;
+        local.max_packet = usize::try_from(largest).unwrap_or(usize::MAX);
+        local.heartbeat = Heartbeat::new(said.server_keep_alive.unwrap_or(0), now).halved();
+        self.entered.insert(priority);
+        if self.settings.priorities.iter().all(|priority| self.entered.contains(priority)) {
+            self.phase = Phase::Running;
+        }
     }
 }
 

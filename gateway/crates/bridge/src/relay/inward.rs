@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use mqtt::{Ack, Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicName, Version};
 use session::Timestamp;
 
@@ -29,13 +31,13 @@ impl Relay {
             self.event(Event::Looped { topic: topic.as_str().to_owned() });
             return self.settle_there(now, publish, ReasonCode::Success);
         }
-        let settings = std::sync::Arc::clone(&self.settings);
+        let settings = Arc::clone(&self.settings);
         let Some(rule) = Rule::of(&settings.inward, topic) else {
             self.counts.unmatched += 1;
             self.event(Event::Unmatched { topic: topic.as_str().to_owned() });
             return self.settle_there(now, publish, ReasonCode::Success);
         };
-        if publish.qos == QoS::AtMostOnce && self.local.output.len() >= TO_LOCAL_QOS_0_MAX {
+        if publish.qos == QoS::AtMostOnce && self.locals.normal.output.len() >= TO_LOCAL_QOS_0_MAX {
             self.counts.dropped += 1;
             return Ok(());
         }
@@ -52,9 +54,7 @@ impl Relay {
         publish: &Publish<'_>,
         rule: &Rule,
     ) -> Result<(), End> {
-        let (most, retain) = (rule.qos, rule.retain);
-        let mapped = publish.topic.and_then(|topic| rule.map(topic));
-        match self.write_in(now, publish, mapped.as_deref(), most, retain) {
+        match self.write_in(now, publish, rule) {
             Ok(passed) => {
                 self.counts.received += 1;
                 let Some(id) = publish.packet_id else { return Ok(()) };
@@ -78,14 +78,15 @@ impl Relay {
         &mut self,
         now: Timestamp,
         publish: &Publish<'_>,
-        mapped: Option<&str>,
-        most: QoS,
-        retain: bool,
+        rule: &Rule,
     ) -> Result<QoS, (ReasonCode, String)> {
         let limits = self.settings.local;
         let nameless = |why: &str| (ReasonCode::TopicNameInvalid, why.to_owned());
+        let other = |why: String| (ReasonCode::ImplementationSpecificError, why);
+        rule.admits(publish.payload.len()).map_err(other)?;
+        let mapped = publish.topic.and_then(|topic| rule.map(topic, &self.settings.gateway));
         let mapped = mapped.ok_or_else(|| nameless("nothing is left of its topic"))?;
-        let mapped = TopicName::new(mapped).map_err(|error| nameless(&error.to_string()))?;
+        let mapped = TopicName::new(&mapped).map_err(|error| nameless(&error.to_string()))?;
         if mapped.as_str().len() > limits.max_topic_bytes
             || mapped.level_count() > limits.max_topic_levels
         {
@@ -93,7 +94,6 @@ impl Relay {
                 "its topic is longer than sessions.max-topic-bytes or -levels here",
             ));
         }
-        let other = |why: String| (ReasonCode::ImplementationSpecificError, why);
         let marked = match &self.peer {
             Some(peer) => trail::passed_by(publish.properties, peer),
             None => trail::copied(publish.properties, |_| false),
@@ -104,25 +104,29 @@ impl Relay {
                 "it has more user properties than sessions.max-user-properties".to_owned(),
             ));
         }
-        let qos = publish.qos.min(self.local.max_qos).min(most);
+        let qos = publish.qos.min(self.locals.normal.max_qos).min(rule.qos);
         let confirmed = qos != QoS::AtMostOnce;
         let here = Publish {
             dup: publish.dup && confirmed,
             qos,
-            retain: publish.retain && retain && self.local.retains,
+            retain: publish.retain && rule.retain && self.locals.normal.retains,
             topic: Some(mapped),
             packet_id: publish.packet_id.filter(|_| confirmed),
+            message_expiry: rule.expires(publish.message_expiry),
             properties: marked.as_ref(),
             subscription_ids: mqtt::SubscriptionIds::default(),
             ..*publish
         };
         let bytes = here.encoded_len(Version::V5).map_err(|error| other(error.to_string()))?;
-        if bytes > self.local.max_packet {
-            let most = self.local.max_packet;
+        if bytes > self.locals.normal.max_packet {
+            let most = self.locals.normal.max_packet;
             return Err(other(format!("it has {bytes} bytes, and {most} are accepted here")));
         }
         self.free(now, &here);
-        self.local.send(now, &Packet::Publish(here)).map_err(|error| other(error.to_string()))?;
+        self.locals
+            .normal
+            .send(now, &Packet::Publish(here))
+            .map_err(|error| other(error.to_string()))?;
         Ok(qos)
     }
 
@@ -135,7 +139,7 @@ impl Relay {
             return;
         };
         self.freed.insert(id);
-        self.local.acknowledge(now, id, PacketKind::PubRel, ReasonCode::Success);
+        self.locals.normal.acknowledge(now, id, PacketKind::PubRel, ReasonCode::Success);
     }
 
     /// PUBACK or PUBREC of the local broker.

@@ -6,6 +6,7 @@ use session::Timestamp;
 
 use super::reviewing::reread;
 use super::{KEPT_BYTES_MAX, Relay};
+use crate::lane::Reply;
 use crate::letters::Letter;
 use crate::rule::Rule;
 use crate::trail::{self, TRAIL_PROPERTY, Trail};
@@ -47,6 +48,9 @@ impl Relay {
             Ok(passed) => {
                 self.counts.sent += 1;
                 let Some(id) = original.packet_id else { return Ok(()) };
+                if passed != QoS::AtMostOnce {
+                    self.in_flight.insert(id);
+                }
                 if let Some(reply) = self.outward.pass(id, original.qos, passed) {
                     self.reply_outward(now, id, reply);
                 } else if self.upstream.version.is_v5()
@@ -70,7 +74,8 @@ impl Relay {
         let topic = publish.topic.ok_or("it has no topic")?;
         let settings = std::sync::Arc::clone(&self.settings);
         let rule = Rule::of(&settings.outward, topic).ok_or("no rule is for its topic any more")?;
-        let mapped = rule.map(topic).ok_or("nothing is left of its topic")?;
+        rule.admits(publish.payload.len())?;
+        let mapped = rule.map(topic, &settings.gateway).ok_or("nothing is left of its topic")?;
         let mapped = TopicName::new(&mapped).map_err(|error| error.to_string())?;
         let properties = trail::passed_on(publish.properties, trail, &self.settings.gateway)
             .map_err(|error| error.to_string())?;
@@ -82,6 +87,7 @@ impl Relay {
             retain: publish.retain && rule.retain && self.upstream.retains,
             topic: Some(mapped),
             packet_id: publish.packet_id.filter(|_| confirmed),
+            message_expiry: rule.expires(publish.message_expiry),
             properties: properties.as_ref(),
             subscription_ids: mqtt::SubscriptionIds::default(),
             ..*publish
@@ -135,6 +141,9 @@ impl Relay {
         id: PacketId,
         ack: &Ack<'_>,
     ) -> Result<(), End> {
+        if kind == PacketKind::PubAck || ack.code.is_error() {
+            self.in_flight.remove(&id);
+        }
         let kept = self.kept.remove(&id);
         self.kept_bytes -= kept.as_ref().map_or(0, |kept| kept.len());
         if ack.code.is_error() {
@@ -217,20 +226,21 @@ impl Relay {
         let Ok(place) = TopicName::new(&place) else { return false };
         let letter = Publish {
             dup: false,
-            qos: QoS::AtLeastOnce.min(self.local.max_qos),
+            qos: QoS::AtLeastOnce.min(self.locals.normal.max_qos),
             retain: false,
             topic: Some(place),
-            packet_id: Some(id).filter(|_| self.local.max_qos > QoS::AtMostOnce),
+            packet_id: Some(id).filter(|_| self.locals.normal.max_qos > QoS::AtMostOnce),
             properties: properties.as_ref(),
             subscription_ids: mqtt::SubscriptionIds::default(),
             ..*publish
         };
-        let fits =
-            letter.encoded_len(Version::V5).is_ok_and(|bytes| bytes <= self.local.max_packet)
-                && place.as_str().len() <= limits.max_topic_bytes
-                && place.level_count() <= limits.max_topic_levels
-                && properties.as_ref().user().count() <= limits.max_user_properties;
-        if !fits || self.local.send(now, &Packet::Publish(letter)).is_err() {
+        let fits = letter
+            .encoded_len(Version::V5)
+            .is_ok_and(|bytes| bytes <= self.locals.normal.max_packet)
+            && place.as_str().len() <= limits.max_topic_bytes
+            && place.level_count() <= limits.max_topic_levels
+            && properties.as_ref().user().count() <= limits.max_user_properties;
+        if !fits || self.locals.normal.send(now, &Packet::Publish(letter)).is_err() {
             return false;
         }
         if letter.packet_id.is_none() {
@@ -252,7 +262,7 @@ impl Relay {
             QoS::ExactlyOnce => (PacketKind::PubRec, ReasonCode::UnspecifiedError),
             _ => (PacketKind::PubAck, ReasonCode::Success),
         };
-        self.local.acknowledge(now, about, kind, code);
+        self.reply_outward(now, about, Reply::Source(kind, code));
     }
 
     /// Acknowledges a message of the local broker that goes nowhere.

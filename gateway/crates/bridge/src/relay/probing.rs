@@ -45,7 +45,7 @@ impl Relay {
         probe.asked = Some(id);
         let (user, filters) = (UserProperties::default(), filters.as_ref());
         let subscribe = Subscribe { packet_id: id, subscription_id: None, user, filters };
-        self.tell(now, &Packet::Subscribe(subscribe), true)
+        self.tell(now, &Packet::Subscribe(subscribe))
     }
 
     /// SUBACK of upstream; false if it is not about the probe.
@@ -88,7 +88,7 @@ impl Relay {
             message_expiry: self.upstream.version.is_v5().then_some(seconds),
             ..Publish::new(topic.as_topic(), token.as_bytes())
         };
-        self.tell(now, &Packet::Publish(publish), true)
+        self.tell(now, &Packet::Publish(publish))
     }
 
     /// A message of upstream; whether it came by the topic of the probe, where nothing else has a place.

@@ -37,7 +37,8 @@ impl Relay {
         {
             self.rule(now, &publish, ruling, &raw)?;
         }
-        self.go_on(now)
+        self.go_on(now)?;
+        self.take_turns(now)
     }
 
     /// A message of the local broker, which may have to wait for others.

@@ -37,7 +37,7 @@ impl Relay {
             let user = UserProperties::default();
             let filters = filters.as_ref();
             let subscribe = Subscribe { packet_id, subscription_id: None, user, filters };
-            self.tell(now, &Packet::Subscribe(subscribe), true)?;
+            self.tell(now, &Packet::Subscribe(subscribe))?;
         }
         if let Some(id) = self.question() {
             self.subscribe_to_probe(now, id)?;
@@ -86,7 +86,7 @@ impl Relay {
             self.leaving.insert(packet_id, names.to_vec());
             let user = UserProperties::default();
             let filters = filters.as_ref();
-            self.tell(now, &Packet::Unsubscribe(Unsubscribe { packet_id, user, filters }), true)?;
+            self.tell(now, &Packet::Unsubscribe(Unsubscribe { packet_id, user, filters }))?;
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ impl Relay {
         }
         let most = match is_batch {
             true => BATCH_BYTES_MAX,
-            false => self.local.max_packet.min(FROM_UPSTREAM_MAX as usize),
+            false => self.locals.normal.max_packet.min(FROM_UPSTREAM_MAX as usize),
         };
         let payload = match squeezed {
             Some(_) => envelope::expand(publish.payload, most),
@@ -156,12 +156,11 @@ impl Relay {
             self.event(Event::Unmatched { topic: topic.as_str().to_owned() });
             return None;
         };
-        if message.qos == QoS::AtMostOnce && self.local.output.len() >= TO_LOCAL_QOS_0_MAX {
+        if message.qos == QoS::AtMostOnce && self.locals.normal.output.len() >= TO_LOCAL_QOS_0_MAX {
             self.counts.dropped += 1;
             return None;
         }
-        let mapped = rule.map(topic);
-        match self.write_in(now, message, mapped.as_deref(), rule.qos, rule.retain) {
+        match self.write_in(now, message, rule) {
             Ok(passed) => {
                 self.counts.received += 1;
                 Some(Ok(passed))

@@ -1,24 +1,43 @@
-use bridge::{Packing, Rule, RuleFault, loops};
+use std::time::Duration;
+
+use bridge::{Packing, Priority, Rule, RuleFault, loops};
 use mqtt::QoS;
 
+use super::budget::{self, Budget};
 use super::profile::{Profile, Retain};
 use super::{BridgeVersion, packing};
-use crate::section::Section;
+use crate::section::{Located, Section};
 
 /// Rules of a bridge in each direction, at most.
 const MOST: usize = 100;
+
+const PRIORITIES: [(&str, Priority); 3] =
+    [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)];
+
+/// The longest interval that a message can carry (MQTT 5, 3.3.2.3.3), in whole days.
+const MOST_EXPIRY: Duration = Duration::from_secs(49_710 * 86_400);
+
+/// What passes.
+pub(super) struct Rules {
+    pub(super) outward: Vec<Rule>,
+    /// What may wait of each of them.
+    pub(super) budgets: Vec<Budget>,
+    pub(super) inward: Vec<Rule>,
+}
 
 /// Outward and inward rules; `None` if one is faulty.
 pub(super) fn read(
     section: &Section<'_>,
     version: BridgeVersion,
     profile: &Profile,
-) -> Option<(Vec<Rule>, Vec<Rule>)> {
+) -> Option<Rules> {
     let (outward, inward) = (
         direction(section, "out", profile, |rule| packing::outward(rule, version)),
         direction(section, "in", profile, |rule| packing::inward(rule, version)),
     );
     let ((outward, out_lines), (inward, in_lines)) = outward.zip(inward)?;
+    let (outward, budgets): (Vec<Rule>, Vec<Budget>) = outward.into_iter().unzip();
+    let (inward, _): (Vec<Rule>, Vec<Budget>) = inward.into_iter().unzip();
     if outward.is_empty() && inward.is_empty() {
         section.fault_of_all(
             "nothing would pass; add [[bridges.NAME.out]] or [[bridges.NAME.in]] with a filter",
@@ -41,51 +60,91 @@ pub(super) fn read(
         let line = in_lines.get(back).copied().unwrap_or_default();
         section.fault(line, &format!("in {}", back + 1), &message);
     }
-    Some((outward, inward))
+    Some(Rules { outward, budgets, inward })
 }
+
+type Numbered = (Vec<(Rule, Budget)>, Vec<usize>);
 
 fn direction(
     section: &Section<'_>,
     key: &'static str,
     profile: &Profile,
     packing: impl Fn(&Section<'_>) -> Packing,
-) -> Option<(Vec<Rule>, Vec<usize>)> {
+) -> Option<Numbered> {
     let sections = section.list(key, key);
     if let (Some(line), true) = (section.line_of(key), sections.len() > MOST) {
         section.fault(line, key, &format!("has {} rules, the most is {MOST}", sections.len()));
     }
     let lines = sections.iter().map(Section::line).collect();
-    let rules: Vec<_> = sections.iter().map(|rule| one(rule, profile, packing(rule))).collect();
-    let rules: Option<Vec<Rule>> = rules.into_iter().collect();
+    let outward = key == "out";
+    let rules: Vec<_> =
+        sections.iter().map(|rule| one(rule, outward, profile, packing(rule))).collect();
+    let rules: Option<Vec<_>> = rules.into_iter().collect();
     rules.map(|rules| (rules, lines))
 }
 
-fn one(section: &Section<'_>, profile: &Profile, packing: Packing) -> Option<Rule> {
+fn one(
+    section: &Section<'_>,
+    outward: bool,
+    profile: &Profile,
+    packing: Packing,
+) -> Option<(Rule, Budget)> {
     let filter =
         section.required("filter", "say which topics pass, such as filter = \"sensors/#\"");
-    let strip = section.text("strip");
-    let prefix = section.text("prefix");
     let qos = section.number("qos", profile.bounds.qos.as_u8(), 0..=2);
     let retain = section.flag("retain", profile.retain == Retain::Usual);
+    let named = named(section, filter, QoS::from_u8(qos).unwrap_or(QoS::ExactlyOnce), retain);
+    let payload_max = section.size("payload-max", 1 << 20, 0..=256 << 20);
+    let seconds = Duration::from_secs;
+    let expiry = section.duration("expiry", seconds(86_400), seconds(1)..=MOST_EXPIRY);
+    // What is fetched waits upstream.
+    let (mut priority, mut budget) = (Priority::Normal, Budget::default());
+    if outward {
+        priority = section.choice("priority", priority, &PRIORITIES);
+        budget = budget::read(section);
+    }
     section.finish();
+    let mut rule = named?;
+    if packing.unbatch {
+        // A batch is one of QoS 0 or 1.
+        rule.qos = rule.qos.min(QoS::AtLeastOnce);
+    }
+    rule.packing = packing;
+    rule.priority = priority;
+    let most = u32::try_from(payload_max).unwrap_or(u32::MAX);
+    rule.payload_max = section.has("payload-max").then_some(most);
+    let expiry = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
+    rule.expiry = section.has("expiry").then_some(expiry);
+    Some((rule, budget))
+}
+
+/// The rule by the names that it gives topics.
+fn named(
+    section: &Section<'_>,
+    filter: Option<Located<&str>>,
+    qos: QoS,
+    retain: bool,
+) -> Option<Rule> {
+    let (strip, prefix) = (section.text("strip"), section.text("prefix"));
+    let template = section.text("template");
+    if template.is_some() {
+        section.meaningless(&["strip", "prefix"], "beside template, which says it all; remove it");
+    }
     let filter = filter?;
-    let levels = |text: &Option<crate::section::Located<&str>>| {
+    let levels = |text: &Option<Located<&str>>| {
         text.as_ref().map_or(String::new(), |text| text.value.to_owned())
     };
-    let qos = QoS::from_u8(qos).unwrap_or(QoS::ExactlyOnce);
-    match Rule::new(filter.value, &levels(&strip), &levels(&prefix), qos, retain) {
-        Ok(mut rule) => {
-            if packing.unbatch {
-                // A batch is one of QoS 0 or 1.
-                rule.qos = rule.qos.min(QoS::AtLeastOnce);
-            }
-            rule.packing = packing;
-            Some(rule)
-        }
+    let rule = match &template {
+        Some(template) => Rule::with_template(filter.value, template.value, qos, retain),
+        None => Rule::new(filter.value, &levels(&strip), &levels(&prefix), qos, retain),
+    };
+    match rule {
+        Ok(rule) => Some(rule),
         Err(fault) => {
             let at = match fault {
                 RuleFault::Levels("strip") | RuleFault::Strip => strip.as_ref(),
                 RuleFault::Levels(_) => prefix.as_ref(),
+                RuleFault::Template(_) => template.as_ref(),
                 RuleFault::Filter | RuleFault::Nothing => None,
             };
             let line = at.map_or(filter.line, |text| text.line);

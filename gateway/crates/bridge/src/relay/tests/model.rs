@@ -8,7 +8,7 @@ use mqtt::{
 use session::{Message, Outbound, Transmission};
 
 use crate::envelope;
-use crate::{BATCH_CONTENT_TYPE, ENCODING_PROPERTY};
+use crate::{BATCH_CONTENT_TYPE, ENCODING_PROPERTY, Priority};
 
 /// A broker with one client and its session.
 pub(super) struct Model {
@@ -50,6 +50,8 @@ pub(super) struct Model {
     pub(super) unsubscribed: Vec<String>,
     /// Whether it does not.
     pub(super) keeps: bool,
+    /// Whether it acknowledges no messages.
+    pub(super) withholds: bool,
 }
 
 impl Model {
@@ -78,7 +80,26 @@ impl Model {
             answers: Vec::new(),
             unsubscribed: Vec::new(),
             keeps: false,
+            withholds: false,
         }
+    }
+
+    /// The local broker, as its session of a priority has it.
+    pub(super) fn local(priority: Priority, topic: &str) -> Self {
+        let mut model = Self::new(Version::V5, topic);
+        model.sending.number_within(&priority.identifiers());
+        model
+    }
+
+    /// Messages that are not confirmed.
+    pub(super) fn owed(&self) -> usize {
+        self.sending.len()
+    }
+
+    /// The numbers that arrived on a topic.
+    pub(super) fn numbers_of(&self, topic: &str) -> Vec<u64> {
+        let of_it = self.got.iter().filter(|(it, ..)| it == topic);
+        of_it.map(|(_, number, ..)| *number).collect()
     }
 
     pub(super) fn numbers(&self) -> Vec<u64> {
@@ -124,7 +145,7 @@ impl Model {
     }
 
     pub(super) fn is_settled(&self) -> bool {
-        self.sending.next_packet_id() == PacketId::MIN || self.sending.unsettled_in_memory() == 0
+        self.sending.is_empty()
     }
 
     pub(super) fn connect(&mut self, window: u16) {
@@ -225,6 +246,9 @@ impl Model {
             let user = publish.properties.user();
             let user = user.iter().filter(|(name, _)| *name != ENCODING_PROPERTY);
             self.user = user.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        }
+        if self.withholds {
+            return;
         }
         match (qos, publish.packet_id) {
             (QoS::AtLeastOnce, Some(id)) => self.ack(PacketKind::PubAck, id, code),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mqtt::{MessagePropertiesBuf, QoS, Version};
 
 use super::{World, settings};
+use crate::{Each, Priority, Settings};
 
 /// A small generator: a run is its seed.
 pub(super) struct Dice(pub(super) u64);
@@ -40,8 +41,8 @@ fn judge(got: &[u64], count: u64, qos: impl Fn(u64) -> QoS, exact: bool, what: &
     }
 }
 
-fn run(seed: u64, version: Version, trouble: Trouble) {
-    let settings = Arc::new(settings());
+fn run(seed: u64, version: Version, trouble: Trouble, priorities: &[Priority]) {
+    let settings = Arc::new(Settings { priorities: priorities.to_vec(), ..settings() });
     let mut dice = Dice(seed * 2 + 1);
     let mut world = World::new(&settings, version);
     if trouble == Trouble::Lowered {
@@ -50,12 +51,16 @@ fn run(seed: u64, version: Version, trouble: Trouble) {
     world.upstream.announced.receive_maximum = Some(7);
     let qos =
         |number: u64| if number.is_multiple_of(3) { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
-    let (mut out, mut back, none) = (0, 0, MessagePropertiesBuf::default());
+    let (mut out, mut back, none) = (Each::default(), 0, MessagePropertiesBuf::default());
     for _ in 0..1500 {
         match dice.below(40) {
-            0..=2 if out < 200 => {
-                world.local.publish(out, qos(out), &none);
-                out += 1;
+            0..=2 => {
+                let place = usize::try_from(dice.below(3)).unwrap() % priorities.len();
+                let number = out.of_mut(priorities[place]);
+                if *number < 200 {
+                    world.local_of(priorities[place]).publish(*number, qos(*number), &none);
+                    *number += 1;
+                }
             }
             3..=5 if back < 200 => {
                 world.upstream.publish(back, qos(back), &none);
@@ -74,44 +79,61 @@ fn run(seed: u64, version: Version, trouble: Trouble) {
         }
     }
     world.settle().unwrap_or_else(|end| panic!("seed {seed}: {end}"));
-    assert!(
-        world.local.is_settled() && world.upstream.is_settled(),
-        "seed {seed}: something waits"
-    );
+    assert!(world.upstream.is_settled(), "seed {seed}: something waits there");
     let v5_lowered = trouble == Trouble::Lowered;
-    judge(
-        &world.upstream.numbers(),
-        out,
-        qos,
-        trouble == Trouble::Cuts,
-        &format!("out, seed {seed}"),
-    );
+    for priority in priorities {
+        let topic = match priority {
+            Priority::High => "site/up/high",
+            Priority::Normal => "site/up/x",
+            Priority::Low => "site/up/low",
+        };
+        assert!(world.local_of(*priority).is_settled(), "seed {seed}: something waits here");
+        judge(
+            &world.upstream.numbers_of(topic),
+            *out.of(*priority),
+            qos,
+            trouble == Trouble::Cuts,
+            &format!("out, {priority:?}, seed {seed}"),
+        );
+    }
     // Upstream's own state of what it sends goes with its session, so nothing is promised without it; here it keeps that.
     judge(&world.local.numbers(), back, qos, true, &format!("in, seed {seed}"));
     assert!(!v5_lowered || world.upstream.got.iter().all(|(.., qos, _)| *qos < QoS::ExactlyOnce));
-    let topics: BTreeSet<_> = world.upstream.got.iter().map(|(topic, ..)| topic.as_str()).collect();
-    assert_eq!(topics, BTreeSet::from(["site/up/x"]), "seed {seed}");
+    let all = world.upstream.got.iter().all(|(topic, ..)| topic.starts_with("site/up/"));
+    assert!(all, "seed {seed}: {:?}", world.upstream.got);
 }
 
 #[test]
 fn whatever_breaks_nothing_is_lost_and_what_is_exactly_once_stays_so() {
     for seed in 0..150 {
         for version in [Version::V5, Version::V3_1_1] {
-            run(seed, version, Trouble::Cuts);
+            run(seed, version, Trouble::Cuts, &[Priority::Normal]);
         }
+    }
+}
+
+#[test]
+fn each_priority_keeps_its_promises_beside_the_others() {
+    for seed in 0..60 {
+        for version in [Version::V5, Version::V3_1_1] {
+            run(seed, version, Trouble::Cuts, &Priority::ALL);
+        }
+        run(seed, Version::V5, Trouble::Cuts, &[Priority::Normal, Priority::Low]);
     }
 }
 
 #[test]
 fn lowered_messages_arrive_at_least_once() {
     for seed in 0..150 {
-        run(seed, Version::V5, Trouble::Lowered);
+        run(seed, Version::V5, Trouble::Lowered, &Priority::ALL);
+        run(seed, Version::V5, Trouble::Lowered, &[Priority::Normal]);
     }
 }
 
 #[test]
 fn an_upstream_that_forgets_what_it_received_gets_everything() {
     for seed in 0..150 {
-        run(seed, Version::V5, Trouble::Amnesia);
+        run(seed, Version::V5, Trouble::Amnesia, &Priority::ALL);
+        run(seed, Version::V5, Trouble::Amnesia, &[Priority::Normal]);
     }
 }
