@@ -130,14 +130,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     let connect_timeout =
         section.duration("connect-timeout", seconds(30), seconds(1)..=seconds(600));
     let quic_timeout = quic_timeout(section, upstreams.as_deref()).min(connect_timeout);
-    let range = Duration::from_millis(100)..=seconds(24 * 3600);
-    let retry_min = section.duration("retry-min", profile.retry.0, range.clone());
-    let retry_max = section.duration("retry-max", seconds(60), range);
-    if let (true, Some(line)) =
-        (retry_min > retry_max, section.line_of("retry-min").or(section.line_of("retry-max")))
-    {
-        section.fault(line, "retry-min", "is longer than retry-max; lower it or raise the other");
-    }
+    let (retry_min, retry_max) = retries(section, profile.retry.0);
     let fail_back = section.duration("fail-back", seconds(300), seconds(1)..=seconds(24 * 3600));
     let receive_maximum = section.number("receive-maximum", profile.in_flight.min(100), 1..=10_000);
     let max_packet_size = section.size("max-packet-size", profile.packet.into(), 1024..=256 << 20);
@@ -201,6 +194,19 @@ fn quic_timeout(section: &Section<'_>, upstreams: Option<&[Upstream]>) -> Durati
         return USUAL;
     }
     section.duration("quic-timeout", USUAL, range)
+}
+
+/// The shortest and the longest wait between two attempts.
+fn retries(section: &Section<'_>, shortest: Duration) -> (Duration, Duration) {
+    let range = Duration::from_millis(100)..=Duration::from_secs(24 * 3600);
+    let least = section.duration("retry-min", shortest, range.clone());
+    let most = section.duration("retry-max", Duration::from_secs(60), range);
+    if let (true, Some(line)) =
+        (least > most, section.line_of("retry-min").or(section.line_of("retry-max")))
+    {
+        section.fault(line, "retry-min", "is longer than retry-max; lower it or raise the other");
+    }
+    (least, most)
 }
 
 fn tls(section: &Section<'_>, encrypts: bool) -> BridgeTls {

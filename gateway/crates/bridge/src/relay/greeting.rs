@@ -4,11 +4,10 @@ use mqtt::{
 use session::Timestamp;
 
 use super::{LocalTerms, Phase, Relay};
-use crate::End;
 use crate::aliases::Aliases;
 use crate::heartbeat::Heartbeat;
 use crate::trail::GATEWAY_PROPERTY;
-use crate::{End, Event, Priority};
+use crate::{End, Priority};
 
 /// Bytes by which a message from upstream may grow here: by the levels of a prefix and by one more gateway on its trail. Upstream
 /// is told so much less than the local broker accepts.
