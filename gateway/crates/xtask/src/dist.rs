@@ -1,5 +1,6 @@
 //! `cargo xtask dist`: the gateway as it is shipped, for one target.
 
+mod archive;
 pub(crate) mod build;
 mod sbom;
 mod sums;
@@ -10,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{output, quietly};
+use crate::command::output;
 use crate::extensions::{self, SHIPPED};
 use crate::failure::Failure;
 use crate::root::Root;
@@ -69,7 +70,7 @@ pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
         Some(key) => println!("signed by {}", sums::sign(&folder, key)?),
         None => println!("not signed: there is no --key"),
     }
-    let archive = pack(root, &name)?;
+    let archive = archive::pack(&root.target("dist"), &name, build::moment(root))?;
     report(&folder, &archive, &built)
 }
 
@@ -147,19 +148,6 @@ fn files(folder: &Path) -> Result<Vec<String>, Failure> {
     let mut files: Vec<String> = output(&mut find)?.lines().map(str::to_owned).collect();
     files.sort();
     Ok(files)
-}
-
-/// Makes the archive; the same files make the same archive, whoever owns them and whenever they were written.
-fn pack(root: &Root, name: &str) -> Result<PathBuf, Failure> {
-    let tar = root.target("dist").join(format!("{name}.tar"));
-    let mut command = Command::new("tar");
-    command.args(["--create", "--sort=name", "--format=gnu", "--owner=0", "--group=0"]);
-    command.args(["--numeric-owner", "--mode=u=rwX,go=rX"]);
-    command.arg(format!("--mtime=@{}", build::moment(root)));
-    command.arg("--file").arg(&tar).arg("--directory").arg(root.target("dist")).arg(name);
-    quietly(&mut command)?;
-    quietly(Command::new("gzip").args(["--no-name", "--best", "--force"]).arg(&tar))?;
-    Ok(tar.with_extension("tar.gz"))
 }
 
 fn report(folder: &Path, archive: &Path, built: &Built) -> Result<(), Failure> {
