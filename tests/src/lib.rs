@@ -70,5 +70,14 @@ pub use wire::Wire;
 
 use std::time::Duration;
 
-/// How long anything may take before a test gives up. Machines that test are small and busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take before a test gives up. Machines that test are small and busy, and those that are emulated take
+/// some times as long: `PORTCULLIS_PATIENCE` says how many, when the tests are built.
+pub const PATIENCE: Duration = Duration::from_secs(30 * times());
+
+const fn times() -> u64 {
+    let Some(text) = option_env!("PORTCULLIS_PATIENCE") else { return 1 };
+    match u64::from_str_radix(text, 10) {
+        Ok(times @ 1..=100) => times,
+        _ => panic!("PORTCULLIS_PATIENCE is a number from 1 to 100"),
+    }
+}

@@ -16,6 +16,9 @@ use crate::root::Root;
 use crate::run::PROGRAM;
 use crate::test;
 
+/// How many times as long the tests wait as on a machine of the target's own kind.
+const PATIENCE: (&str, &str) = ("PORTCULLIS_PATIENCE", "4");
+
 /// What they take of the system.
 const PACKAGES: [Package; 3] = [
     Package { name: "mosquitto", brings: "mosquitto" },
@@ -139,6 +142,8 @@ pub(crate) fn run(root: &Root, triple: &str) -> Result<(), Failure> {
     tests.args(CORE.iter().flat_map(|group| ["--test", group.of])).args(["--", "--exact"]);
     let wanted = CORE.iter().flat_map(|group| group.names);
     tests.args(wanted.clone()).env(PROGRAM, &program).env(test::EXTENSIONS, components);
+    let (patience, times) = PATIENCE;
+    tests.env(patience, times);
     let mut passed = Vec::new();
     let all_passed = watch(&mut tests, |line| passed.extend(name_of_passed(line)))?;
 
