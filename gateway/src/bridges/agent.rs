@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bridge::{Backoff, End, Relay, Settings, loops};
-use config::{Bridge, BridgeVersion};
+use config::{Bridge, BridgeCredential, BridgeVersion};
 use mqtt::Version;
 use tokio::sync::mpsc;
 use transport::{DialSettings, Dialed};
@@ -207,7 +207,7 @@ impl Agent {
         };
     }
 
-    /// Whether 3.1.1 will do: not where messages would come back, or authentication has a method.
+    /// Whether 3.1.1 will do: not where messages would come back, or upstream could not be shown who we are.
     fn falls_back(&self) -> bool {
         let loops = loops(&self.settings.outward, &self.settings.inward);
         if let (true, Some((out, back))) = (self.version.is_v5(), loops) {
@@ -221,9 +221,11 @@ impl Agent {
         self.version.is_v5() && loops.is_none() && !self.is_bound_to_5()
     }
 
-    /// 3.1.1 has no word for a method of authentication.
+    /// 3.1.1 has no word for a method of authentication, and none for a password without a user name (MQTT-3.1.2-22 of it).
     fn is_bound_to_5(&self) -> bool {
-        credential::renews_in_place(&self.bridge.credential)
+        let nameless = self.bridge.username.is_none();
+        let credential = &self.bridge.credential;
+        credential::renews_in_place(credential) || nameless && *credential != BridgeCredential::None
     }
 
     /// Waits before the next attempt; answers whether there is to be one.

@@ -1,11 +1,14 @@
 //! QUIC to another gateway.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use portcullis_tests::{Gateway, PATIENCE, Site, free_port};
+use mqtt::QoS;
+use portcullis_tests::{Gateway, PATIENCE, Publisher, Site, collect, free_port};
 
-use super::{configure, exchange};
+use super::{configure, exchange, kept, reader};
 use crate::downstream::{client_certificate, counters, wait_until_connected, wait_until_empty};
+
+const QUIET: Duration = Duration::from_secs(2);
 
 #[test]
 fn messages_of_any_size_pass_both_ways_over_quic() {
@@ -25,6 +28,36 @@ fn messages_of_any_size_pass_both_ways_over_quic() {
         (counters["connections"].as_u64(), counters["failures"].as_u64()),
         (Some(1), Some(0))
     );
+    gateway.assert_sound();
+}
+
+/// A server that was killed has forgotten the connection, and cannot say so.
+#[test]
+fn an_upstream_that_was_killed_gets_everything_when_it_is_back() {
+    let site = Site::new();
+    let (upstream, port) = Site::with_quic("");
+    configure(&site, &upstream, &format!("url = \"quic://localhost:{port}\""));
+    let there = Gateway::start_with(&upstream, 3);
+    drop(reader(&upstream));
+    let mut gateway = Gateway::start(&site);
+    wait_until_connected(&gateway, 1);
+    let mut publisher = Publisher::new("demo/up/x", QoS::ExactlyOnce, 50);
+    let mut device = gateway.client("device");
+    publisher.publish(&mut device, 200).expect("the connection stays");
+    there.kill();
+    let began = Instant::now();
+    publisher.publish(&mut device, 400).expect("the connection stays");
+    let _there = Gateway::start_with(&upstream, 3);
+    let again = gateway.log.wait_for_lines("\"bridge connected\"", 2, 2 * PATIENCE);
+    assert!(again, "{}", gateway.log.text());
+    let waited = began.elapsed();
+    let mut reader = kept(&upstream, "reader").try_connect().expect("a CONNACK").0;
+    assert_eq!(collect(&mut reader, 2 * QUIET), (0..400).collect::<Vec<_>>());
+    println!(
+        "400 messages of QoS 2: 0 lost, 0 twice, connected again after {:.1} s",
+        waited.as_secs_f32()
+    );
+    wait_until_empty(&gateway);
     gateway.assert_sound();
 }
 

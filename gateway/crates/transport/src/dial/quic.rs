@@ -20,8 +20,9 @@ use path::Watch;
 /// How often an idle connection shows routers on its way that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// Silence after which it is given up.
-const IDLE: Duration = Duration::from_secs(60);
+/// Silence after which it is given up, once something was sent: there is time for two other ports, and a server that has forgotten the
+/// connection cannot say so.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Bytes that may be ahead in either direction. One connection carries the messages of a site over links that are slow; more would be
 /// memory without use.
