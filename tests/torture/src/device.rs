@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mqtt::{Packet, PacketId, PacketKind, Publish, QoS, TopicName};
+use mqtt::{Ack, Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicName};
 use portcullis_tests::{Client, Dice, Options, Received};
 
 /// Messages of a device on their way at a time.
@@ -43,18 +43,19 @@ impl Orders {
     }
 }
 
-/// A device that publishes numbered messages at QoS 1 to a topic of its own, in order, and notes what was acknowledged. Where
+/// A device that publishes numbered messages to a topic of its own, in order, and notes what was acknowledged. Where
 /// its connection breaks it sends again, in order, what was not acknowledged, as MQTT asks.
 pub(crate) struct Device {
     pub(crate) index: usize,
     options: Options,
     topic: String,
+    qos: QoS,
     interval: Duration,
     dice: Dice,
     /// The next message has this number: so many were sent.
     pub(crate) next: u32,
-    /// Identifier and number, in the order of sending.
-    flights: VecDeque<(PacketId, u32)>,
+    /// In the order of sending.
+    flights: VecDeque<Flight>,
     /// When each number was acknowledged.
     pub(crate) acknowledged: Vec<(u32, Instant)>,
     /// Messages that were sent again.
@@ -63,18 +64,34 @@ pub(crate) struct Device {
     pub(crate) refused: u64,
 }
 
+/// A message on its way.
+#[derive(Clone, Copy)]
+struct Flight {
+    id: PacketId,
+    number: u32,
+    /// At QoS 2: PUBREC was there, PUBREL is what is sent again.
+    released: bool,
+}
+
 /// The topic of a device.
 pub(crate) fn topic(index: usize) -> String {
     format!("torture/{index}")
 }
 
 impl Device {
-    /// It sends a message each `interval`, or so.
-    pub(crate) fn new(index: usize, options: Options, interval: Duration, seed: u64) -> Self {
+    /// It sends a message at this QoS each `interval`, or so.
+    pub(crate) fn new(
+        index: usize,
+        options: Options,
+        qos: QoS,
+        interval: Duration,
+        seed: u64,
+    ) -> Self {
         Self {
             index,
             options,
             topic: topic(index),
+            qos,
             interval,
             dice: Dice::new(seed),
             next: 0,
@@ -118,7 +135,8 @@ impl Device {
         while !orders.is_over() && !self.is_done(orders) {
             let now = Instant::now();
             if now >= due && !orders.is_last() && self.flights.len() < WINDOW {
-                self.flights.push_back((self.free_id(), self.next));
+                let (id, number) = (self.free_id(), self.next);
+                self.flights.push_back(Flight { id, number, released: false });
                 self.next += 1;
                 self.send(client, self.flights.len() - 1, false)?;
                 due = now + self.pause();
@@ -126,24 +144,33 @@ impl Device {
             let patience = due.saturating_duration_since(now).min(LISTEN);
             let mut heard = client.receive_within(patience);
             while let Some(received) = heard {
-                self.hear(&received)?;
+                self.hear(client, &received)?;
                 heard = client.buffered();
             }
         }
         Ok(())
     }
 
-    fn hear(&mut self, received: &Received) -> io::Result<()> {
+    fn hear(&mut self, client: &mut Client, received: &Received) -> io::Result<()> {
         match *received {
-            Received::Ack(PacketKind::PubAck, id, code) => {
-                let at = self.flights.iter().position(|(flight, _)| flight.get() == id);
-                let Some((_, number)) = at.and_then(|at| self.flights.remove(at)) else {
+            Received::Ack(PacketKind::PubRec, id, code) if !code.is_error() => {
+                let flight = self.flights.iter_mut().find(|flight| flight.id.get() == id);
+                if let Some(flight) = flight.filter(|flight| !flight.released) {
+                    flight.released = true;
+                    self.acknowledged.push((flight.number, Instant::now()));
+                }
+                client.ack(PacketKind::PubRel, id)
+            }
+            Received::Ack(kind, id, code) => {
+                let at = self.flights.iter().position(|flight| flight.id.get() == id);
+                let Some(flight) = at.and_then(|at| self.flights.remove(at)) else {
                     return Ok(());
                 };
-                if code.is_error() {
+                // Whatever PUBCOMP says: after a crash the edge may not know the identifier any more.
+                if code.is_error() && kind != PacketKind::PubComp {
                     self.refused += 1;
-                } else {
-                    self.acknowledged.push((number, Instant::now()));
+                } else if !flight.released {
+                    self.acknowledged.push((flight.number, Instant::now()));
                 }
                 Ok(())
             }
@@ -155,15 +182,15 @@ impl Device {
     }
 
     fn send(&self, client: &mut Client, at: usize, dup: bool) -> io::Result<()> {
-        let (id, number) = self.flights[at];
+        let Flight { id, number, released } = self.flights[at];
+        if released {
+            return client.send(&Packet::PubRel(Ack::new(id, ReasonCode::Success)));
+        }
         let payload = format!("{} {number}", self.index);
         let topic = TopicName::new(&self.topic).expect("a topic");
-        let publish = Publish {
-            dup,
-            qos: QoS::AtLeastOnce,
-            packet_id: Some(id),
-            ..Publish::new(topic, payload.as_bytes())
-        };
+        let packet_id = Some(id);
+        let publish =
+            Publish { dup, qos: self.qos, packet_id, ..Publish::new(topic, payload.as_bytes()) };
         client.send(&Packet::Publish(publish))
     }
 

@@ -1,13 +1,13 @@
-//! `torture [--cuts N] [--devices N] [--seed N] [--bridge portcullis|mosquitto|both]` tortures bridges and prints what arrived.
+//! `torture [--cuts N] [--devices N] [--seed N] [--qos 1|2] [--bridge portcullis|mosquitto|both]` tortures bridges and prints what arrived.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to the terminal")]
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use mqtt::QoS;
 use portcullis_torture::{Bridge, Report, Torture};
 
-const USAGE: &str =
-    "usage: torture [--cuts N] [--devices N] [--seed N] [--bridge portcullis|mosquitto|both]";
+const USAGE: &str = "usage: torture [--cuts N] [--devices N] [--seed N] [--qos 1|2] [--bridge portcullis|mosquitto|both]";
 
 /// How often a device publishes.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -27,6 +27,7 @@ struct Options {
     cuts: u64,
     devices: usize,
     seed: u64,
+    qos: QoS,
     bridges: Vec<Bridge>,
 }
 
@@ -34,7 +35,8 @@ impl Options {
     fn parse(words: &[String]) -> Result<Self, String> {
         let now = SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
         let both = vec![Bridge::Portcullis, Bridge::Mosquitto];
-        let mut options = Self { cuts: 200, devices: 100, seed: now, bridges: both };
+        let mut options =
+            Self { cuts: 200, devices: 100, seed: now, qos: QoS::AtLeastOnce, bridges: both };
         for pair in words.chunks(2) {
             let [name, value] = pair else { return Err(format!("{pair:?} has no value")) };
             let number =
@@ -45,6 +47,8 @@ impl Options {
                     options.devices = usize::try_from(number()?).unwrap_or(usize::MAX);
                 }
                 ("--seed", _) => options.seed = number()?,
+                ("--qos", "1") => options.qos = QoS::AtLeastOnce,
+                ("--qos", "2") => options.qos = QoS::ExactlyOnce,
                 ("--bridge", "both") => {}
                 ("--bridge", "portcullis") => options.bridges = vec![Bridge::Portcullis],
                 ("--bridge", "mosquitto") => options.bridges = vec![Bridge::Mosquitto],
@@ -58,14 +62,15 @@ impl Options {
     fn run(&self) -> ExitCode {
         let (mut rows, mut code) = (Vec::new(), ExitCode::SUCCESS);
         for bridge in &self.bridges {
-            let (cuts, devices, seed) = (self.cuts, self.devices, self.seed);
-            let torture = Torture { cuts, devices, interval: INTERVAL, seed, bridge: *bridge };
+            let (cuts, devices, seed, qos) = (self.cuts, self.devices, self.seed, self.qos);
+            let torture = Torture { cuts, devices, qos, interval: INTERVAL, seed, bridge: *bridge };
             let report = torture.run();
             println!("{report}\n");
             if *bridge == Bridge::Portcullis && !report.is_faultless() {
                 code = ExitCode::FAILURE;
                 println!(
-                    "again: cargo xtask torture --cuts {cuts} --devices {devices} --seed {seed}"
+                    "again: cargo xtask torture --cuts {cuts} --devices {devices} --seed {seed} --qos {}",
+                    qos.as_u8()
                 );
             }
             rows.push(report.row());

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mqtt::QoS;
 use portcullis_tests::{PATIENCE, free_port, program};
 use tempfile::TempDir;
 
@@ -20,19 +21,19 @@ pub(crate) struct Mosquitto {
 impl Mosquitto {
     /// With a bridge to a plain port of loopback. It is asked to keep as much as it can: it saves after each change, forgets
     /// nothing by limits, and keeps its session with upstream.
-    pub(crate) fn with_bridge_to(upstream: u16) -> Self {
+    pub(crate) fn with_bridge_to(upstream: u16, qos: QoS) -> Self {
         let parent = program().target.join("tmp");
         fs::create_dir_all(&parent).expect("a folder for brokers");
         let folder = tempfile::Builder::new().prefix("mosquitto-").tempdir_in(parent);
         let folder = folder.expect("a folder");
         let port = free_port();
-        let place = folder.path().display();
+        let (place, qos) = (folder.path().display(), qos.as_u8());
         // It gives root's rights up otherwise, and could not write where root's tests have their folder.
         let text = format!(
             "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\n\
              persistence true\npersistence_location {place}/\nautosave_on_changes true\nautosave_interval 1\n\
              max_queued_messages 0\nmax_queued_bytes 0\nmax_inflight_messages 100\n\
-             connection torture\naddress 127.0.0.1:{upstream}\ntopic torture/# out 1\nbridge_protocol_version mqttv50\n\
+             connection torture\naddress 127.0.0.1:{upstream}\ntopic torture/# out {qos}\nbridge_protocol_version mqttv50\n\
              cleansession false\nnotifications false\nkeepalive_interval 5\nrestart_timeout 1\n"
         );
         fs::write(folder.path().join("mosquitto.conf"), text)

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mqtt::QoS;
+use mqtt::{PacketKind, QoS};
 use portcullis_tests::{Client, Message, Options, Received};
 
 use crate::device::{Orders, topic};
@@ -18,6 +18,8 @@ pub(crate) struct Arrived {
     /// Of each device the numbers in the order in which they came for the first time.
     pub(crate) first: Vec<Vec<u32>>,
     seen: Vec<BTreeSet<u32>>,
+    /// Identifiers of QoS 2 that upstream has not released.
+    unreleased: BTreeSet<u16>,
     /// Messages that had come before, not counting those that upstream marked as sent again.
     pub(crate) duplicates: u64,
     /// Messages that upstream sent again because it had no acknowledgement of the reader.
@@ -33,6 +35,7 @@ impl Arrivals {
         Self(Mutex::new(Arrived {
             first: vec![Vec::new(); devices],
             seen: vec![BTreeSet::new(); devices],
+            unreleased: BTreeSet::new(),
             duplicates: 0,
             redelivered: 0,
             foreign: Vec::new(),
@@ -52,6 +55,10 @@ impl Arrived {
     }
 
     fn take(&mut self, message: &Message) {
+        if message.qos == QoS::ExactlyOnce && !self.unreleased.insert(message.id) {
+            self.redelivered += 1;
+            return;
+        }
         let Some((device, number)) = self.numbers(message) else {
             let payload = String::from_utf8_lossy(&message.payload).into_owned();
             self.foreign.push(format!("{}: {payload}", message.topic));
@@ -76,8 +83,8 @@ impl Arrived {
 }
 
 /// Makes the session in which everything for the reader waits.
-pub(crate) fn subscribe(options: &Options) {
-    let granted = options.connect().subscribe("torture/#", QoS::AtLeastOnce);
+pub(crate) fn subscribe(options: &Options, qos: QoS) {
+    let granted = options.connect().subscribe("torture/#", qos);
     assert!(!granted.is_error(), "upstream grants the subscription: {granted:?}");
 }
 
@@ -100,6 +107,10 @@ fn read_on(client: &mut Client, arrivals: &Arrivals, orders: &Orders) -> io::Res
                 Received::Publish(message) => {
                     arrivals.lock().take(&message);
                     client.acknowledge(&message)?;
+                }
+                Received::Ack(PacketKind::PubRel, id, _) => {
+                    arrivals.lock().unreleased.remove(&id);
+                    client.ack(PacketKind::PubComp, id)?;
                 }
                 Received::ConnAck(code, present) => {
                     assert!(!code.is_error() && present, "upstream keeps the reader: {code:?}");

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use mqtt::QoS;
+
 use crate::torture::Bridge;
 
 /// Evidence that is shown of a kind.
@@ -12,6 +14,7 @@ const SHOWN: usize = 20;
 pub struct Report {
     pub(crate) bridge: Bridge,
     pub(crate) seed: u64,
+    pub(crate) qos: QoS,
     pub(crate) devices: usize,
     pub(crate) cuts: BTreeMap<&'static str, u64>,
     pub(crate) time: Duration,
@@ -39,23 +42,25 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing was lost, and everything came in order.
+    /// Whether nothing was lost, everything came in order, and at QoS 2 once.
     #[must_use]
     pub fn is_faultless(&self) -> bool {
-        self.lost.is_empty() && self.disorder.is_empty() && self.foreign.is_empty()
+        let once = self.qos != QoS::ExactlyOnce || self.duplicates == 0;
+        self.lost.is_empty() && self.disorder.is_empty() && self.foreign.is_empty() && once
     }
 
     /// The head of a table of reports.
     pub const HEAD: &'static str = "\
-| bridge | cuts | acknowledged | lost | duplicates | order violations | drained after | minutes |
-|---|---|---|---|---|---|---|---|";
+| bridge | QoS | cuts | acknowledged | lost | duplicates | order violations | drained after | minutes |
+|---|---|---|---|---|---|---|---|---|";
 
     /// A row of it.
     #[must_use]
     pub fn row(&self) -> String {
         format!(
-            "| {} | {} | {} | {} | {} | {} | {:.1} s | {:.1} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {:.1} s | {:.1} |",
             self.bridge,
+            self.qos.as_u8(),
             self.cuts.values().sum::<u64>(),
             self.acknowledged,
             self.lost.len(),
@@ -92,10 +97,11 @@ impl fmt::Display for Report {
         writeln!(f, "cuts: {}", listed(&self.cuts))?;
         write!(
             f,
-            "torture bridge={} seed={} cuts={total} devices={} s={} published={} sent_again_by_devices={} refused={} \
+            "torture bridge={} seed={} qos={} cuts={total} devices={} s={} published={} sent_again_by_devices={} refused={} \
              acknowledged={} arrived={} lost={} duplicates={} redelivered_to_reader={} disorder={} drained_ms={}",
             self.bridge,
             self.seed,
+            self.qos.as_u8(),
             self.devices,
             self.time.as_secs(),
             self.published,

@@ -3,6 +3,7 @@ use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mqtt::QoS;
 use portcullis_tests::{Dice, Options, Proxy, Site};
 
 use crate::broker::{Broker, Portcullis, bridge_to, furnish};
@@ -33,6 +34,8 @@ pub struct Torture {
     pub cuts: u64,
     /// Devices that publish.
     pub devices: usize,
+    /// At which QoS: 1 or 2.
+    pub qos: QoS,
     /// How often each of them does.
     pub interval: Duration,
     /// Decides what is done, and how devices behave. When exactly a thread runs it does not decide.
@@ -72,7 +75,7 @@ impl Torture {
         let mut upstream = Portcullis::on(&there);
         upstream.start();
         let reader = Options::new("reader", &there).plain_at(upstream_port).persistent();
-        subscribe(&reader);
+        subscribe(&reader, self.qos);
         match self.bridge {
             Bridge::Portcullis => {
                 let here = Site::as_made();
@@ -81,7 +84,7 @@ impl Torture {
                 self.run_with(&mut edge, port, &mut upstream, &proxy, &reader, &there)
             }
             Bridge::Mosquitto => {
-                let mut edge = Mosquitto::with_bridge_to(proxy.port);
+                let mut edge = Mosquitto::with_bridge_to(proxy.port, self.qos);
                 let port = edge.port;
                 self.run_with(&mut edge, port, &mut upstream, &proxy, &reader, &there)
             }
@@ -103,7 +106,7 @@ impl Torture {
         let device = |index: usize| {
             let options =
                 Options::new(&format!("device-{index}"), site).plain_at(port).persistent();
-            Device::new(index, options, self.interval, self.seed + index as u64)
+            Device::new(index, options, self.qos, self.interval, self.seed + index as u64)
         };
         let (devices, history, healed) = thread::scope(|scope| {
             // Whatever fails here, nobody is left waiting.
@@ -185,6 +188,7 @@ impl Torture {
         Report {
             bridge: self.bridge,
             seed: self.seed,
+            qos: self.qos,
             devices: self.devices,
             cuts,
             time: begin.elapsed(),

@@ -75,7 +75,7 @@ usage: cargo xtask COMMAND
   swap [--clients N] [--rate N] [--swaps N]
                                   1000 clients send 5000 messages a second while an extension is replaced 50 times, by
                                   good components and bad ones: nothing is lost, nobody is dropped
-  torture [--cuts N] [--devices N] [--seed N] [--bridge portcullis|mosquitto|both]
+  torture [--cuts N] [--devices N] [--seed N] [--qos 1|2] [--bridge portcullis|mosquitto|both]
                                   100 devices publish while both ends of a bridge are killed, and the link between them is reset,
                                   throttled, swallowed, 200 times: what was acknowledged must arrive, in order; the same with
                                   Mosquitto as the bridge, for comparison

@@ -11,7 +11,7 @@ use crate::run::{PROGRAM, build_harness};
 use crate::test::EXTENSIONS;
 use crate::{extensions, root::Root};
 
-const USAGE: &str = "usage: cargo xtask torture [--cuts N] [--devices N] [--seed N] [--bridge portcullis|mosquitto|both]";
+const USAGE: &str = "usage: cargo xtask torture [--cuts N] [--devices N] [--seed N] [--qos 1|2] [--bridge portcullis|mosquitto|both]";
 
 /// The program that does it and counts.
 const HARNESS: &str = "portcullis-torture";
@@ -22,7 +22,8 @@ const MOSQUITTO: [Package; 1] = [Package { name: "mosquitto", brings: "mosquitto
 /// Builds extensions, gateway and harness, and runs that. A gateway that the environment names is tested instead of the
 /// one that is built.
 pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
-    let options = Options::parse(words, &["--cuts", "--devices", "--seed", "--bridge"], USAGE)?;
+    let options =
+        Options::parse(words, &["--cuts", "--devices", "--seed", "--qos", "--bridge"], USAGE)?;
     if options.text("--bridge") != Some("portcullis") {
         packages::ensure(&MOSQUITTO, "the comparison")?;
     }
