@@ -19,7 +19,8 @@ pub(crate) struct Portcullis<'s> {
     running: Option<Gateway<'s>>,
 }
 
-/// Sets a site up for a [`Portcullis`] with these bridges; answers its port.
+/// Sets a site up for a [`Portcullis`] with these bridges; answers its port. Mosquitto sends more at once after a restart than the
+/// usual Receive Maximum allows, for which upstream would disconnect it again and again: so that is as large as can be.
 pub(crate) fn furnish(site: &Site, bridges: &str) -> u16 {
     let port = free_port();
     let guest = Guest::authenticator("").accepting(&[], Fallback::Allow);
@@ -38,6 +39,7 @@ component = "everybody.wasm"
 [sessions]
 max-queued-messages = 10000000
 max-queued-bytes = "2 GiB"
+receive-maximum = 65535
 [broker]
 max-queued-bytes-total = "2 GiB"
 sys-interval = "0s"
