@@ -22,9 +22,11 @@ const WINDOW: usize = 32;
 /// How long messages pass before a node dies, and how long it is away.
 const BEFORE: Duration = Duration::from_millis(1500);
 const AWAY: Duration = Duration::from_secs(4);
-const QUIET: Duration = Duration::from_secs(5);
-/// How long a cluster on a small machine may take to have everything.
+/// How long a cluster on a small machine may take to have everything, and to hand it on.
 const HEALING: Duration = Duration::from_secs(120);
+/// How long the reader waits for a node that says nothing before it goes to another.
+const SILENCE: Duration = Duration::from_secs(10);
+const TURN: Duration = Duration::from_millis(500);
 
 /// Who published, and the number.
 type Mark = (String, u64);
@@ -51,7 +53,7 @@ fn nothing_acknowledged_is_lost_when_a_node_dies() {
     gateways.iter().for_each(|gateway| wait_until_connected(gateway, 1));
     let ports: Vec<u16> = (0..NATS_NODES).map(|node| cluster.mqtt(node)).collect();
     let done = AtomicBool::new(false);
-    let (published, arrived, seconds) = thread::scope(|scope| {
+    let (published, (arrived, turns), seconds) = thread::scope(|scope| {
         let reading = scope.spawn(|| read(&home, &ports, first, &done));
         let streams: Vec<_> = gateways.iter().map(|one| scope.spawn(|| publish(one))).collect();
         let begun = Instant::now();
@@ -76,7 +78,7 @@ fn nothing_acknowledged_is_lost_when_a_node_dies() {
     let read = said.lines().last().unwrap_or_default();
     println!(
         "fleet gateways={GATEWAYS} acknowledged={acknowledged} arrived={} lost={lost} duplicates={} \
-         out_of_order={} moved={moved} seconds={seconds:.1} jetstream={}",
+         out_of_order={} moved={moved} reader_moved={turns} seconds={seconds:.1} jetstream={}",
         distinct.len(),
         arrived.len() - distinct.len(),
         out_of_order(&arrived),
@@ -117,37 +119,46 @@ fn reader(home: &Site, port: u16) -> portcullis_tests::Client {
     onlooker(home, port, Version::V3_1_1, &Options::new("reader", home).persistent())
 }
 
-/// Reads at one node after the other, until all is published and nothing more comes.
+/// Reads at one node after the other, until everything has come or nothing more comes. A node that has fallen silent while there is
+/// more to read is left, as one that has closed the connection.
 fn read(
     home: &Site,
     ports: &[u16],
     first: portcullis_tests::Client,
     done: &AtomicBool,
-) -> Vec<Mark> {
-    let (mut client, mut marks) = (first, Vec::new());
-    let mut at = 1;
+) -> (Vec<Mark>, usize) {
+    let (mut client, mut marks, mut seen) = (Some(first), Vec::new(), BTreeSet::new());
+    let (mut at, mut turns) = (1, 0);
+    let (mut heard, mut news) = (Instant::now(), Instant::now());
     loop {
-        match client.receive_within(QUIET) {
+        let came = client.as_mut().and_then(|client| client.receive_within(TURN));
+        match came {
             Some(Received::Publish(message)) => {
                 let from = message.topic.split('/').nth(1).unwrap_or_default().to_owned();
-                marks.push((from, number(&message.payload)));
-                // What is not acknowledged comes again.
-                let _ = client.acknowledge(&message);
-            }
-            Some(Received::Closed) => {
-                at += 1;
-                thread::sleep(Duration::from_millis(200));
-                let options = Options::new("reader", home).persistent().version(Version::V3_1_1);
-                let port = ports[at % ports.len()];
-                if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-                    && let Ok(next) = options.knock_on(as_bridge(home, port))
-                {
-                    client = next;
+                let mark = (from, number(&message.payload));
+                heard = Instant::now();
+                if seen.insert(mark.clone()) {
+                    news = heard;
                 }
+                marks.push(mark);
+                // What is not acknowledged comes again.
+                let _ = client.as_mut().map(|client| client.acknowledge(&message));
             }
-            Some(_) => {}
-            None if done.load(Ordering::Acquire) => return marks,
-            None => {}
+            Some(Received::Closed) => client = None,
+            Some(_) | None => {}
+        }
+        let all = seen.len() as u64 == GATEWAYS as u64 * MESSAGES;
+        if done.load(Ordering::Acquire) && (all || news.elapsed() > HEALING) {
+            return (marks, turns);
+        }
+        if client.is_none() || heard.elapsed() > SILENCE && !all {
+            (at, turns, heard) = (at + 1, turns + 1, Instant::now());
+            thread::sleep(Duration::from_millis(200));
+            let options = Options::new("reader", home).persistent().version(Version::V3_1_1);
+            let port = ports[at % ports.len()];
+            let is_there = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+            let next = is_there.then(|| options.knock_on(as_bridge(home, port)));
+            client = next.and_then(Result::ok);
         }
     }
 }

@@ -86,7 +86,8 @@ fn a_profile_fills_in_what_suits_it() {
                 [bridges.b]\nprofile = 'aws-iot-core'\nurl = 'mqtts://x.iot.example.com:443'\n\
                 tls.alpn = ['own']\n[[bridges.b.out]]\nfilter = 'a'\n\
                 [bridges.c]\nprofile = 'azure-iot-hub'\nurl = 'mqtts://hub.example.net'\n\
-                client-id = 'site-7'\n[[bridges.c.in]]\nfilter = '$iothub/twin/res/#'\n\
+                client-id = 'site-7'\n\
+                tls.cert = 'site.pem'\ntls.key = 'site.key'\n[[bridges.c.in]]\nfilter = '$iothub/twin/res/#'\n\
                 [bridges.d]\nprofile = 'azure-event-grid'\nurl = 'mqtts://ns.example.net'\n\
                 [[bridges.d.in]]\nfilter = 'a'\n[[bridges.d.in]]\nfilter = 'b'\nretain = true\n\
                 [bridges.e]\nurl = 'mqtts://x.example.net:443'\n[[bridges.e.out]]\nfilter = 'a'\n";

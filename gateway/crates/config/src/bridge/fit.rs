@@ -4,7 +4,7 @@ use bridge::Rule;
 use mqtt::levels;
 
 use super::profile::{Form, Port443, Profile, Retain};
-use super::{Bridge, BridgeTls, BridgeVersion, Carrier, Upstream};
+use super::{Bridge, BridgeCredential, BridgeTls, BridgeVersion, Carrier, Upstream};
 use crate::section::Section;
 
 /// The version of Azure IoT Hub's interface that a user name has to state.
@@ -77,12 +77,16 @@ impl Fit<'_, '_> {
                     "\"{url}\" does not encrypt, and {service} is reached over TLS only; write mqtts://"
                 );
                 self.fault(key, &fix);
+            } else if one.carrier == Carrier::Quic {
+                let fix =
+                    format!("\"{url}\" is QUIC, which {service} does not speak; write mqtts://");
+                self.fault(key, &fix);
             } else if self.profile.port_443 == Port443::WebSocket
                 && one.port == 443
-                && url.starts_with("mqtts://")
+                && one.carrier == Carrier::Tcp
             {
                 let fix = format!(
-                    "\"{url}\" is no MQTT: {service} has WebSocket at port 443; use port 8883"
+                    "\"{url}\" is no MQTT: {service} has WebSocket at port 443; use port 8883, or wss://"
                 );
                 self.fault(key, &fix);
             }
@@ -148,6 +152,10 @@ impl Fit<'_, '_> {
                 .missing("client-id", "it is the identifier of the device in Azure IoT Hub");
             return;
         };
+        if bridge.credential == BridgeCredential::None && bridge.tls.identity.is_none() {
+            let hint = "Azure IoT Hub wants a shared access signature, or tls.cert and tls.key";
+            self.section.missing("sas", hint);
+        }
         let stated = bridge.username.as_deref().unwrap_or_default();
         let fits = |one: &Upstream| stated.starts_with(&format!("{}/{id}/", one.host));
         if !bridge.upstreams.iter().any(fits) {
