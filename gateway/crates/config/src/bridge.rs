@@ -143,7 +143,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     }
     let credential = credential::read(section, username.as_ref(), version);
     let proxy = proxy::read(section, upstreams.as_deref());
-    let (pace, budget) = (limits::read(section), budget::read(section));
+    let (pace, budget) = (limits::read(section, profile), budget::read(section));
     let refused_topic = refused_topic(section, &name);
     let topic_aliases = section.number("topic-aliases", 32, 0..=1000);
     let probe = probe::read(section);

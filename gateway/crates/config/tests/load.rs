@@ -98,6 +98,10 @@ fn a_profile_fills_in_what_suits_it() {
         (&*a.tls.alpn, &*b.tls.alpn),
         (&["x-amzn-mqtt-ca".to_owned()][..], &["own".to_owned()][..])
     );
+    let pace = |bridge: &portcullis_config::Bridge| {
+        (bridge.pace.messages.map(|rate| rate.get()), bridge.pace.bytes.map(|rate| rate.get()))
+    };
+    assert_eq!((pace(a), pace(e)), ((Some(100), Some(512 << 10)), (None, None)));
     assert_eq!((a.retry_min.as_secs(), a.receive_maximum, a.announce), (10, 100, false));
     assert_eq!((a.outward[0].qos.as_u8(), a.outward[0].retain), (1, true));
     let name = c.username.as_deref();

@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bridge::Bounds;
@@ -28,6 +29,9 @@ pub(super) struct Profile {
     pub(super) client_id: usize,
     /// The usual wait between two connections, and the least.
     pub(super) retry: (Duration, Duration),
+    /// Messages, and bytes, that a connection may send in a second.
+    pub(super) messages_per_second: Option<NonZeroU32>,
+    pub(super) bytes_per_second: Option<NonZeroU32>,
     /// Whether it is reached over TLS only.
     pub(super) encrypts: bool,
     /// What is at its port 443.
@@ -82,6 +86,8 @@ const ANY: Profile = Profile {
     subscriptions: usize::MAX,
     client_id: usize::MAX,
     retry: (SECOND, Duration::from_millis(100)),
+    messages_per_second: None,
+    bytes_per_second: None,
     encrypts: false,
     port_443: Port443::Any,
     announces: true,
@@ -101,6 +107,8 @@ static PROFILES: [Profile; 8] = [
         subscriptions: 50,
         client_id: 128,
         retry: (Duration::from_secs(10), SECOND),
+        messages_per_second: NonZeroU32::new(100),
+        bytes_per_second: NonZeroU32::new(512 << 10),
         encrypts: true,
         port_443: Port443::Mqtt("x-amzn-mqtt-ca", "mqtt"),
         announces: false,
@@ -122,6 +130,8 @@ static PROFILES: [Profile; 8] = [
         packet: 512 << 10,
         subscriptions: 50,
         client_id: 128,
+        messages_per_second: NonZeroU32::new(1000),
+        bytes_per_second: NonZeroU32::new(1_000_000),
         encrypts: true,
         port_443: Port443::WebSocket,
         announces: false,
@@ -167,6 +177,7 @@ static PROFILES: [Profile; 8] = [
         packet: 1 << 20,
         subscriptions: 10,
         client_id: 1024,
+        messages_per_second: NonZeroU32::new(10),
         encrypts: true,
         announces: false,
         bounds: Bounds { topic_levels: 10, ..Bounds::OF_MQTT },
