@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use config::{Bridge, Checked};
+use extension_host::Extension;
 
 use super::agent::Agent;
 use super::session::Session;
@@ -81,15 +82,18 @@ impl Bridges {
         changes
     }
 
-    /// Whether those are loaded that are to see what it sends. Without them it would send what nobody has seen.
+    /// Whether those are loaded that are to see what it sends, and can. Without them it would send what nobody has seen.
     fn has_extensions_of(&self, stated: &Bridge) -> bool {
-        let is_loaded = |name: &String| self.extensions.all().any(|it| it.name() == *name);
+        let is_loaded = |name: &String| {
+            let sees = |it: &Extension| it.name() == *name && it.hooks().publish_interceptor;
+            self.extensions.all().any(sees)
+        };
         let lacks = stated.extensions.iter().find(|name| !is_loaded(name));
         if let Some(extension) = lacks {
             tracing::error!(
                 bridge = stated.name,
                 extension,
-                "bridge not taken over from the configuration; its extension is loaded at the next start"
+                "bridge not taken over from the configuration; its extension is not loaded, or does not look at messages"
             );
         }
         lacks.is_none()

@@ -117,8 +117,12 @@ impl Told {
         values.extend(round_trip.map(|it| ("probe/round-trip/ms", it.to_string())));
         values.extend(missing.map(|it| ("probe/missing", it.to_string())));
         let place = |(key, value)| (format!("$SYS/broker/connection/{name}/{key}"), value);
-        let values: Vec<_> = values.into_iter().map(place).collect();
-        before.topics.extend(values.iter().map(|(topic, _)| topic.clone()));
+        let mut values: Vec<_> = values.into_iter().map(place).collect();
+        let topics = values.iter().map(|(topic, _)| topic.clone()).collect();
+        // What is not known any more is told no longer.
+        let unknown = std::mem::replace(&mut before.topics, topics);
+        let unknown = unknown.into_iter().filter(|topic| !before.topics.contains(topic));
+        values.extend(unknown.map(|topic| (topic, String::new())));
         values
     }
 }
@@ -154,7 +158,12 @@ mod tests {
             assert!(values.keys().all(|topic| mqtt::TopicName::new(topic).is_ok()));
             assert!(values.values().all(|value| !value.is_empty()), "that would remove it");
         }
+        status.health(Health::Degraded { missing: 1 });
         let values = look(13, 0);
+        let round_trip = values.get("$SYS/broker/connection/up/probe/round-trip/ms");
+        assert_eq!(round_trip.map(String::as_str), Some(""), "it is removed");
+        let values = look(14, 0);
+        assert!(!values.contains_key("$SYS/broker/connection/up/probe/round-trip/ms"), "once");
         let gone = told.of_others(&BTreeSet::new());
         assert!(gone.iter().all(|(topic, value)| values.contains_key(topic) && value.is_empty()));
         assert_eq!(gone.len(), values.len());

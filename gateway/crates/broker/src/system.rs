@@ -16,15 +16,22 @@ pub(crate) const RESERVED: &str = "topics below $SYS are the gateway's own";
 /// operator's dashboard is no reason to write to the disk.
 impl Broker {
     /// Publishes a value of the gateway itself, on a topic below `$SYS`. Whoever subscribes later
-    /// finds it retained. Nothing happens if the value is the one that was published before.
+    /// finds it retained. Nothing happens if the value is the one that was published before. Without
+    /// a value nothing is retained any more.
     pub fn publish_system(&mut self, now: Timestamp, topic: TopicName<'_>, value: &[u8]) {
         debug_assert!(is_reserved(topic.as_str()), "{topic} could be a client's");
-        if self.system.get(topic.as_str()).is_some_and(|known| *known.payload == *value) {
+        let known = self.system.get(topic.as_str()).map(|known| &*known.payload);
+        if known.unwrap_or_default() == value {
             return;
         }
         let publish = Publish { retain: true, ..Publish::new(topic, value) };
         let mut publication = Publication::new(&publish, topic, now);
-        self.system.insert(publication.body());
+        match value {
+            [] => {
+                self.system.remove(topic.as_str());
+            }
+            _ => self.system.insert(publication.body()),
+        }
         let route = self.route(topic.as_str());
         publication.quota = route.treatment.quota;
         self.fan_out(now, &mut publication, &route);

@@ -152,7 +152,10 @@ impl Stage {
                 self.world().crash(words.has("written"));
                 self.clients.values_mut().for_each(|client| client.link = None);
             }
-            "system" => self.world().publish_system(words.plain(1), words.plain(2)),
+            "system" => {
+                let value = Some(words.plain(2)).filter(|value| *value != "-");
+                self.world().publish_system(words.plain(1), value.unwrap_or_default());
+            }
             "forget" => self.forget(words.plain(1)),
             "memory" => {
                 let memory = words::memory(words.plain(1));
