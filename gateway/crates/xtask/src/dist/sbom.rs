@@ -207,6 +207,27 @@ checksum = \"3c36\"
     }
 
     #[test]
+    fn what_is_linked_is_listed_with_licence_and_hash_and_what_only_builds_is_not() {
+        let root = crate::root::Root::find();
+        let mut parts = Parts::default();
+        let choice = ["--target", "aarch64-unknown-linux-gnu"];
+        let own = parts.add(root.path(), "portcullis", &choice, "00ff").unwrap();
+        assert_eq!(parts.0[&own].sha256.as_deref(), Some("00ff"));
+        let names: BTreeSet<_> = parts.0.keys().map(|(name, _)| name.as_str()).collect();
+        for linked in ["sled", "ring", "rustls", "wasmtime", "portcullis-broker"] {
+            assert!(names.contains(linked), "{linked}");
+        }
+        for other in ["proptest", "serde_derive", "cc", "portcullis-xtask"] {
+            assert!(!names.contains(other), "{other}");
+        }
+        for (id, part) in &parts.0 {
+            assert!(!part.licence.is_empty(), "{id:?} has no licence");
+            let is_whole = part.sha256.as_ref().is_some_and(|sum| sum.len() == 64);
+            assert!(part.is_ours || is_whole, "{id:?} has no hash");
+        }
+    }
+
+    #[test]
     fn checksums_are_those_of_others() {
         assert_eq!(checksums(LOCK), [(id("argon2", "0.5.3"), "3c36".to_owned())]);
     }
