@@ -48,6 +48,7 @@ impl Words {
     }
 
     /// Whether a gateway is named that runs.
+    #[cfg(feature = "compiler")]
     pub(super) fn names_gateway(&self) -> bool {
         self.options.iter().any(|(name, _)| matches!(&**name, "--config" | "--socket"))
     }

@@ -77,6 +77,7 @@ impl AddressSpace {
     }
 
     /// The number that stands for it in a job.
+    #[cfg(feature = "compiler")]
     pub(crate) fn number(self) -> u8 {
         match self {
             Self::Wide => 0,
@@ -85,6 +86,7 @@ impl AddressSpace {
         }
     }
 
+    #[cfg(feature = "compiler")]
     pub(crate) fn of_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|space| space.number() == number)
     }
@@ -126,6 +128,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "compiler")]
     fn numbers_stand_for_one_each() {
         for space in AddressSpace::ALL {
             assert_eq!(AddressSpace::of_number(space.number()), Some(space));

@@ -25,6 +25,7 @@ pub(crate) fn run(root: &Root, advisories: bool) -> Result<(), Failure> {
     let mut steps: Vec<(&str, Step)> = vec![
         ("format", format),
         ("lints", lints),
+        ("without a compiler", without_compiler),
         ("pure crates", pure_crates),
         ("tests", |root| test::run(root, &[])),
         ("documentation", documentation),
@@ -69,6 +70,13 @@ fn lints(root: &Root) -> Result<(), Failure> {
                 .args(["--", "-D", "warnings"]),
         )
     })
+}
+
+/// What boards run that cannot compile: the tests of the workspace are all of the build that can.
+fn without_compiler(root: &Root) -> Result<(), Failure> {
+    let mut command = cargo();
+    command.current_dir(root.path()).args(["clippy", "--locked", "--package", "portcullis"]);
+    run_program(command.args(["--no-default-features", "--", "-D", "warnings"]))
 }
 
 fn pure_crates(root: &Root) -> Result<(), Failure> {
