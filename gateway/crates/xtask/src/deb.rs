@@ -36,8 +36,10 @@ const TOOLS: [Package; 4] = [
     Package { name: "lintian", brings: "lintian" },
 ];
 
-/// What lintian says and does not apply: the project has no bug in Debian's tracker to close.
-const NOT_FOR_US: &str = "initial-upload-closes-no-bugs,no-manual-page";
+/// What lintian says and does not apply: the project has no bug in Debian's tracker to close and no address for mail, and
+/// INSTALL.md is about running it.
+const NOT_FOR_US: &str = "initial-upload-closes-no-bugs,bogus-mail-host,bogus-mail-host-in-debian-changelog,\
+     package-contains-upstream-installation-documentation";
 
 /// What a package is made of.
 pub(crate) struct Order {
@@ -67,6 +69,7 @@ pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     };
     if let Some(stage) = path("--stage") {
         stage_tree(root, &order, &stage)?;
+        Tree::at(root, &stage).state()?;
         println!("{} has the tree of the package", stage.display());
         return Ok(());
     }
@@ -126,7 +129,6 @@ fn stage_tree(root: &Root, order: &Order, stage: &Path) -> Result<Program, Failu
     let usage = pages::ask(&order.host)?;
     pages::write(&usage, &order.version, &date(root, "%Y-%m-%d")?, stage)?;
     tree.documentation(&order.version, &date(root, "%a, %d %b %Y %H:%M:%S +0000")?)?;
-    tree.state()?;
     Ok(program)
 }
 

@@ -79,7 +79,8 @@ fn inside(packages: &[&str]) -> Result<(), Failure> {
     let ca = guest.read("etc/portcullis/pki/ca.pem")?;
     let user =
         guest.must(&["portcullis", "user", "add", "ann", "--file", "/etc/portcullis/users.txt"])?;
-    let password = user.split_whitespace().last().unwrap_or_default().to_owned();
+    let password = user.split("not shown again: ").nth(1).and_then(|rest| rest.lines().next());
+    let password = password.unwrap_or_default().trim().to_owned();
     guest.must(&["chgrp", "portcullis", "/etc/portcullis/users.txt"])?;
 
     let mut gateway = guest.start()?;

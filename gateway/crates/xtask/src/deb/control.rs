@@ -36,7 +36,7 @@ pub(super) fn write(
 
 fn text(order: &Order, program: &Program, kib: u64) -> String {
     let mut depends = program.dependencies();
-    depends.extend(["adduser", "util-linux"].map(str::to_owned));
+    depends.push("adduser".to_owned());
     let compiler = match order.code_key {
         None => "",
         Some(_) => {
