@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use mqtt::{QoS, ReasonCode};
 use portcullis_tests::cloud::{self, Cloud};
-use portcullis_tests::{Client, Gateway, PATIENCE, Site, StandIn};
+use portcullis_tests::{Client, Gateway, PATIENCE, Publisher, Site, StandIn, collect};
 
 use crate::downstream::{
     QUICK, client_certificate, counters, rules, wait_for, wait_until_connected, wait_until_empty,
 };
 use crate::exchange::{arrival, publish, publish_as};
 use crate::upstream::Mosquitto;
+
+const QUIET: Duration = Duration::from_secs(3);
 
 /// What is tried with a cloud. Topics are those here; `demo/up/...` goes out.
 struct Trial {
@@ -29,6 +31,8 @@ struct Trial {
     back: (&'static str, &'static str),
     /// Messages that it does not take.
     beyond: Vec<(String, usize)>,
+    /// Messages that come at once: as many as it takes in three seconds, and as the broker behind it lets wait.
+    burst: u64,
 }
 
 /// `out` and `in` of a cloud with topics of the site's own.
@@ -42,6 +46,7 @@ fn usual(profile: &'static str, cloud: &'static Cloud) -> Trial {
         there: "site/up/a",
         back: ("site/down/b", "demo/down/b"),
         beyond: Vec::new(),
+        burst: 0,
     }
 }
 
@@ -105,6 +110,7 @@ impl Trial {
             let expected = (self.back.1.to_owned(), b"back".to_vec(), qos.min(most), false);
             assert_eq!(arrival(&mut device), expected);
         }
+        self.bursts(&mut device, &mut there);
         wait_for(&gateway, "refused", self.beyond.len() as u64);
         wait_until_empty(&gateway);
         let counters = counters(&gateway);
@@ -112,6 +118,22 @@ impl Trial {
         assert_eq!((stand_in.connections(), counters["connections"].as_u64()), (1, Some(1)));
         assert_eq!(counters["refused"].as_u64(), Some(self.beyond.len() as u64), "{counters}");
         gateway.assert_sound();
+    }
+
+    /// What comes faster than the cloud takes it waits here.
+    fn bursts(&self, device: &mut Client, there: &mut Client) {
+        if self.burst == 0 {
+            return;
+        }
+        let begun = Instant::now();
+        let mut publisher = Publisher::new("demo/up/a", QoS::AtLeastOnce, 64);
+        publisher.publish(device, self.burst).expect("the gateway stays");
+        let numbers = collect(there, QUIET);
+        let took = begun.elapsed().saturating_sub(QUIET).as_secs_f64();
+        let rate = f64::from(self.cloud.messages_per_second);
+        println!("{} burst={} seconds={took:.1}", self.profile, self.burst);
+        assert_eq!(numbers, (0..self.burst).collect::<Vec<_>>());
+        assert!(took * rate * 1.1 > self.burst as f64 - rate, "{took} s are too short for it");
     }
 
     fn fails_without_profile(&self) {
@@ -138,6 +160,7 @@ impl Trial {
 fn aws_iot_core() {
     let mut trial = usual("aws-iot-core", &cloud::AWS_IOT_CORE);
     trial.inward.extend(more_rules(19));
+    trial.burst = 300;
     trial.beyond = vec![
         ("demo/up/large".to_owned(), 131_073),
         ("demo/up/3/4/5/6/7/8/9".to_owned(), 1),
@@ -187,6 +210,7 @@ fn hivemq_cloud() {
 fn emqx_cloud() {
     let mut trial = usual("emqx-cloud", &cloud::EMQX_CLOUD);
     trial.inward.extend(more_rules(9));
+    trial.burst = 30;
     trial.beyond =
         vec![("demo/up/large".to_owned(), 1_048_576), (format!("demo/up{}", "/x".repeat(9)), 1)];
     trial.within_and_beyond();
