@@ -11,6 +11,7 @@
 
 mod batches;
 mod clouds;
+mod day;
 mod downstream;
 mod exchange;
 mod extensions;

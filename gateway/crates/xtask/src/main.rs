@@ -22,6 +22,7 @@ mod inputs;
 mod libraries;
 mod npm;
 mod options;
+mod outage;
 mod packages;
 mod pages;
 mod root;
@@ -82,6 +83,9 @@ usage: cargo xtask COMMAND
   attacks [--gateway PATH] [--seconds N] [--only NAME,NAME...]
                                   attacks a gateway, the one as it is released or another, in each known way for N s (8), and
                                   tabulates latency and losses of a well-behaved client, memory and what the gateway answered
+  outage [--gateway PATH] [--messages N] [--drain-rate N] [--urgent N]
+                                  a bridge whose upstream is away while 1,000,000 messages are published; then they are drained at
+                                  5000 a second beside 50 urgent ones: rate, latency, losses, order, memory and disk
   fuzz [TARGET] [--seconds N]     fuzz codec, session and broker, each target for N seconds (60)
   bench                           criterion benchmarks of the crates
   bench --versus-mosquitto --mqload PATH [--repeats N] [--seconds N]
@@ -130,6 +134,7 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
         ["swap", rest @ ..] => swap::run(&root, rest),
         ["torture", rest @ ..] => torture::run(&root, rest),
         ["attacks", rest @ ..] => attacks::run(&root, rest),
+        ["outage", rest @ ..] => outage::run(&root, rest),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["bench", rest @ ..] => bench::run(&root, rest),
         [] | ["help" | "--help" | "-h"] => {
