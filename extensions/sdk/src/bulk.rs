@@ -93,8 +93,10 @@ mod tests {
             qos: Qos::AtLeastOnce,
             retain: payload_size == 9,
         };
-        let publications =
-            Publications { topics: "a/ä/b".into(), each: vec![mark(1, 7), mark(4, 9), mark(6, 0)] };
+        let publications = Publications {
+            topics: "a/ä/b".into(),
+            each: vec![mark(1, 7), mark(4, 9), mark(6, 0)],
+        };
         let topics: Vec<_> = publications.iter().map(|one| (one.topic, one.retain)).collect();
         assert_eq!(topics, [("a", false), ("/ä", true), ("/b", false)]);
     }

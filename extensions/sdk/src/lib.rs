@@ -116,14 +116,14 @@ pub use extension::EnhancedAuthenticator;
 pub use bindings::authorizer::exports::portcullis::gateway::authorizer::{
     Opinion, Publication, Subscription, Validity, Verdict,
 };
-#[cfg(feature = "authorizer")]
-pub use extension::Authorizer;
 #[cfg(feature = "bulk-authorizer")]
 pub use bindings::authorizer::exports::portcullis::gateway::bulk_authorizer::{
     Publications, Rulings,
 };
 #[cfg(feature = "bulk-authorizer")]
 pub use bulk::{BulkAuthorizer, Published};
+#[cfg(feature = "authorizer")]
+pub use extension::Authorizer;
 
 #[cfg(feature = "client-limits")]
 pub use bindings::client_limits::hook::{Limits, Rate};

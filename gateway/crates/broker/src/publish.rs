@@ -41,10 +41,24 @@ impl Broker {
         if self.memory == Memory::Full && !(publish.retain && publish.payload.is_empty()) {
             return self.refuse_for_memory(now, session, publish);
         }
+        self.admit(now, session, publish, topic, answer)
+    }
+
+    /// Finds out whether a publish in order is allowed, and whom it is for. What is like the client's last one is what that was.
+    #[inline]
+    fn admit(
+        &mut self,
+        now: Timestamp,
+        session: u32,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+        answer: Option<Answer>,
+    ) -> Result<Flow, Closing> {
         let (answer, made) = match answer {
             Some(Answer::Intercept(made)) => (None, Some(made)),
             answer => (answer, None),
         };
+        let Some(client) = self.clients.get(session as usize) else { return Ok(Flow::Closed) };
         let generation = self.subscriptions.generation();
         let last = client.online.as_ref().and_then(|online| online.last_publish.as_ref());
         let keeps_last = last.is_some_and(|last| last.lasts(now));
