@@ -81,20 +81,7 @@ impl Arrived {
 #[test]
 fn what_a_day_left_is_drained_at_its_rate_and_what_is_urgent_goes_on() {
     let [messages, rate, live] = size();
-    let (site, upstream) = (Site::new(), Site::new());
-    let keys = format!(
-        "receive-maximum = 500\nlimits.drain-rate = {rate}\nmax-messages = {messages}\nmax-bytes = \"{} MiB\"\n",
-        DISK_MAX >> 20
-    );
-    let alarms = "filter = \"demo/up/alarms/#\"\npriority = \"high\"";
-    let rules = rules("up", &[alarms, "filter = \"demo/up/#\""], &[]);
-    site.configure(&format!("{}{rules}", to_gateway(&site, "up", &upstream, &keys)));
-    let there = Gateway::start(&upstream);
-    assert!(
-        !client(&upstream, "reader").connect().subscribe("demo/up/#", QoS::AtLeastOnce).is_error()
-    );
-    drop(there);
-
+    let (site, upstream) = sites(messages, rate);
     let gateway = Gateway::start(&site);
     let meter = gateway.meter();
     let data = site.path("data");
@@ -122,55 +109,83 @@ fn what_a_day_left_is_drained_at_its_rate_and_what_is_urgent_goes_on() {
             Arrived::read(&mut reader, messages, &drained, &sent)
         });
         let when = when.into_inner().expect("nobody panics with it");
-        let latencies =
-            arrived.alarms.iter().zip(&when).map(|((_, at), sent)| at.duration_since(*sent));
-        let latencies = Latencies::new(latencies.collect());
         wait_until_empty(&gateway);
         // What is removed is given back a little later.
         thread::sleep(Duration::from_secs(2));
+        let disk = [disk_full, watch.most.load(Ordering::SeqCst), bytes_in(&data)];
+        let memory = [memory_full, meter.peak_resident_kib()];
+        Day { size: [messages, rate, live], filled, disk, memory, arrived, when }.judge();
+        drop(there);
+    });
+}
 
+/// The gateway whose upstream is away, and upstream with somebody who waits for everything.
+fn sites(messages: u64, rate: u64) -> (Site, Site) {
+    let (site, upstream) = (Site::new(), Site::new());
+    let keys = format!(
+        "receive-maximum = 500\nlimits.drain-rate = {rate}\nmax-messages = {messages}\nmax-bytes = \"{} MiB\"\n",
+        DISK_MAX >> 20
+    );
+    let alarms = "filter = \"demo/up/alarms/#\"\npriority = \"high\"";
+    let rules = rules("up", &[alarms, "filter = \"demo/up/#\""], &[]);
+    site.configure(&format!("{}{rules}", to_gateway(&site, "up", &upstream, &keys)));
+    let there = Gateway::start(&upstream);
+    assert!(
+        !client(&upstream, "reader").connect().subscribe("demo/up/#", QoS::AtLeastOnce).is_error()
+    );
+    drop(there);
+    (site, upstream)
+}
+
+/// What an outage came to.
+struct Day {
+    size: [u64; 3],
+    /// How long it took to publish what waits.
+    filled: Duration,
+    /// Bytes when everything waited, at most, and in the end.
+    disk: [u64; 3],
+    /// KiB when everything waited, and at most.
+    memory: [u64; 2],
+    arrived: Arrived,
+    /// When each alarm was raised.
+    when: Vec<Instant>,
+}
+
+impl Day {
+    /// Tells what it came to, and fails where that is not what is promised.
+    fn judge(self) {
+        let Self { size: [messages, rate, live], filled, disk, memory, arrived, when } = self;
+        let latencies =
+            arrived.alarms.iter().zip(&when).map(|((_, at), sent)| at.duration_since(*sent));
+        let latencies = Latencies::new(latencies.collect());
         let (first, last) = (arrived.values[0].1, arrived.values[arrived.values.len() - 1].1);
-        let took = last.duration_since(first);
+        let took = last.duration_since(first).as_secs_f64();
         // A tenth of a second's worth may go at once, and is not what is measured.
-        let measured = (messages - rate / 10) as f64 / took.as_secs_f64();
+        let measured = (messages - rate / 10) as f64 / took;
         let off = 100.0 * (measured / rate as f64 - 1.0);
         let (lost, twice, disordered) = judge(&arrived.values, messages);
-        let alarm_numbers: Vec<u64> = arrived.alarms.iter().map(|(number, _)| *number).collect();
-        let disk_most = watch.most.load(Ordering::SeqCst);
+        let filled = filled.as_secs_f64();
+        let [disk_full, disk_most, disk_left] = disk.map(|bytes| bytes >> 20);
+        let [memory_full, memory_most] = memory.map(|kib| kib >> 10);
         println!(
-            "outage of {messages} messages of QoS 1, drained at {rate}/s beside {live} urgent ones a second"
+            "outage of {messages} messages of QoS 1, drained at {rate}/s beside {live} urgent ones a second\n  \
+             published while upstream was away  {filled:.1} s, {:.0}/s\n  \
+             disk, full / most / drained        {disk_full} / {disk_most} / {disk_left} MiB\n  \
+             resident, full / most              {memory_full} / {memory_most} MiB\n  \
+             drained                            {took:.1} s, {measured:.0}/s, {off:+.1} %\n  \
+             urgent meanwhile                   {latencies}\n  \
+             lost / duplicates / out of order   {lost} / {twice} / {disordered}",
+            messages as f64 / filled
         );
-        println!(
-            "  published while upstream was away  {:.1} s, {:.0}/s",
-            filled.as_secs_f64(),
-            messages as f64 / filled.as_secs_f64()
-        );
-        println!(
-            "  disk, full / most / drained        {} / {} / {} MiB",
-            disk_full >> 20,
-            disk_most >> 20,
-            bytes_in(&data) >> 20
-        );
-        println!(
-            "  resident, full / most              {} / {} MiB",
-            memory_full >> 10,
-            meter.peak_resident_kib() >> 10
-        );
-        println!(
-            "  drained                            {:.1} s, {measured:.0}/s, {off:+.1} %",
-            took.as_secs_f64()
-        );
-        println!("  urgent meanwhile                   {latencies}");
-        println!("  lost / duplicates / out of order   {lost} / {twice} / {disordered}");
         assert_eq!((lost, disordered), (0, 0));
-        assert_eq!(alarm_numbers, (0..when.len() as u64).collect::<Vec<_>>());
+        let alarms: Vec<u64> = arrived.alarms.iter().map(|(number, _)| *number).collect();
+        assert_eq!(alarms, (0..when.len() as u64).collect::<Vec<_>>());
         assert!(off <= 5.0, "it is drained too fast");
-        assert!(disk_most <= DISK_MAX, "{disk_most} bytes on disk");
+        assert!(disk[1] <= DISK_MAX, "{} bytes on disk", disk[1]);
         assert!(latencies.percentile(99) < Duration::from_secs(2), "{latencies}");
         // A machine that runs all tests at once may be too slow for any rate.
         assert!(off >= -5.0 || std::env::var(SIZE_OF_RUN).is_err(), "it is drained too slowly");
-        drop(there);
-    });
+    }
 }
 
 /// Publishes alarms until all is drained.
