@@ -112,6 +112,10 @@ impl<'a> Course<'a> {
 
     /// Passes a piece on, or does not.
     async fn pass(&mut self, mut piece: &[u8], to: &mut WriteHalf<'_>) -> Result<Flow, Broken> {
+        // What was ordered just now is not to end the wait that it orders.
+        if let Flow::Ended = self.look()? {
+            return Ok(Flow::Ended);
+        }
         let delay = self.one().delay;
         if !delay.is_zero() {
             self.wait(delay).await?;
