@@ -49,6 +49,7 @@ const SDK: &[Raw] = &[
     file!("vendor/portcullis-extension/Cargo.toml", "rust/vendor/portcullis-extension/Cargo.toml"),
     sdk!("bindings.rs"),
     sdk!("broker.rs"),
+    sdk!("bulk.rs"),
     sdk!("cache.rs"),
     sdk!("clock.rs"),
     sdk!("config.rs"),
