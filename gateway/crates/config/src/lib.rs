@@ -29,6 +29,7 @@ mod nearest;
 mod network;
 mod probe;
 mod project;
+mod quantity;
 mod quic;
 mod rates;
 mod reach;
