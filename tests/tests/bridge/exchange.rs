@@ -68,6 +68,18 @@ pub(crate) fn wants_certificates(site: &Site, port: u16) {
     assert_eq!(client.receive(), Received::Closed, "it lets in whoever has no certificate");
 }
 
+/// A device here, once the bridge speaks `version` with the broker there; the device and `there` have subscribed to what the
+/// other will send.
+pub(crate) fn meet(gateway: &Gateway<'_>, there: &mut Client, version: &str) -> Client {
+    wait_until_connected(gateway, 1);
+    let connected = gateway.log.events(0, "bridge connected");
+    assert_eq!(connected[0]["version"], version, "{connected:?}");
+    let mut here = gateway.client("device");
+    there.subscribe("site/up/#", QoS::ExactlyOnce);
+    here.subscribe("demo/down/#", QoS::ExactlyOnce);
+    here
+}
+
 /// A message as it arrives: topic, payload, QoS, RETAIN.
 pub(crate) fn arrival(client: &mut Client) -> (String, Vec<u8>, QoS, bool) {
     let message = client.message();

@@ -19,10 +19,7 @@ fn both_ways(version: &str) {
     let mut there = mosquitto.client(&site, "onlooker");
     publish_as(&mut there, "site/state", b"known before", QoS::AtLeastOnce, true);
     let mut gateway = Gateway::start(&site);
-    wait_until_connected(&gateway, 1);
-    let mut here = gateway.client("device");
-    there.subscribe("site/up/#", QoS::ExactlyOnce);
-    here.subscribe("demo/down/#", QoS::ExactlyOnce);
+    let mut here = exchange::meet(&gateway, &mut there, version);
     exchange::both_ways(&mut here, &mut there, QoS::ExactlyOnce, QoS::ExactlyOnce);
     wait_until_empty(&gateway);
     let counters = counters(&gateway);

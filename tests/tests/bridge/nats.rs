@@ -17,12 +17,7 @@ fn messages_pass_both_ways() {
     let mut there = onlooker(&site, cluster.mqtt(1), Version::V3_1_1, &looks_on);
     publish_as(&mut there, "site/state", b"known before", QoS::AtLeastOnce, true);
     let mut gateway = Gateway::start(&site);
-    wait_until_connected(&gateway, 1);
-    let connected = gateway.log.events(0, "bridge connected");
-    assert_eq!(connected[0]["version"], "3.1.1", "it was found out");
-    let mut here = gateway.client("device");
-    there.subscribe("site/up/#", QoS::ExactlyOnce);
-    here.subscribe("demo/down/#", QoS::ExactlyOnce);
+    let mut here = exchange::meet(&gateway, &mut there, "3.1.1");
     exchange::both_ways(&mut here, &mut there, QoS::ExactlyOnce, QoS::ExactlyOnce);
     exchange::retained(&mut here, &mut there);
     wait_until_empty(&gateway);

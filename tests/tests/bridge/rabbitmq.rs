@@ -29,12 +29,7 @@ fn messages_pass_both_ways_and_outlive_it() {
     let mut there = client(&site, &broker, &Options::new("onlooker", &site));
     publish_as(&mut there, "site/state", b"known before", QoS::AtLeastOnce, true);
     let mut gateway = Gateway::start(&site);
-    wait_until_connected(&gateway, 1);
-    let connected = gateway.log.events(0, "bridge connected");
-    assert_eq!(connected[0]["version"], "3.1.1", "it was found out");
-    let mut here = gateway.client("device");
-    there.subscribe("site/up/#", QoS::ExactlyOnce);
-    here.subscribe("demo/down/#", QoS::ExactlyOnce);
+    let mut here = exchange::meet(&gateway, &mut there, "3.1.1");
     // It hands on at QoS 1 at most; what goes out at QoS 2 is lowered there.
     exchange::both_ways(&mut here, &mut there, QoS::AtLeastOnce, QoS::AtLeastOnce);
     exchange::retained(&mut here, &mut there);

@@ -11,6 +11,15 @@ use crate::downstream::{wait_until_connected, wait_until_empty};
 
 const QUIET: Duration = Duration::from_secs(2);
 
+/// A site with a bridge to another over QUIC, and the way between them, which can change its addresses.
+fn over_a_way_of_its_own() -> (Site, Site, UdpWay) {
+    let site = Site::new();
+    let (upstream, port) = Site::with_quic("");
+    let way = UdpWay::to(port);
+    configure(&site, &upstream, &format!("url = \"quic://localhost:{}\"", way.port));
+    (site, upstream, way)
+}
+
 fn connections(site: &Site) -> u64 {
     let bridges = Operator::of(site).asks(&["bridges"]);
     let one = &bridges["bridges"][0];
@@ -36,10 +45,7 @@ fn all_arrive(received: &mut Subscriber, reader: &mut Client, messages: u64) {
 fn a_flow_goes_on_while_upstream_sees_it_come_from_elsewhere() {
     const MESSAGES: u64 = 2_000;
     const PART: u64 = 100;
-    let site = Site::new();
-    let (upstream, port) = Site::with_quic("");
-    let way = UdpWay::to(port);
-    configure(&site, &upstream, &format!("url = \"quic://localhost:{}\"", way.port));
+    let (site, upstream, way) = over_a_way_of_its_own();
     let _there = Gateway::start_with(&upstream, 3);
     let mut reader = reader(&upstream);
     let mut gateway = Gateway::start(&site);
@@ -64,10 +70,7 @@ fn a_flow_goes_on_while_upstream_sees_it_come_from_elsewhere() {
 /// Nothing comes back on the way that the bridge has used: it tries another by itself.
 #[test]
 fn a_bridge_that_hears_nothing_goes_on_from_another_port() {
-    let site = Site::new();
-    let (upstream, port) = Site::with_quic("");
-    let way = UdpWay::to(port);
-    configure(&site, &upstream, &format!("url = \"quic://localhost:{}\"", way.port));
+    let (site, upstream, way) = over_a_way_of_its_own();
     let _there = Gateway::start_with(&upstream, 3);
     let mut reader = reader(&upstream);
     let mut gateway = Gateway::start(&site);
