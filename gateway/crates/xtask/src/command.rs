@@ -53,7 +53,20 @@ pub(crate) fn watch(command: &mut Command, mut each: impl FnMut(&str)) -> Result
 
 /// Cargo of the toolchain that runs this program.
 pub(crate) fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_own_package(&mut cargo);
+    cargo
+}
+
+/// Takes away what cargo has told this program about its own package. Build scripts look at that (ring's does), and
+/// everything that depends on them would be built once more for whoever calls cargo without this program, and back again.
+pub(crate) fn forget_own_package(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
 }
 
 /// Where a program is: in `PATH`, or where Debian puts servers, which a user's `PATH` may lack.

@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{cargo, find, output, run};
+use crate::command::{cargo, find, forget_own_package, output, run};
 use crate::failure::Failure;
 use crate::packages::{self, Package};
 
@@ -69,6 +69,7 @@ impl Toolchain {
                 for name in ["RUSTUP_TOOLCHAIN", "RUSTC", "RUSTFLAGS", "LD_LIBRARY_PATH", "CARGO"] {
                     command.env_remove(name);
                 }
+                forget_own_package(&mut command);
                 // Building the standard library is the one unstable feature that is asked for.
                 command.env("RUSTC_BOOTSTRAP", "1");
                 command
