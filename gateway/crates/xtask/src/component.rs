@@ -39,7 +39,7 @@ pub(crate) fn from_module(path: &Path) -> Result<Component, Failure> {
     let bytes = ComponentEncoder::default()
         .validate(true)
         .module(&module)
-        .and_then(|encoder| encoder.encode())
+        .and_then(|mut encoder| encoder.encode())
         .map_err(no_extension(path))?;
     let component = inspect(path, bytes)?;
     if component.has_wasi {
@@ -70,12 +70,12 @@ pub(crate) fn from_preview1(
         .map_err(|error| Failure::Other(format!("{} is no module: {error}", text.display())))?;
     let module = fs::read(path).map_err(Failure::file("read", path))?;
     let (module, adapter) = (describe(module, world)?, describe(adapter, its_world)?);
-    let mut encoder = ComponentEncoder::default();
+    let encoder = ComponentEncoder::default();
     let bytes = encoder
         .validate(true)
         .module(&module)
         .and_then(|encoder| encoder.adapter(PREVIEW1, &adapter))
-        .and_then(|encoder| encoder.encode())
+        .and_then(|mut encoder| encoder.encode())
         .map_err(no_extension(path))?;
     inspect(path, bytes)
 }
@@ -86,9 +86,7 @@ fn describe(mut module: Vec<u8>, world: World<'_>) -> Result<Vec<u8>, Failure> {
     resolve
         .push_path(world.wit)
         .and_then(|(package, _)| resolve.select_world(&[package], Some(world.name)))
-        .and_then(|id| {
-            embed_component_metadata(&mut module, &resolve, id, StringEncoding::UTF8, false)
-        })
+        .and_then(|id| embed_component_metadata(&mut module, &resolve, id, StringEncoding::UTF8))
         .map_err(no_extension(world.wit))?;
     Ok(module)
 }

@@ -479,7 +479,7 @@ impl Guest {
         }
         let package = resolve.push_str("guest.wit", &at(&self.world())).expect("the world");
         let world = resolve.select_world(&[package], None).expect("one world");
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .expect("metadata");
         ComponentEncoder::default()
             .module(&module)

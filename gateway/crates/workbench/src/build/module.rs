@@ -14,7 +14,7 @@ pub(super) fn to_component(module: &Path, component: &Path) -> Result<(), Failur
     let bytes = ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
-        .and_then(|encoder| encoder.encode())
+        .and_then(|mut encoder| encoder.encode())
         .map_err(no_component(module))?;
     fs::write(component, bytes).map_err(Failure::file("write", component))
 }
@@ -51,12 +51,12 @@ pub(super) fn of_preview1(
         .and_then(|package| resolve.select_world(&[package], Some(adapter.world)))
         .map_err(no_component(module))?;
     let its = described(adapter.module.to_vec(), &resolve, id, module)?;
-    let mut encoder = ComponentEncoder::default();
+    let encoder = ComponentEncoder::default();
     let bytes = encoder
         .validate(true)
         .module(&bytes)
         .and_then(|encoder| encoder.adapter(PREVIEW1, &its))
-        .and_then(|encoder| encoder.encode())
+        .and_then(|mut encoder| encoder.encode())
         .map_err(no_component(module))?;
     fs::write(component, bytes).map_err(Failure::file("write", component))
 }
@@ -68,7 +68,7 @@ fn described(
     world: WorldId,
     path: &Path,
 ) -> Result<Vec<u8>, Failure> {
-    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8, false)
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8)
         .map_err(no_component(path))?;
     Ok(module)
 }
