@@ -4,6 +4,7 @@
 //!   [`Priority`]. Bytes of all go in, bytes for all come out.
 //! - [`Rule`]: which topics pass, and under which names; [`loops`] finds rules that feed each other.
 //! - [`Backoff`]: how long to wait before the next connection.
+//! - [`Timetable`]: at which times of the week there may be one, and which messages go over it then.
 //!
 //! A relay keeps nothing that must outlive it: what is on its way is known to the sessions at both ends, which send it again
 //! over the next relay. `gateway/decisions/0046-a-bridge-without-state.md` has the reasons.
@@ -31,7 +32,9 @@ mod rule;
 mod settings;
 mod side;
 mod template;
+mod timetable;
 mod trail;
+mod windows;
 
 pub use backoff::Backoff;
 pub use bounds::Bounds;
@@ -51,4 +54,6 @@ pub use relay::{LocalTerms, Relay};
 pub use rule::{Rule, RuleFault, loops};
 pub use settings::{Authentication, LocalLimits, Settings};
 pub use template::{Template, TemplateFault};
+pub use timetable::{Opening, Timetable};
 pub use trail::{GATEWAY_PROPERTY, TRAIL_PROPERTY};
+pub use windows::{Outlook, Span, Windows};
