@@ -64,6 +64,11 @@ impl Batches {
         self.open.values().map(|open| open.due).min()
     }
 
+    /// The topic of one that is being filled.
+    pub(crate) fn first(&self) -> Option<TopicNameBuf> {
+        self.open.keys().next().cloned()
+    }
+
     /// The topic of one that is due.
     pub(crate) fn due_at(&self, now: Timestamp) -> Option<TopicNameBuf> {
         self.open.iter().find(|(_, open)| open.due <= now).map(|(topic, _)| topic.clone())

@@ -1,5 +1,6 @@
 mod authentication;
 mod batching;
+mod ending;
 mod flow;
 mod greeting;
 mod inward;
@@ -89,6 +90,8 @@ pub struct Relay {
     left: Vec<String>,
     /// Everything is given up.
     withdraws: bool,
+    /// Nothing more is sent upstream that is not on its way already.
+    winds_up: bool,
     counts: Counts,
     events: VecDeque<Event>,
 }
@@ -165,6 +168,7 @@ impl Relay {
             leaving: BTreeMap::new(),
             left: Vec::new(),
             withdraws: false,
+            winds_up: false,
             counts: Counts::default(),
             events: VecDeque::new(),
             settings,

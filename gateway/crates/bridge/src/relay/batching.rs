@@ -65,6 +65,14 @@ impl Relay {
         Ok(())
     }
 
+    /// Sends all batches as they are.
+    pub(super) fn send_all_batches(&mut self, now: Timestamp) -> Result<(), End> {
+        while let Some(topic) = self.batches.first() {
+            self.send_batch(now, &topic).map_err(|error| End::Again(words(error)))?;
+        }
+        Ok(())
+    }
+
     /// Sends what waits for this topic, under the identifier of the first message in it.
     fn send_batch(&mut self, now: Timestamp, topic: &TopicNameBuf) -> Result<(), EncodeError> {
         let Some(open) = self.batches.close(topic) else { return Ok(()) };

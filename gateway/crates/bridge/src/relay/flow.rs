@@ -125,6 +125,7 @@ impl Relay {
             Priority::Low => self.window / 4,
         };
         self.phase == Phase::Running
+            && !self.winds_up
             && !self.review.holds()
             && self.upstream.output.len() < bytes
             && (qos == QoS::AtMostOnce || self.in_flight.len() < self.window - reserved)

@@ -29,7 +29,8 @@ impl Relay {
     /// # Errors
     /// The end of both conversations.
     pub fn handle_ruling(&mut self, now: Timestamp, ruling: Ruling) -> Result<(), End> {
-        if !self.review.answered() {
+        // What is decided too late is decided again over the next connection.
+        if self.winds_up || !self.review.answered() {
             return Ok(());
         }
         if let Some(raw) = self.review.next()
@@ -57,7 +58,8 @@ impl Relay {
 
     /// Sends what has waited, as far as nobody has to be asked.
     fn go_on(&mut self, now: Timestamp) -> Result<(), End> {
-        while !self.review.is_busy()
+        while !self.winds_up
+            && !self.review.is_busy()
             && let Some(raw) = self.review.next()
         {
             let Some(publish) = reread(&raw) else { continue };

@@ -1,4 +1,5 @@
 mod authentication;
+mod ending;
 mod model;
 mod pacing;
 mod packs;

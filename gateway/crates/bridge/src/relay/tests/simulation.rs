@@ -28,6 +28,8 @@ enum Trouble {
     Lowered,
     /// Upstream forgets its session at times, too.
     Amnesia,
+    /// Connections end in order at times, too, and not all priorities have a conversation in the next.
+    Windows,
 }
 
 /// What arrived of `count` messages: at QoS 2 once if `exact`, at QoS 1 at least once, and in order of first arrival.
@@ -41,8 +43,27 @@ fn judge(got: &[u64], count: u64, qos: impl Fn(u64) -> QoS, exact: bool, what: &
     }
 }
 
+fn with(priorities: &[Priority]) -> Arc<Settings> {
+    Arc::new(Settings { priorities: priorities.to_vec(), ..settings() })
+}
+
+impl World {
+    /// The connection ends, in order or not, and not all priorities have a conversation in the next.
+    fn passes_an_edge(&mut self, dice: &mut Dice, priorities: &[Priority]) {
+        if dice.below(2) == 0 {
+            self.relay.wind_up(self.now).unwrap();
+            self.settle().unwrap();
+            assert!(self.relay.is_wound_up(), "something is on its way");
+        }
+        let mut is_open =
+            |priority: &&Priority| **priority == Priority::Normal || dice.below(2) == 0;
+        self.priorities = priorities.iter().filter(&mut is_open).copied().collect();
+        self.cut(&with(&self.priorities.clone()));
+    }
+}
+
 fn run(seed: u64, version: Version, trouble: Trouble, priorities: &[Priority]) {
-    let settings = Arc::new(Settings { priorities: priorities.to_vec(), ..settings() });
+    let settings = with(priorities);
     let mut dice = Dice(seed * 2 + 1);
     let mut world = World::new(&settings, version);
     if trouble == Trouble::Lowered {
@@ -66,6 +87,7 @@ fn run(seed: u64, version: Version, trouble: Trouble, priorities: &[Priority]) {
                 world.upstream.publish(back, qos(back), &none);
                 back += 1;
             }
+            6 if trouble == Trouble::Windows => world.passes_an_edge(&mut dice, priorities),
             6 => {
                 world.cut(&settings);
                 if trouble == Trouble::Amnesia && dice.below(3) == 0 {
@@ -79,6 +101,12 @@ fn run(seed: u64, version: Version, trouble: Trouble, priorities: &[Priority]) {
         }
     }
     world.settle().unwrap_or_else(|end| panic!("seed {seed}: {end}"));
+    if trouble == Trouble::Windows {
+        // All are open at last.
+        world.priorities = priorities.to_vec();
+        world.cut(&settings);
+        world.settle().unwrap_or_else(|end| panic!("seed {seed}: {end}"));
+    }
     assert!(world.upstream.is_settled(), "seed {seed}: something waits there");
     let v5_lowered = trouble == Trouble::Lowered;
     for priority in priorities {
@@ -92,7 +120,7 @@ fn run(seed: u64, version: Version, trouble: Trouble, priorities: &[Priority]) {
             &world.upstream.numbers_of(topic),
             *out.of(*priority),
             qos,
-            trouble == Trouble::Cuts,
+            matches!(trouble, Trouble::Cuts | Trouble::Windows),
             &format!("out, {priority:?}, seed {seed}"),
         );
     }
@@ -119,6 +147,15 @@ fn each_priority_keeps_its_promises_beside_the_others() {
             run(seed, version, Trouble::Cuts, &Priority::ALL);
         }
         run(seed, Version::V5, Trouble::Cuts, &[Priority::Normal, Priority::Low]);
+    }
+}
+
+#[test]
+fn what_rests_at_times_keeps_its_promises_too() {
+    for seed in 0..50 {
+        for version in [Version::V5, Version::V3_1_1] {
+            run(seed, version, Trouble::Windows, &Priority::ALL);
+        }
     }
 }
 
