@@ -10,11 +10,12 @@ mod probe;
 mod profile;
 mod proxy;
 mod rules;
+mod windows;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge::{Bounds, Pace, Rule};
+use bridge::{Bounds, Pace, Rule, Timetable};
 
 use crate::CertificateFiles;
 use crate::roster;
@@ -69,6 +70,8 @@ pub struct Bridge {
     pub announce: bool,
     /// How fast messages go upstream.
     pub pace: Pace,
+    /// When it may be connected, and when messages of its rules go.
+    pub timetable: Timetable,
     /// The topic below which refused messages are published here.
     pub refused_topic: String,
     /// Topic aliases towards upstream, where it takes as many.
@@ -150,7 +153,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
     let extensions = roster::read(section, "extensions", extensions).unwrap_or_default();
     let rules = rules::read(section, version, profile);
     section.finish();
-    let rules::Rules { outward, budgets, inward } = rules?;
+    let rules::Rules { outward, budgets, inward, timetable } = rules?;
     let bridge = Bridge {
         name,
         upstreams: upstreams?,
@@ -172,6 +175,7 @@ fn read_one(name: String, section: &Section<'_>, extensions: &[String]) -> Optio
         max_hops,
         announce,
         pace,
+        timetable,
         refused_topic,
         topic_aliases,
         probe,

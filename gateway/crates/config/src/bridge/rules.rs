@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use bridge::{Packing, Priority, Rule, RuleFault, loops};
+use bridge::{Packing, Priority, Rule, RuleFault, Timetable, Windows, loops};
 use mqtt::QoS;
 
 use super::budget::{self, Budget};
 use super::profile::{Profile, Retain};
+use super::windows::{self, Hours};
 use super::{BridgeVersion, packing};
 use crate::section::{Located, Section};
 
@@ -23,6 +24,19 @@ pub(super) struct Rules {
     /// What may wait of each of them.
     pub(super) budgets: Vec<Budget>,
     pub(super) inward: Vec<Rule>,
+    /// When they may be used.
+    pub(super) timetable: Timetable,
+}
+
+/// A rule, and what the file says of it besides.
+pub(super) struct Passage {
+    pub(super) rule: Rule,
+    budget: Budget,
+    pub(super) windows: Option<Windows>,
+    /// Where the file says so, or would.
+    pub(super) windows_line: usize,
+    /// Where it is in the file.
+    line: usize,
 }
 
 /// Outward and inward rules; `None` if one is faulty.
@@ -31,13 +45,18 @@ pub(super) fn read(
     version: BridgeVersion,
     profile: &Profile,
 ) -> Option<Rules> {
+    let hours = windows::read(section);
     let (outward, inward) = (
-        direction(section, "out", profile, |rule| packing::outward(rule, version)),
-        direction(section, "in", profile, |rule| packing::inward(rule, version)),
+        direction(section, "out", profile, Some(&hours), |rule| packing::outward(rule, version)),
+        direction(section, "in", profile, None, |rule| packing::inward(rule, version)),
     );
-    let ((outward, out_lines), (inward, in_lines)) = outward.zip(inward)?;
-    let (outward, budgets): (Vec<Rule>, Vec<Budget>) = outward.into_iter().unzip();
-    let (inward, _): (Vec<Rule>, Vec<Budget>) = inward.into_iter().unzip();
+    let (outward, inward) = outward.zip(inward)?;
+    let timetable = hours.timetable(section, &outward);
+    let lines = |all: &[Passage]| all.iter().map(|it| it.line).collect::<Vec<_>>();
+    let (out_lines, in_lines) = (lines(&outward), lines(&inward));
+    let (outward, budgets): (Vec<Rule>, Vec<Budget>) =
+        outward.into_iter().map(|it| (it.rule, it.budget)).unzip();
+    let inward: Vec<Rule> = inward.into_iter().map(|it| it.rule).collect();
     if outward.is_empty() && inward.is_empty() {
         section.fault_of_all(
             "nothing would pass; add [[bridges.NAME.out]] or [[bridges.NAME.in]] with a filter",
@@ -60,35 +79,33 @@ pub(super) fn read(
         let line = in_lines.get(back).copied().unwrap_or_default();
         section.fault(line, &format!("in {}", back + 1), &message);
     }
-    Some(Rules { outward, budgets, inward })
+    Some(Rules { outward, budgets, inward, timetable })
 }
-
-type Numbered = (Vec<(Rule, Budget)>, Vec<usize>);
 
 fn direction(
     section: &Section<'_>,
     key: &'static str,
     profile: &Profile,
+    hours: Option<&Hours>,
     packing: impl Fn(&Section<'_>) -> Packing,
-) -> Option<Numbered> {
+) -> Option<Vec<Passage>> {
     let sections = section.list(key, key);
     if let (Some(line), true) = (section.line_of(key), sections.len() > MOST) {
         section.fault(line, key, &format!("has {} rules, the most is {MOST}", sections.len()));
     }
-    let lines = sections.iter().map(Section::line).collect();
-    let outward = key == "out";
+    // All of them are read, for the faults of each.
     let rules: Vec<_> =
-        sections.iter().map(|rule| one(rule, outward, profile, packing(rule))).collect();
-    let rules: Option<Vec<_>> = rules.into_iter().collect();
-    rules.map(|rules| (rules, lines))
+        sections.iter().map(|rule| one(rule, hours, profile, packing(rule))).collect();
+    rules.into_iter().collect()
 }
 
+/// One rule; of `out` if there are `hours`.
 fn one(
     section: &Section<'_>,
-    outward: bool,
+    hours: Option<&Hours>,
     profile: &Profile,
     packing: Packing,
-) -> Option<(Rule, Budget)> {
+) -> Option<Passage> {
     let filter =
         section.required("filter", "say which topics pass, such as filter = \"sensors/#\"");
     let qos = section.number("qos", profile.bounds.qos.as_u8(), 0..=2);
@@ -98,10 +115,11 @@ fn one(
     let seconds = Duration::from_secs;
     let expiry = section.duration("expiry", seconds(86_400), seconds(1)..=MOST_EXPIRY);
     // What is fetched waits upstream.
-    let (mut priority, mut budget) = (Priority::Normal, Budget::default());
-    if outward {
+    let (mut priority, mut budget, mut windows) = (Priority::Normal, Budget::default(), None);
+    if let Some(hours) = hours {
         priority = section.choice("priority", priority, &PRIORITIES);
         budget = budget::read(section);
+        windows = hours.windows(section);
     }
     section.finish();
     let mut rule = named?;
@@ -115,7 +133,9 @@ fn one(
     rule.payload_max = section.has("payload-max").then_some(most);
     let expiry = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
     rule.expiry = section.has("expiry").then_some(expiry);
-    Some((rule, budget))
+    let line = section.line();
+    let windows_line = section.line_of("windows").unwrap_or(line);
+    Some(Passage { rule, budget, windows, windows_line, line })
 }
 
 /// The rule by the names that it gives topics.
