@@ -7,6 +7,7 @@
 //! | speak MQTT packet by packet | [`Client`], and [`Wire`] below it |
 //! | keep a stream of numbered messages going through crashes | [`Publisher`], [`Subscriber`] |
 //! | ask and order a gateway as its operator | [`Operator`] |
+//! | say what time it is | [`Wall`] |
 //! | cut, throttle and swallow connections | [`Proxy`] |
 //! | have a document on the web | [`Web`] |
 //! | speak in a WebSocket, frame by frame | [`WebSocket`] |
@@ -43,6 +44,7 @@ mod site;
 mod stand_in;
 mod subscriber;
 pub mod tools;
+mod wall;
 mod web;
 mod websocket;
 mod wire;
@@ -64,6 +66,7 @@ pub use received::{Message, Received};
 pub use site::{DEMO, Site, free_port};
 pub use stand_in::StandIn;
 pub use subscriber::{Subscriber, collect, number};
+pub use wall::Wall;
 pub use web::Web;
 pub use websocket::{MQTT, Offer, WebSocket};
 pub use wire::Wire;

@@ -1,21 +1,10 @@
 //! A box without a battery for its clock, which starts in 1970.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use mqtt::QoS;
-use portcullis_tests::{Gateway, Site, Wire, free_port, program};
-
-/// The library that tells a program another time.
-fn faketime() -> PathBuf {
-    let folders = ["x86_64", "aarch64", "arm"].map(|machine| {
-        let system = if machine == "arm" { "linux-gnueabihf" } else { "linux-gnu" };
-        PathBuf::from(format!("/usr/lib/{machine}-{system}/faketime/libfaketime.so.1"))
-    });
-    folders.into_iter().find(|path| path.exists()).expect("libfaketime is installed")
-}
+use portcullis_tests::{Gateway, Site, Wall, Wire, free_port, program};
 
 #[test]
 fn certificates_and_queues_bear_a_clock_that_is_not_set() {
@@ -39,15 +28,8 @@ fn certificates_and_queues_bear_a_clock_that_is_not_set() {
     let noted = fs::metadata(site.path("data/clock")).and_then(|about| about.modified());
     assert!(noted.is_ok(), "the end of a run is noted: {noted:?}");
 
-    let library = faketime();
-    let environment = [
-        ("LD_PRELOAD", library.as_os_str()),
-        ("FAKETIME", OsStr::new("@1970-01-02 00:00:00")),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", OsStr::new("1")),
-        ("DONT_FAKE_MONOTONIC", OsStr::new("1")),
-        ("NO_FAKE_STAT", OsStr::new("1")),
-    ];
-    let gateway = Gateway::start_in(&site, 3, &environment);
+    let wall = Wall::new(&site, 86_400);
+    let gateway = Gateway::start_in(&site, 3, &wall.environment());
     let behind = gateway.events(0, "system's clock is behind what was noted last; time is taken to go on from there until it is set");
     assert!(behind[0]["behind_s"].as_u64() > Some(50 * 365 * 86_400), "{behind:?}");
     let mut away = knock(&gateway);
