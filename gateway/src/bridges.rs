@@ -9,6 +9,7 @@ mod ledger;
 mod post;
 mod reload;
 mod review;
+mod schedule;
 mod session;
 mod sessions;
 mod status;

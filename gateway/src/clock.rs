@@ -16,6 +16,13 @@ const FILE: &str = "clock";
 /// was off.
 const NOTED: Duration = Duration::from_secs(3_600);
 
+/// How far behind that time the system's clock may be and still be taken for set.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// How long what had better not happen at a wrong hour waits for a clock that is not set. A machine that nobody tells the time
+/// goes on after that with the one that it has.
+pub(crate) const AWAITED: Duration = Duration::from_secs(600);
+
 /// What the time was at least when the gateway started, and when that was.
 static FLOOR: OnceLock<(SystemTime, Instant)> = OnceLock::new();
 
@@ -28,7 +35,17 @@ pub(crate) fn wall() -> SystemTime {
     }
 }
 
-/// The same in milliseconds since the Unix epoch.
+/// Seconds since the Unix epoch; `None` while the system's clock is known not to be set and it is early enough to wait for that.
+pub(crate) fn trusted_s() -> Option<u64> {
+    let known = wall();
+    let started = FLOOR.get().map(|(_, since)| since.elapsed());
+    let awaits = started.is_some_and(|since| since < AWAITED);
+    let is_behind = known.duration_since(SystemTime::now()).is_ok_and(|behind| behind > SLACK);
+    let unix = known.duration_since(UNIX_EPOCH).unwrap_or_default();
+    (!awaits || !is_behind).then_some(unix.as_secs())
+}
+
+/// The time of day in milliseconds since the Unix epoch.
 pub(crate) fn wall_ms() -> u64 {
     let unix = wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)

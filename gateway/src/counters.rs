@@ -141,6 +141,8 @@ pub(crate) fn log_bridge(status: &Status) {
         connections = view.connections,
         failures = view.failures,
         backlog = view.backlog,
+        opens_at_s = view.opens_at,
+        resting = view.resting().count(),
         sent = counts.sent,
         confirmed = counts.confirmed,
         received = counts.received,

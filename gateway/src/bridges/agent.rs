@@ -1,3 +1,4 @@
+mod hours;
 mod reach;
 
 use std::path::Path;
@@ -15,11 +16,13 @@ use super::credential;
 use super::dials::dials;
 use super::ledger::Ledger;
 use super::review::Review;
+use super::schedule::Schedule;
 use super::sessions::Sessions;
 use super::status::{State, Status};
 use super::wish::{Wish, Wishes, changed};
 use crate::clock::Clock;
 use crate::secret;
+use hours::Waited;
 
 /// How long upstream may take over our last words.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -40,8 +43,11 @@ pub(super) struct Agent {
     /// How often in a row a CONNECT of MQTT 5 was not answered.
     unanswered: u32,
     backoff: Backoff,
+    schedule: Schedule,
     /// When the sessions were last in use.
     used: Instant,
+    /// When those of priorities that rest were last looked after.
+    rested: Instant,
     dials: Vec<DialSettings>,
     /// Whether a probe has ever come back.
     proven: bool,
@@ -63,6 +69,8 @@ enum Why {
     /// There is a connection to go on with, to the address of this number: an earlier one that can be reached again, or
     /// the same where what upstream was shown is about to end.
     GoesOn(usize, Dialed),
+    /// A window begins or ends.
+    Edge,
     /// The agent is to do something else.
     Wished,
 }
@@ -83,6 +91,7 @@ impl Agent {
         let url = bridge.upstreams.first().map_or("", |first| &first.url);
         let status = Arc::new(Status::new(&bridge.name, url, version));
         let backoff = Backoff::new(bridge.retry_min, bridge.retry_max);
+        let schedule = Schedule::new(&bridge.timetable);
         let (used, dials) = (Instant::now(), dials(&bridge));
         let (unanswered, proven) = (0, false);
         let ledger = Ledger::open(data, &bridge.name, &settings.client_id);
@@ -96,7 +105,9 @@ impl Agent {
             version,
             unanswered,
             backoff,
+            schedule,
             used,
+            rested: used,
             dials,
             proven,
             ledger,
@@ -133,6 +144,11 @@ impl Agent {
     async fn keep_connected(&mut self, wishes: &mut Wishes) {
         let (mut number, mut ready) = (0, None);
         loop {
+            match self.await_window(wishes).await {
+                Waited::Not => {}
+                Waited::Long => (number, ready) = (0, None),
+                Waited::Wished => return,
+            }
             self.keep_sessions();
             let outcome = self.attempt(number, ready.take(), wishes).await;
             self.backoff.connection_lasted(outcome.lasted);
@@ -146,6 +162,8 @@ impl Agent {
             let next = if worked { 0 } else { (number + 1) % self.dials.len().max(1) };
             (number, ready) = match outcome.why {
                 Why::Wished => return,
+                // To the same address: what is open has changed, and nothing else.
+                Why::Edge => (number, None),
                 Why::GoesOn(number, dialed) => (number, Some(dialed)),
                 Why::Over(End::UnsupportedVersion) if self.falls_back() => {
                     self.version = Version::V3_1_1;
@@ -200,7 +218,7 @@ impl Agent {
     fn note_answer(&mut self, outcome: &Outcome) {
         self.unanswered = match outcome.why {
             Why::Over(End::Unanswered) => self.unanswered.wrapping_add(1),
-            Why::NoConnection(_) | Why::GoesOn(..) => self.unanswered,
+            Why::NoConnection(_) | Why::GoesOn(..) | Why::Edge => self.unanswered,
             // What 3.1.1 had an answer for is asked once in MQTT 5 before it is asked in 3.1.1 again.
             _ if self.speaks() != self.version => 1,
             _ => 0,
@@ -236,6 +254,7 @@ impl Agent {
         self.status.over(state, cause, wait);
         tokio::select! {
             () = tokio::time::sleep(wait) => true,
+            () = self.schedule.closes() => true,
             () = changed(wishes) => false,
         }
     }
@@ -261,9 +280,11 @@ impl Agent {
             return over(Why::NoConnection("there is no such address".to_owned()));
         };
         let version = self.speaks();
+        let opening = self.open_up();
         self.status.connecting(&url, version);
         let begun = tokio::select! {
             begun = self.begin(number, ready) => begun,
+            () = self.edge(&opening) => return over(Why::Edge),
             () = changed(wishes) => return over(Why::Wished),
         };
         let (shown, stream) = match begun {
@@ -283,12 +304,17 @@ impl Agent {
             Conversation::new(stream, relay, renewed, &self.sessions, &self.status, self.clock)
                 .reviewed(self.review.as_deref());
         let began = Instant::now();
-        let why = tokio::select! {
+        let mut why = tokio::select! {
             end = talk.run() => Why::Over(end),
             (number, dialed) = self.earlier_is_back(number) => Why::GoesOn(number, dialed),
             dialed = self.renewal(number, renew_after, renewals) => Why::GoesOn(number, dialed),
+            () = self.edge(&opening) => Why::Edge,
+            never = self.keep_resting() => match never {},
             () = changed(wishes) => Why::Wished,
         };
+        if matches!(why, Why::Edge) && Self::finish(&mut talk, wishes).await {
+            why = Why::Wished;
+        }
         let is_last = *wishes.borrow() == Wish::Withdraw && talk.relay.is_running();
         let lasted = if talk.relay.is_running() { began.elapsed() } else { Duration::ZERO };
         let withdrawn = matches!(why, Why::Wished)

@@ -183,6 +183,20 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// Sends nothing more than what is on its way, and waits until upstream has that, and each side knows.
+    pub(super) async fn finish(&mut self) {
+        let mut upstream = Vec::new();
+        let mut goes_on = self.relay.wind_up(self.clock.now()).is_ok();
+        while goes_on && !(self.relay.is_wound_up() && self.has_written()) {
+            goes_on = self.step(&mut upstream).await.is_ok();
+        }
+    }
+
+    fn has_written(&self) -> bool {
+        let mut locals = self.locals.iter().flatten();
+        self.to_upstream.flushed && locals.all(|local| local.way.flushed)
+    }
+
     /// Gives up all subscriptions at upstream; answers whether it has confirmed that.
     pub(super) async fn withdraw(&mut self) -> bool {
         if self.relay.withdraw(self.clock.now()).is_err() {

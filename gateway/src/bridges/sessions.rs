@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::{Each, LocalTerms, Priority};
+use bridge::{Each, LocalTerms, Outlook, Priority};
 use broker::{Arrangement, TopicRule};
 use config::{Bridge, Budget, Checked};
 use tokio::io::DuplexStream;
@@ -18,6 +18,8 @@ pub(super) struct Sessions {
     used: Each<bool>,
     /// Those in which something is, or may come to be.
     open: Vec<Priority>,
+    /// Whether what waits in each may go now.
+    admitted: Each<bool>,
     /// How long they are kept without a conversation.
     pub(super) kept_for: Duration,
 }
@@ -34,6 +36,7 @@ impl Sessions {
             all: Each::from_fn(session),
             used: Each::from_fn(|priority| is_used(bridge, priority)),
             open: Vec::new(),
+            admitted: Each::from_fn(|_| true),
             kept_for: checked.sessions.max_expiry,
         }
     }
@@ -69,25 +72,37 @@ impl Sessions {
         self.all.iter().filter(|session| session.exists()).for_each(Session::retire);
     }
 
+    /// Of these what waits may go, over the next connection. The others rest: as if there was none.
+    pub(super) fn admit(&mut self, priorities: &Each<Outlook>) {
+        self.admitted = Each::from_fn(|priority| priorities.of(priority).open);
+    }
+
+    /// Those that do not rest.
     pub(super) fn priorities(&self) -> Vec<Priority> {
-        self.open.clone()
+        self.open.iter().copied().filter(|priority| *self.admitted.of(*priority)).collect()
     }
 
-    /// Begins a conversation in each, of which CONNACK comes first.
+    /// A session without a conversation has an end, which is put off for those that rest.
+    pub(super) fn keep_resting(&self) {
+        let resting = self.open.iter().filter(|priority| !*self.admitted.of(**priority));
+        resting.for_each(|priority| self.all.of(*priority).prepare());
+    }
+
+    /// Begins a conversation in each that does not rest, of which CONNACK comes first.
     pub(super) fn open(&self, terms: LocalTerms) -> Result<Vec<(Priority, DuplexStream)>, String> {
-        let open = |priority: &Priority| Ok((*priority, self.all.of(*priority).open(terms)?));
-        self.open.iter().map(open).collect()
+        let open = |priority: Priority| Ok((priority, self.all.of(priority).open(terms)?));
+        self.priorities().into_iter().map(open).collect()
     }
 
-    /// Messages that wait in each, sent and unconfirmed ones included.
+    /// Messages that wait in each that does not rest, sent and unconfirmed ones included.
     pub(super) fn owed(&self) -> Vec<(Priority, usize)> {
-        let owed = |priority: &Priority| (*priority, self.all.of(*priority).waiting());
-        self.open.iter().map(owed).collect()
+        let owed = |priority| (priority, self.all.of(priority).waiting());
+        self.priorities().into_iter().map(owed).collect()
     }
 
-    /// As [`owed`](Self::owed), all together.
+    /// Those that wait in any, all together.
     pub(super) fn waiting(&self) -> usize {
-        self.owed().iter().map(|(_, owed)| owed).sum()
+        self.open.iter().map(|priority| self.all.of(*priority).waiting()).sum()
     }
 }
 

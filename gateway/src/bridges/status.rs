@@ -2,9 +2,11 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bridge::{Counts, Event, Health};
+use bridge::{Counts, Each, Event, Health, Outlook, Priority};
 use mqtt::Version;
 use telemetry::{Sample, Sampler, SamplerSettings};
+
+use crate::clock;
 
 /// What is known of a bridge. Whoever asks reads it; its agent writes it.
 #[derive(Debug)]
@@ -42,6 +44,10 @@ pub(crate) struct View {
     pub(crate) counts: Counts,
     /// Messages that waited when the connection was made and have not gone yet.
     pub(crate) backlog: usize,
+    /// While it is closed, when its window opens, in seconds since 1970; `None` also if that is not known.
+    pub(crate) opens_at: Option<u64>,
+    /// Whether messages of each priority go over the connection, or wait for a window of their own.
+    pub(crate) priorities: Each<Outlook>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +62,8 @@ pub(crate) enum State {
     Waiting,
     /// The operator has it wait.
     Paused,
+    /// None of its windows is open.
+    Closed,
 }
 
 impl fmt::Display for State {
@@ -66,6 +74,7 @@ impl fmt::Display for State {
             Self::Refused => "refused",
             Self::Waiting => "waiting",
             Self::Paused => "paused",
+            Self::Closed => "closed",
         })
     }
 }
@@ -83,6 +92,8 @@ impl Status {
             health: Health::default(),
             counts: Counts::default(),
             backlog: 0,
+            opens_at: None,
+            priorities: Each::from_fn(|_| Outlook::OPEN),
         };
         let log = Sampler::new(SamplerSettings::default());
         let inner = Mutex::new(Inner { view, before: Counts::default(), log });
@@ -99,6 +110,9 @@ impl Status {
         inner.view.version = version;
         inner.view.health = Health::default();
         inner.before = inner.view.counts;
+        if inner.view.state == State::Closed {
+            inner.view.cause = None;
+        }
         inner.enter(State::Connecting);
     }
 
@@ -111,6 +125,52 @@ impl Status {
             bridge = self.name,
             "bridge paused by the operator; what is for upstream waits"
         );
+    }
+
+    /// None of its windows is open; the next is at this moment in seconds since 1970, if that is known.
+    pub(super) fn closed(&self, opens_at: Option<u64>) {
+        let mut inner = self.lock();
+        if inner.view.state == State::Closed && inner.view.opens_at == opens_at {
+            return;
+        }
+        let cause = match opens_at {
+            Some(at) => format!("outside of its windows; the next opens at {}", utc(at)),
+            None => format!(
+                "the system's clock is not set; its windows are taken for closed until it is, for {} min at most",
+                clock::AWAITED.as_secs() / 60
+            ),
+        };
+        inner.view.cause = Some(cause.clone());
+        inner.view.health = Health::default();
+        inner.enter(State::Closed);
+        inner.view.opens_at = opens_at;
+        drop(inner);
+        tracing::info!(bridge = self.name, cause, "bridge closed; what is for upstream waits");
+    }
+
+    /// Whether messages of each priority go, or wait for a window of their own.
+    pub(super) fn resting(&self, priorities: Each<Outlook>) {
+        let mut inner = self.lock();
+        let before = std::mem::replace(&mut inner.view.priorities, priorities);
+        drop(inner);
+        for priority in Priority::ALL {
+            let (is, was) = (priorities.of(priority), before.of(priority));
+            let (bridge, priority, until) = (&self.name, priority.name(), is.until.map(utc));
+            match (was.open, is.open) {
+                (false, true) => {
+                    tracing::info!(bridge, priority, until, "messages of a priority go")
+                }
+                (true, false) => {
+                    tracing::info!(
+                        bridge,
+                        priority,
+                        until,
+                        "messages of a priority wait for their window"
+                    );
+                }
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn connected(&self, session_present: bool) {
@@ -246,10 +306,26 @@ impl Status {
     }
 }
 
+impl View {
+    /// The priorities whose messages wait for a window of their own, and when that opens, if it is known.
+    pub(crate) fn resting(&self) -> impl Iterator<Item = (Priority, Option<u64>)> + '_ {
+        let all =
+            Priority::ALL.into_iter().map(|priority| (priority, self.priorities.of(priority)));
+        all.filter(|(_, outlook)| !outlook.open)
+            .map(|(priority, outlook)| (priority, outlook.until))
+    }
+}
+
 impl Inner {
     fn enter(&mut self, state: State) {
         (self.view.state, self.view.since) = (state, Instant::now());
+        self.view.opens_at = None;
     }
+}
+
+/// A moment in seconds since 1970 as people read it.
+fn utc(unix_s: u64) -> String {
+    transport::utc(i64::try_from(unix_s).unwrap_or(i64::MAX))
 }
 
 fn kind(event: &Event) -> &'static str {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bridge::Health;
+use bridge::{Health, Priority};
 
 use super::{CLIENT_ID_PREFIX, State, Status};
 use crate::hub::Hub;
@@ -95,6 +95,9 @@ impl Told {
             Health::Degraded { missing } => (None, Some(missing)),
             Health::Unwatched | Health::Untested | Health::Untestable => (None, None),
         };
+        let opens = view.opens_at.map(|at| ("opens", at));
+        let opens_for = view.resting().filter_map(|(priority, at)| Some((place_of(priority), at?)));
+        let opens: Vec<_> = opens.into_iter().chain(opens_for).collect();
         let counts = &view.counts;
         let mut values = vec![
             ("state", u64::from(view.state == State::Connected).to_string()),
@@ -116,6 +119,7 @@ impl Told {
         ];
         values.extend(round_trip.map(|it| ("probe/round-trip/ms", it.to_string())));
         values.extend(missing.map(|it| ("probe/missing", it.to_string())));
+        values.extend(opens.into_iter().map(|(key, at)| (key, at.to_string())));
         let place = |(key, value)| (format!("$SYS/broker/connection/{name}/{key}"), value);
         let mut values: Vec<_> = values.into_iter().map(place).collect();
         let topics = values.iter().map(|(topic, _)| topic.clone()).collect();
@@ -124,6 +128,15 @@ impl Told {
         let unknown = unknown.into_iter().filter(|topic| !before.topics.contains(topic));
         values.extend(unknown.map(|topic| (topic, String::new())));
         values
+    }
+}
+
+/// Where it is said when messages of a priority go.
+fn place_of(priority: Priority) -> &'static str {
+    match priority {
+        Priority::High => "opens/high",
+        Priority::Normal => "opens/normal",
+        Priority::Low => "opens/low",
     }
 }
 
@@ -164,6 +177,14 @@ mod tests {
         assert_eq!(round_trip.map(String::as_str), Some(""), "it is removed");
         let values = look(14, 0);
         assert!(!values.contains_key("$SYS/broker/connection/up/probe/round-trip/ms"), "once");
+        status.closed(Some(7200));
+        // The first removes what is not known any more.
+        look(15, 3);
+        let values = look(16, 3);
+        assert_eq!(value(&values, "state") + &value(&values, "condition"), "0closed");
+        assert_eq!(value(&values, "opens"), "7200");
+        let cause = "outside of its windows; the next opens at 1970-01-01T02:00:00Z";
+        assert_eq!(value(&values, "cause") + &value(&values, "failures"), format!("{cause}0"));
         let gone = told.of_others(&BTreeSet::new());
         assert!(gone.iter().all(|(topic, value)| values.contains_key(topic) && value.is_empty()));
         assert_eq!(gone.len(), values.len());

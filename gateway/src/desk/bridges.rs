@@ -43,6 +43,8 @@ fn one(desk: &Desk, status: &Status) -> Value {
         "cause": view.cause,
         "health": view.health.to_string(),
         "round_trip_ms": round_trip_ms(&view),
+        "opens_at_s": view.opens_at,
+        "resting": view.resting().map(|(priority, opens_at)| json!({ "priority": priority.name(), "opens_at_s": opens_at })).collect::<Vec<_>>(),
         "queued": sum(|session| session.queued),
         "queued_bytes": sum(|session| session.queued_bytes),
         "in_flight": sum(|session| session.in_flight),
@@ -74,6 +76,9 @@ fn of_bridge(view: &View) -> Vec<Metric> {
     let counts = &view.counts;
     vec![
         ("connected", Gauge, u64::from(view.state == State::Connected)),
+        ("closed", Gauge, u64::from(view.state == State::Closed)),
+        ("opens_at_s", Gauge, view.opens_at.unwrap_or_default()),
+        ("resting", Gauge, view.resting().count() as u64),
         ("backlog", Gauge, u64::try_from(view.backlog).unwrap_or(u64::MAX)),
         ("connections", Counter, view.connections),
         ("failures", Counter, view.failures),

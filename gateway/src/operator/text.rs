@@ -308,6 +308,15 @@ fn bridges(answer: &Value) -> String {
         if bridge["cause"].is_string() {
             let _ = writeln!(causes, "{}: {}", shown(&bridge["name"]), shown(&bridge["cause"]));
         }
+        for resting in list(&bridge["resting"]) {
+            let (name, priority) = (shown(&bridge["name"]), shown(&resting["priority"]));
+            let opens = resting["opens_at_s"].as_i64().map(transport::utc);
+            let opens = opens.map(|at| format!(", which opens at {at}")).unwrap_or_default();
+            let _ = writeln!(
+                causes,
+                "{name}: what has priority {priority} waits for its window{opens}"
+            );
+        }
     }
     table(&rows) + &causes
 }

@@ -43,6 +43,16 @@ impl Priority {
         }
     }
 
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+
     /// What the name of its session ends with; nothing for the one that every bridge has.
     #[must_use]
     pub const fn suffix(self) -> &'static str {
