@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use portcullis_tests::{DEMO, Gateway, PATIENCE, Site, program};
+use portcullis_tests::{DEMO, Gateway, Operator, PATIENCE, Site, program};
 use serde_json::Value;
 
 /// What a bridge is told of how to come back: at once, as tests are impatient.
@@ -87,5 +87,24 @@ pub(crate) fn wait_until_empty_for(gateway: &Gateway<'_>, patience: Duration) {
         }
         assert!(Instant::now() < until, "queued and in flight: {left:?}");
         std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// How its operator sees a bridge; `None` if there is none of that name.
+pub(crate) fn view(site: &Site, name: &str) -> Option<Value> {
+    let answer = Operator::of(site).asks(&["bridges"]);
+    let all = answer["bridges"].as_array().cloned().unwrap_or_default();
+    all.into_iter().find(|bridge| bridge["name"] == name)
+}
+
+pub(crate) fn state(site: &Site, name: &str) -> Option<String> {
+    view(site, name)?["state"].as_str().map(str::to_owned)
+}
+
+pub(crate) fn wait_for_state(site: &Site, name: &str, wanted: &str) {
+    let until = Instant::now() + PATIENCE;
+    while state(site, name).as_deref() != Some(wanted) {
+        assert!(Instant::now() < until, "{name} is {:?}, not {wanted}", view(site, name));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -32,3 +32,4 @@ mod restarts;
 mod ring;
 mod scripted;
 mod upstream;
+mod windows;

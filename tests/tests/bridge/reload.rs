@@ -7,7 +7,9 @@ use portcullis_tests::{
     DEMO, Gateway, Operator, Options, PATIENCE, Publisher, Received, Site, collect,
 };
 
-use crate::downstream::{counters, rules, to_gateway, wait_for, wait_until_connected};
+use crate::downstream::{
+    counters, rules, state, to_gateway, wait_for, wait_for_state, wait_until_connected,
+};
 
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -19,21 +21,6 @@ fn kept(site: &Site, name: &str) -> Options {
 fn reader(there: &Site, filter: &str) {
     let mut reader = kept(there, "reader").connect();
     assert!(!reader.subscribe(filter, QoS::AtLeastOnce).is_error());
-}
-
-fn state(site: &Site, name: &str) -> Option<String> {
-    let answer = Operator::of(site).asks(&["bridges"]);
-    let all = answer["bridges"].as_array().cloned().unwrap_or_default();
-    let one = all.into_iter().find(|bridge| bridge["name"] == name)?;
-    one["state"].as_str().map(str::to_owned)
-}
-
-fn wait_for_state(site: &Site, name: &str, wanted: &str) {
-    let until = Instant::now() + PATIENCE;
-    while state(site, name).as_deref() != Some(wanted) {
-        assert!(Instant::now() < until, "{name} is {:?}, not {wanted}", state(site, name));
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// The session of a client there, as its operator sees it.
