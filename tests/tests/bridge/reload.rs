@@ -184,6 +184,7 @@ fn what_is_not_fetched_any_more_is_given_up_at_upstream() {
 #[test]
 fn a_topic_that_goes_from_one_bridge_to_another_is_missed_by_neither() {
     let (site, upstream) = (Site::new(), Site::new());
+    site.rules("allow publish,subscribe user:demo demo/#\nallow subscribe user:demo $bridge/#\n");
     let there = Gateway::start(&upstream);
     reader(&upstream, "demo/#");
     let configure = |first: &str, second: &str| {
@@ -201,7 +202,8 @@ fn a_topic_that_goes_from_one_bridge_to_another_is_missed_by_neither() {
     // What waits under a topic that no rule of its bridge is for any more is a dead letter.
     let mut letters = kept(&site, "letters").connect();
     for name in ["one", "two"] {
-        letters.subscribe(&format!("$bridge/{name}/refused/#"), QoS::AtLeastOnce);
+        let letter = format!("$bridge/{name}/refused/#");
+        assert!(!letters.subscribe(&letter, QoS::AtLeastOnce).is_error());
     }
     let mut publisher = Publisher::new("demo/a/x", QoS::AtLeastOnce, 64);
     std::thread::scope(|scope| {
