@@ -20,6 +20,7 @@ pub(super) struct Size {
 
 /// Takes the symbols out of a copy, and reads what the original is made of.
 pub(super) fn size(program: &Path, folder: &Path) -> Result<Size, Failure> {
+    fs::create_dir_all(folder).map_err(Failure::file("create", folder))?;
     let copy = folder.join("stripped");
     run(Command::new("strip").arg("--strip-all").arg("-o").args([&copy, &program.to_owned()]))?;
     let stripped = fs::metadata(&copy).map_err(Failure::file("read", &copy))?.len();
