@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::case::{Answered, Case};
 use crate::chain::Standing;
 use crate::decisions::Decisions;
+use crate::expectation::Expectation;
 use crate::foresight::Foresight;
 use crate::hearing::Hearing;
 use crate::hub::Next;
@@ -22,10 +23,6 @@ use crate::screen::Screened;
 /// Questions of connected clients that extensions may be answering together. They have their own
 /// places: clients that are in do not wait for strangers that want to be.
 pub(crate) const QUESTIONS_MAX: usize = 32;
-
-/// After a question the broker is expected to have some about so many batches, and they are answered before it asks.
-/// Then it is seen whether it still asks: it may remember what it was told.
-const EXPECTED_BATCHES: u8 = 16;
 
 /// Answers what a client's permission set leaves to the extension that gave it.
 pub(crate) struct Judge {
@@ -38,8 +35,7 @@ pub(crate) struct Judge {
     screened: Option<Arc<Screened>>,
     /// Verdicts that need not be asked for again.
     memory: Memory,
-    /// For how many batches more the broker is expected to have questions.
-    expects: u8,
+    expectation: Expectation,
     /// The broker remembers what does not hold any more.
     outdated: bool,
     /// Where decisions are written, if that is wanted.
@@ -66,7 +62,7 @@ impl Judge {
             again,
             screened: screened.map(Arc::new),
             memory: Memory::default(),
-            expects: 0,
+            expectation: Expectation::default(),
             outdated: false,
             decisions: None,
         }
@@ -111,7 +107,7 @@ impl Judge {
             again: None,
             screened: None,
             memory: Memory::default(),
-            expects: 0,
+            expectation: Expectation::default(),
             outdated: false,
             decisions: None,
         }
@@ -156,8 +152,7 @@ impl Judge {
         if std::mem::take(&mut self.outdated) {
             foresight.revoke();
         }
-        if self.expects > 0 {
-            self.expects -= 1;
+        if self.expectation.next_batch() {
             self.foresee(decoder, bytes, foresight);
         }
     }
@@ -171,10 +166,13 @@ impl Judge {
         foresight: &mut Foresight,
     ) -> bool {
         match next {
-            Next::Ask(Question::Publish { .. }) => {
-                self.expects = EXPECTED_BATCHES;
+            Next::Ask(Question::Publish { topic, qos, retain, .. }) => {
+                self.expectation.asked(topic);
                 foresight.clear();
                 self.foresee(decoder, rest, foresight);
+                if self.memory.recall(topic, *qos, *retain, Instant::now()).is_some() {
+                    self.expectation.settled();
+                }
                 foresight.begins_at_once()
             }
             Next::Ask(Question::Intercept(draft)) => {
@@ -275,6 +273,7 @@ impl Judge {
                 Some(validity),
             ) => {
                 let now = Instant::now();
+                self.expectation.settled();
                 Answer::Publish(self.memory.remember(
                     topic,
                     *qos,

@@ -23,6 +23,7 @@ mod desk;
 mod dialogue;
 mod disk;
 mod exchange;
+mod expectation;
 mod extension_cli;
 mod extensions;
 mod facilities;
