@@ -93,7 +93,7 @@ usage: cargo xtask COMMAND
   bench --connections --mqload PATH [--gateway PATH] [--count N] [--seconds N]
                                   ways in per second and memory of 5000 idle connections over TCP, TLS and QUIC, and messages
                                   over QUIC, on the gateway, the one as it is released or another, and on Mosquitto
-  bench --asked --mqload PATH [--gateway PATH] [--repeats N] [--seconds N]
+  bench --asked --mqload PATH [--gateway PATH] [--repeats N] [--seconds N] [--only CASE]
                                   the same load with rules, with a guest that is asked about each publish, and with one whose
                                   verdicts are remembered, in turns
   bench --offline --mqload PATH [--count N] [--repeats N] [--rate N] [--group-commit-delay TIME]

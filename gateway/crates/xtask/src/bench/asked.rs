@@ -1,6 +1,7 @@
 //! What it costs to ask an extension about each publish: the same load on gateways whose rules allow it, whose
 //! guest is asked each time, about several publishes in one call or singly, and whose guest lets its verdicts be remembered. The runs
-//! alternate.
+//! alternate, each round begins with another gateway, and each begins with new processes: how one process happens to lie in memory
+//! and on the processors is worth some hundredths, and stays with it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,8 +14,8 @@ use crate::options::Options;
 use crate::run::build_gateway;
 use crate::{extensions, root::Root};
 
-pub(super) const USAGE: &str =
-    "usage: cargo xtask bench --asked --mqload PATH [--gateway PATH] [--repeats N] [--seconds N]";
+pub(super) const USAGE: &str = "usage: cargo xtask bench --asked --mqload PATH [--gateway PATH] [--repeats N] [--seconds N] \
+     [--only CASE]";
 
 const NATIVE: &str = "native";
 
@@ -27,7 +28,9 @@ const POLICIES: [(&str, Policy); 4] = [
 ];
 
 /// Pairs of publisher and subscriber, what carries them, and QoS.
-const CASES: [(&str, Transport, &str); 6] = [
+type Case = (&'static str, Transport, &'static str);
+
+const CASES: [Case; 6] = [
     ("1", Transport::Tcp, "0"),
     ("1", Transport::Tcp, "1"),
     ("1", Transport::Tcp, "2"),
@@ -38,27 +41,28 @@ const CASES: [(&str, Transport, &str); 6] = [
 
 /// Runs each case on each gateway in turns, and prints medians and their ratios to the native ones.
 pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
-    let options =
-        Options::parse(words, &["--mqload", "--gateway", "--repeats", "--seconds"], USAGE)?;
+    let known = ["--mqload", "--gateway", "--repeats", "--seconds", "--only"];
+    let options = Options::parse(words, &known, USAGE)?;
     let mqload = options.mqload()?;
     let repeats = options.number("--repeats")?.unwrap_or(5);
     let seconds = options.number("--seconds")?.unwrap_or(3);
+    let cases = chosen(options.text("--only"))?;
     let components = extensions::build(root)?;
     let program = match options.text("--gateway") {
         Some(path) => PathBuf::from(path),
         None => build_gateway(root, true)?,
     };
     let built = Built { root, program: &program, components: &components };
-    let start = |(name, policy)| Broker::gateway_with(name, built, policy, None);
-    let gateways: Vec<Broker> = POLICIES.into_iter().map(start).collect::<Result<_, _>>()?;
     let mut report = Report::default();
-    for (pairs, transport, qos) in CASES {
-        let case = format!("{pairs}->{pairs} {transport} QoS {qos}");
-        for _ in 0..repeats {
-            for gateway in &gateways {
-                let sample = measure(&mqload, gateway, (pairs, transport, qos), seconds)?;
-                println!("{case} {}: {sample}", gateway.name());
-                report.add(case.clone(), gateway.name(), sample);
+    for case in cases {
+        for round in 0..repeats {
+            let mut policies = POLICIES;
+            policies.rotate_left(round as usize % POLICIES.len());
+            for (name, policy) in policies {
+                let gateway = Broker::gateway_with(name, built, policy, None)?;
+                let sample = measure(&mqload, &gateway, case, seconds)?;
+                println!("{} {name}: {sample}", title(case));
+                report.add(title(case), name, sample);
             }
         }
     }
@@ -68,10 +72,27 @@ pub(super) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is called so, or all of them.
+fn chosen(only: Option<&str>) -> Result<Vec<Case>, Failure> {
+    let Some(only) = only else { return Ok(CASES.to_vec()) };
+    let cases: Vec<Case> = CASES.into_iter().filter(|case| title(*case) == only).collect();
+    match cases.is_empty() {
+        false => Ok(cases),
+        true => Err(Failure::Usage(format!(
+            "--only is \"{only}\"; the cases are \"{}\"",
+            CASES.map(title).join("\", \"")
+        ))),
+    }
+}
+
+fn title((pairs, transport, qos): Case) -> String {
+    format!("{pairs}->{pairs} {transport} QoS {qos}")
+}
+
 fn measure(
     mqload: &PathBuf,
     gateway: &Broker,
-    (pairs, transport, qos): (&str, Transport, &str),
+    (pairs, transport, qos): Case,
     seconds: u32,
 ) -> Result<Sample, Failure> {
     let mut command = Command::new(mqload);

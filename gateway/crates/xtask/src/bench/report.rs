@@ -42,11 +42,7 @@ impl Sample {
     }
 
     fn median(samples: &[Self]) -> Self {
-        let of = |field: fn(&Self) -> f64| {
-            let mut values: Vec<f64> = samples.iter().map(field).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-        };
+        let of = |field: fn(&Self) -> f64| median(samples.iter().map(field));
         Self { rate: of(|s| s.rate), cpu_us: of(|s| s.cpu_us), p50_us: of(|s| s.p50_us) }
     }
 }
@@ -55,6 +51,13 @@ impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.0} msg/s, {:.2} us CPU, p50 {:.0} us", self.rate, self.cpu_us, self.p50_us)
     }
+}
+
+/// The middle one, or the upper of two; not a number if there is none.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// All samples by case and broker.
@@ -66,15 +69,17 @@ impl Report {
         self.0.entry(case).or_default().entry(broker).or_default().push(sample);
     }
 
-    /// Medians and their ratios: above 1 in rate, and under 1 in CPU, is in favour of `ours`.
+    /// Medians and their ratios, with the median of the ratios of the rounds, in which both met the same machine: above 1 in rate, and
+    /// under 1 in CPU, is in favour of `ours`.
     pub(super) fn table(&self, ours: &str, theirs: &str) -> String {
         let mut table = format!("\nmedians, {ours} / {theirs}\n");
         for (case, brokers) in &self.0 {
-            let median = |name| brokers.get(name).map(|samples| Sample::median(samples));
-            if let (Some(ours), Some(theirs)) = (median(ours), median(theirs)) {
+            if let (Some(ours), Some(theirs)) = (brokers.get(ours), brokers.get(theirs)) {
+                let rounds = median(ours.iter().zip(theirs).map(|(o, t)| o.rate / t.rate));
+                let (ours, theirs) = (Sample::median(ours), Sample::median(theirs));
                 let _ = writeln!(
                     table,
-                    "{case}: rate {:.0} / {:.0} = {:.2}, CPU us per message {:.2} / {:.2} = {:.2}, \
+                    "{case}: rate {:.0} / {:.0} = {:.2} (rounds {rounds:.2}), CPU us per message {:.2} / {:.2} = {:.2}, \
                      p50 us {:.0} / {:.0} = {:.2}",
                     ours.rate,
                     theirs.rate,
@@ -117,9 +122,11 @@ mod tests {
         for (rate, cpu_us) in [(10.0, 9.0), (30.0, 1.0), (20.0, 2.0)] {
             report.add("case".to_owned(), "a", Sample { rate, cpu_us, p50_us: 1.0 });
         }
-        report.add("case".to_owned(), "b", Sample { rate: 10.0, cpu_us: 4.0, p50_us: 1.0 });
+        for rate in [10.0, 10.0, 40.0] {
+            report.add("case".to_owned(), "b", Sample { rate, cpu_us: 4.0, p50_us: 1.0 });
+        }
         let table = report.table("a", "b");
-        assert!(table.contains("rate 20 / 10 = 2.00"), "{table}");
+        assert!(table.contains("rate 20 / 10 = 2.00 (rounds 1.00)"), "{table}");
         assert!(table.contains("2.00 / 4.00 = 0.50"), "{table}");
     }
 }
