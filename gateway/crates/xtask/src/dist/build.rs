@@ -15,6 +15,9 @@ use crate::toolchain::{self, Toolchain};
 /// The profile of what is shipped; Cargo.toml tells what it is.
 const PROFILE: &str = "dist";
 
+/// Of a gateway without a compiler these are small, too: it is for the smallest boards. Asking guests costs a tenth more for it.
+const SMALL: [&str; 2] = ["portcullis-extension-host", "wasmtime"];
+
 /// What of the standard library is built where it is not there. The gateway unwinds: a panic in sled when it opens a damaged
 /// database is caught and answered.
 const STD: &str = "std,panic_unwind";
@@ -59,6 +62,9 @@ pub(crate) fn gateway(root: &Root, build: Build) -> Result<Built, Failure> {
     let mut cargo = toolchain.cargo("build", target.triple, STD);
     cargo.current_dir(root.path()).args(["--locked", "--profile", PROFILE]);
     cargo.args(["--package", "portcullis", "--bin", "portcullis"]).args(build.features());
+    for package in SMALL.iter().filter(|_| build.runtime_only) {
+        cargo.arg("--config").arg(format!("profile.{PROFILE}.package.{package}.opt-level=\"s\""));
+    }
     cargo.arg("--target-dir").arg(&folder);
     let flags = equip(root, target, &mut cargo)?;
     cargo.env("CARGO_ENCODED_RUSTFLAGS", toolchain::flags(root.path(), flags));
