@@ -1,7 +1,7 @@
 //! What it costs to ask an extension about each publish: the same load on gateways whose rules allow it, whose
 //! guest is asked each time, about several publishes in one call or singly, and whose guest lets its verdicts be remembered. The runs
 //! alternate, each round begins with another gateway, and each begins with new processes: how one process happens to lie in memory
-//! and on the processors is worth some hundredths, and stays with it.
+//! and on the processors stays with it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,6 +30,7 @@ const POLICIES: [(&str, Policy); 4] = [
 /// Pairs of publisher and subscriber, what carries them, and QoS.
 type Case = (&'static str, Transport, &'static str);
 
+/// What is measured where nothing is chosen.
 const CASES: [Case; 6] = [
     ("1", Transport::Tcp, "0"),
     ("1", Transport::Tcp, "1"),
