@@ -9,6 +9,10 @@ mod corpus;
 #[cfg(test)]
 mod drafts;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod permits;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod words;

@@ -37,16 +37,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::{Actions, Effect, Fallback, PermissionSet, Permissions, Rule};
-use mqtt::{Decoded, Decoder, Packet, QoS, ReasonCode, TopicFilter, Version};
+use auth::PermissionSet;
+use mqtt::{Decoded, Decoder, Packet, ReasonCode, Version};
 use portcullis_broker::{
-    Answer, Authentication, Durability, Ending, Interception, Interests, Lane, LinkId, Overflow,
-    Question, Renewal, Ruling, Settings, TopicRule, Verdict,
+    Answer, Authentication, Ending, Interception, Interests, Lane, LinkId, Question, Renewal,
+    Ruling, Settings, Verdict,
 };
 use simulation::{Door, Login, World};
 
-use crate::drafts;
 use crate::words::{self, Words};
+use crate::{drafts, limits, permits};
 
 #[test]
 fn every_script_is_answered_word_for_word() {
@@ -137,10 +137,13 @@ impl Stage {
     fn act(&mut self, line: &str) -> Result<(), String> {
         let words = Words::of(line);
         match words.plain(0) {
-            "set" => self.set(&words),
-            "rule" => self.rule(&words),
+            "set" => {
+                assert!(self.world.is_none(), "limits are set before anything happens");
+                limits::set(&mut self.settings, &words);
+            }
+            "rule" => self.settings.topic_rules.push(limits::rule(&words)),
             "permissions" => {
-                let set = permissions(line);
+                let set = permits::set(line);
                 self.permissions.insert(words.plain(1).to_owned(), Arc::new(set));
             }
             "disk" => match words.from(1) {
@@ -306,7 +309,7 @@ impl Stage {
             None => self
                 .permissions
                 .entry(String::new())
-                .or_insert_with(|| Arc::new(permissions("permissions - else allow"))),
+                .or_insert_with(|| Arc::new(permits::set("permissions - else allow"))),
         };
         Arc::clone(set)
     }
@@ -423,79 +426,6 @@ impl Stage {
         self.world.get_or_insert_with(|| World::new(self.settings.clone(), 1))
     }
 
-    fn rule(&mut self, words: &Words<'_>) {
-        let filter = TopicFilter::new(words.plain(1)).expect("a filter").to_owned();
-        let mut rule = TopicRule {
-            name: filter.as_str().to_owned(),
-            filter,
-            durability: None,
-            overflow: None,
-            max_queued_messages: None,
-            max_queued_bytes: None,
-        };
-        for word in words.from(2) {
-            match word.split_once('=').expect("key=value") {
-                ("durability", "strict") => rule.durability = Some(Durability::Strict),
-                ("durability", "relaxed") => rule.durability = Some(Durability::Relaxed),
-                ("durability", "off") => rule.durability = Some(Durability::Off),
-                ("overflow", value) => rule.overflow = Some(overflow(value)),
-                ("max-queued-messages", value) => {
-                    rule.max_queued_messages = Some(words::number(value) as usize);
-                }
-                ("max-queued-bytes", value) => {
-                    rule.max_queued_bytes = Some(words::number(value) as usize);
-                }
-                _ => panic!("{word:?} is not known"),
-            }
-        }
-        self.settings.topic_rules.push(rule);
-    }
-
-    fn set(&mut self, words: &Words<'_>) {
-        assert!(self.world.is_none(), "limits are set before anything happens");
-        let settings = &mut self.settings;
-        for word in words.from(1) {
-            let (key, value) = word.split_once('=').expect("key=value");
-            if key == "overflow" {
-                settings.overflow = overflow(value);
-                continue;
-            }
-            let value = words::number(value);
-            let size = value as usize;
-            match key {
-                "receive-maximum" => settings.receive_maximum = u16::try_from(value).expect("16"),
-                "max-inflight" => settings.max_inflight = u16::try_from(value).expect("16"),
-                "max-keep-alive" => settings.max_keep_alive = u16::try_from(value).expect("16"),
-                "max-pending" => settings.max_journal_bytes = size,
-                "max-session-expiry" => settings.max_session_expiry = value,
-                "max-waiting-messages" => settings.max_waiting_messages = size,
-                "max-queued-messages" => settings.max_queued_messages = size,
-                "max-queued-bytes" => settings.max_queued_bytes = size,
-                "max-queued-bytes-total" => settings.max_queued_bytes_total = size,
-                "max-outbox-bytes" => settings.max_outbox_bytes = size,
-                "max-subscriptions" => settings.max_subscriptions = size,
-                "max-topic-levels" => settings.max_topic_levels = size,
-                "max-retained-messages" => settings.max_retained_messages = size,
-                "max-retained-bytes" => settings.max_retained_bytes = size,
-                "max-topic-bytes" => settings.max_topic_bytes = size,
-                "max-user-properties" => settings.max_user_properties = size,
-                "topic-alias-maximum" => {
-                    settings.topic_alias_maximum = u16::try_from(value).expect("16");
-                }
-                "max-topic-aliases" => {
-                    settings.max_topic_aliases = u16::try_from(value).expect("16");
-                }
-                "maximum-qos" => settings.maximum_qos = words::qos(value),
-                "retain" => settings.retain_available = value > 0,
-                "wildcards" => settings.wildcards_available = value > 0,
-                "sub-ids" => settings.subscription_ids_available = value > 0,
-                "shared" => settings.shared_available = value > 0,
-                "validate-payload" => settings.validate_payload_format = value > 0,
-                other => panic!("there is no setting {other:?}"),
-            }
-        }
-    }
-
     fn wrote(&mut self, words: &Words<'_>) -> Result<(), String> {
         let got = std::mem::take(&mut self.world().written);
         let expected = match words.from(1) {
@@ -546,53 +476,5 @@ fn duration(word: &str) -> Duration {
     match word.strip_suffix("ms") {
         Some(ms) => Duration::from_millis(words::number(ms).into()),
         None => Duration::from_secs(words::number(word.strip_suffix('s').expect("s or ms")).into()),
-    }
-}
-
-/// `permissions NAME rule; rule; else fallback`.
-fn permissions(line: &str) -> PermissionSet {
-    let rest = line.splitn(3, ' ').nth(2).expect("rules");
-    let mut fallback = Fallback::Deny;
-    let mut rules = Vec::new();
-    for clause in rest.split(';') {
-        let words = Words::of(clause);
-        let effect = match words.plain(0) {
-            "allow" => Effect::Allow,
-            "deny" => Effect::Deny,
-            _ => {
-                fallback = match words.plain(1) {
-                    "allow" => Fallback::Allow,
-                    "ask" => Fallback::Ask,
-                    _ => Fallback::Deny,
-                };
-                continue;
-            }
-        };
-        let actions = match words.plain(1) {
-            "publish" => Actions::PUBLISH,
-            "subscribe" => Actions::SUBSCRIBE,
-            _ => Actions::BOTH,
-        };
-        let max_qos = words.number("qos").and_then(|qos| QoS::from_u8(u8::try_from(qos).ok()?));
-        rules.push(Rule {
-            effect,
-            actions,
-            filter: words.plain(2).to_owned(),
-            max_qos: max_qos.unwrap_or(QoS::ExactlyOnce),
-            retain: !words.has("no-retain"),
-            label: None,
-        });
-    }
-    let stated = Permissions { rules, fallback, source: "script".into() };
-    PermissionSet::compile(&stated).expect("permissions that compile")
-}
-
-fn overflow(word: &str) -> Overflow {
-    match word {
-        "reject" => Overflow::Reject,
-        "drop-newest" => Overflow::DropNewest,
-        "drop-oldest" => Overflow::DropOldest,
-        "last-value" => Overflow::LastValue,
-        _ => panic!("{word:?} is not known"),
     }
 }
