@@ -11,6 +11,7 @@
 //! | cut, throttle and swallow connections | [`Proxy`] |
 //! | have a document on the web | [`Web`] |
 //! | speak in a WebSocket, frame by frame | [`WebSocket`] |
+//! | leave out what cannot be tested here | [`omit`] |
 //! | use other people's clients | [`tools`], [`Driver`] |
 //! | bridge to other people's brokers | [`RabbitMq`], [`NatsCluster`]; [`StandIn`] for those in a [`cloud`] |
 //!
@@ -31,6 +32,7 @@ mod figures;
 mod gateway;
 mod log;
 mod nats;
+mod omission;
 mod operator;
 mod process;
 mod program;
@@ -55,6 +57,7 @@ pub use figures::{Dice, Latencies};
 pub use gateway::{Counters, Gateway};
 pub use log::Log;
 pub use nats::{NATS_NODES, NatsCluster};
+pub use omission::omit;
 pub use operator::Operator;
 pub use process::Meter;
 pub use program::{Program, program};

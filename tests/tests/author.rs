@@ -1,7 +1,6 @@
 //! An author's first extension, by the commands of extensions/README.md, in each language whose toolchain is here.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
-#![allow(clippy::print_stderr, reason = "what is left out is said")]
 
 use std::env;
 use std::ffi::OsString;
@@ -12,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_tests::tools::Tool;
-use portcullis_tests::{Gateway, Site, free_port, program};
+use portcullis_tests::{Gateway, Site, free_port, omit, program};
 use tempfile::TempDir;
 
 /// How long a toolchain may take on a machine that has others to serve.
@@ -122,9 +121,9 @@ fn installed(
     if !folder.join(is_there).exists() {
         fs::create_dir_all(&folder).expect("a folder for tools");
         let out = install(&folder).current_dir(&folder).output();
-        let out = out.inspect_err(|error| eprintln!("skipped: {name}: {error}")).ok()?;
+        let out = out.inspect_err(|error| omit(name, &error.to_string())).ok()?;
         if !out.status.success() {
-            eprintln!("skipped: {name}: {}", String::from_utf8_lossy(&out.stderr));
+            omit(name, &String::from_utf8_lossy(&out.stderr));
             return None;
         }
     }
@@ -141,8 +140,21 @@ fn a_rust_extension_in_four_commands() {
     for word in ["authenticate", "permissions", "authorize-publish", "(rules)", "KiB an instance"] {
         assert!(bench.contains(word), "{bench}");
     }
+    cargo_test_passes(&project);
     what_differs_is_shown(&project);
     a_panic_is_told(&project);
+}
+
+/// The project's own test runs the fixtures, with the program that is named.
+fn cargo_test_passes(project: &Project) {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["test", "--quiet"]).current_dir(project.path()).env("PATH", path());
+    cargo.env("CARGO_TARGET_DIR", program().target.join("guest"));
+    cargo.env("PORTCULLIS", &program().portcullis);
+    let out = cargo.output().expect("cargo is there");
+    let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
 }
 
 /// A case that does not come out as expected is shown with file and line, a misspelt key with the nearest one.
@@ -238,7 +250,7 @@ fn what_passes_is_reloaded_by_a_gateway_that_runs() {
 fn a_c_extension() {
     let compiler = ["clang", "clang-19", "clang-16", "clang-14"].into_iter().any(has);
     if !compiler || !has("wit-bindgen") {
-        return eprintln!("skipped: clang for wasm32-wasi and wit-bindgen are not both here");
+        return omit("a project in C", "clang for wasm32-wasi and wit-bindgen are not both here");
     }
     Project::new("c").builds_and_passes();
 }
@@ -246,7 +258,7 @@ fn a_c_extension() {
 #[test]
 fn a_go_extension() {
     if !has("go") {
-        return eprintln!("skipped: go is not here; `cargo xtask examples go` installs it");
+        return omit("a project in Go", "go is not here; `cargo xtask examples go` installs it");
     }
     Project::new("go").builds_and_passes();
 }
@@ -254,7 +266,7 @@ fn a_go_extension() {
 #[test]
 fn a_javascript_extension() {
     if !has("node") || !has("npm") {
-        return eprintln!("skipped: node and npm are not both here");
+        return omit("a project in JavaScript", "node and npm are not both here");
     }
     let project = Project::new("js");
     let tools =
@@ -274,7 +286,7 @@ fn a_javascript_extension() {
 #[test]
 fn a_python_extension() {
     if !has("python3") {
-        return eprintln!("skipped: python3 is not here");
+        return omit("a project in Python", "python3 is not here");
     }
     let project = Project::new("python");
     let requirements = project.path().join("requirements.txt");

@@ -25,7 +25,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-use portcullis_tests::program;
+use portcullis_tests::{omit, program};
 use scene::Scene;
 
 /// Where the components are, if not in `target/languages`.
@@ -84,7 +84,7 @@ fn component(language: &str) -> Option<PathBuf> {
     let folder = env::var_os(LANGUAGES).map_or_else(usual, PathBuf::from);
     let path = folder.join(language).with_extension("wasm");
     if let Ok(why) = fs::read_to_string(path.with_extension("skipped")) {
-        println!("{language}: skipped, for its toolchain cannot be had here: {why}");
+        omit(language, &format!("its toolchain cannot be had: {why}"));
         return None;
     }
     assert!(path.is_file(), "{} is missing; run: cargo xtask examples {language}", path.display());

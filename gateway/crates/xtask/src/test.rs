@@ -1,5 +1,8 @@
 //! `cargo xtask test`: everything that is tested, with everything that it needs.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Instant;
 
 use crate::command::{cargo, watch};
@@ -29,6 +32,9 @@ const BOX: [Package; 3] = [
 /// Where the tests find the components.
 pub(crate) const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
 
+/// Where tests say what they have left out, and why.
+const OMISSIONS: &str = "PORTCULLIS_OMISSIONS";
+
 /// The features of the SDK, so that all of it is tested.
 const HOOKS: [&str; 9] = [
     "authenticator",
@@ -55,7 +61,9 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     let mut gateway = cargo();
     gateway.current_dir(root.path()).args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     gateway.args(arguments).env(EXTENSIONS, components).envs(libraries);
-    gateway.env(examples::LANGUAGES, languages);
+    let omissions = root.target("omissions.txt");
+    forget(&omissions)?;
+    gateway.env(examples::LANGUAGES, languages).env(OMISSIONS, &omissions);
     let gateway_passed = watch(&mut gateway, |line| tally.add(line))?;
 
     let mut guests = cargo();
@@ -73,12 +81,23 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     guests.arg("--target-dir").arg(root.target("guest"));
     let guests_passed = watch(&mut guests, |line| tally.add(line))?;
 
+    print!("{}", fs::read_to_string(&omissions).unwrap_or_default());
     println!("{} s", begin.elapsed().as_secs());
     println!("{} passed, {} failed", tally.passed, tally.failed);
     if gateway_passed && guests_passed {
         Ok(())
     } else {
         Err(Failure::Other("tests failed, or did not build; see above".to_owned()))
+    }
+}
+
+/// Removes what an earlier run has said, if there is any.
+fn forget(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Failure::file("remove", path)(error))
+        }
+        _ => Ok(()),
     }
 }
 
