@@ -8,9 +8,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mqtt::QoS;
-use portcullis_tests::{Gateway, PATIENCE, Site};
+use portcullis_tests::{Gateway, PATIENCE, Site, program};
 
 const UNIT: &str = include_str!("../../../gateway/packaging/portcullis.service");
+
+/// What the documentation has beside it: drop-ins, and a socket.
+const DROP_INS: [(&str, &str); 2] = [
+    ("credentials.conf", include_str!("../../../gateway/packaging/credentials.conf")),
+    ("interpreter.conf", include_str!("../../../gateway/packaging/interpreter.conf")),
+];
+const SOCKET: &str = include_str!("../../../gateway/packaging/portcullis.socket");
+
+/// Where the package puts the program.
+const INSTALLED: &str = "/usr/bin/portcullis";
 
 /// What a gateway does from start to end, with a client, a queue and a reload: all calls of the system.
 fn trace(site: &Site) -> String {
@@ -70,6 +80,47 @@ fn the_unit_is_valid_and_strict() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "an exposure of at most 1.5 of 10:\n{said}");
     assert!(said.contains("Overall exposure level for portcullis.service"), "{said}");
+}
+
+/// Each complaint of systemd counts: it ignores what it does not know, and the unit would be less strict than it looks.
+#[test]
+fn systemd_understands_every_line_of_the_units() {
+    assert!(UNIT.contains(&format!("ExecStart={INSTALLED} ")), "what the package installs");
+    assert_eq!(complaints(UNIT, SOCKET), "");
+    let said = complaints(&UNIT.replace("ProtectClock=", "ProtectClocks="), SOCKET);
+    assert!(said.contains("ProtectClocks"), "{said}");
+    let said = complaints(&UNIT.replace("ExecStart=/", "ExecStart=/absent/"), SOCKET);
+    assert!(said.contains("is not executable"), "{said}");
+    let said = complaints(UNIT, &SOCKET.replace("ListenStream=", "ListenStrom="));
+    assert!(said.contains("ListenStrom"), "{said}");
+}
+
+/// What `systemd-analyze verify` says of a service with all drop-ins, and of a socket. The program that is tested stands for
+/// the one that would be installed; the manual page comes with the package.
+fn complaints(service: &str, socket: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = program().portcullis.display().to_string();
+    let units = [("portcullis.service", service), ("portcullis.socket", socket)];
+    let units = units.map(|(name, text)| {
+        let path = folder.path().join(name);
+        fs::write(&path, text.replace(&format!("={INSTALLED} "), &format!("={own} ")))
+            .expect("a unit is written");
+        path
+    });
+    let drop_ins = folder.path().join("portcullis.service.d");
+    fs::create_dir(&drop_ins).expect("a folder");
+    for (name, text) in DROP_INS {
+        fs::write(drop_ins.join(name), text).expect("a drop-in is written");
+    }
+    let output = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .args(units)
+        .output()
+        .expect("systemd-analyze is installed");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!(output.status.success(), said.is_empty(), "{}: {said}", output.status);
+    said
 }
 
 /// The path that a call makes, changes or opens for writing, if it succeeded.

@@ -81,6 +81,40 @@ fn an_authority_signs_ends_and_is_replaced_only_when_told_to() {
     assert_eq!(mode(&bench.path("ca.key")), 0o600);
 }
 
+/// As a power cut between a key and its certificate leaves them.
+#[test]
+fn what_was_cut_short_is_completed_and_a_pair_is_never_replaced() {
+    let bench = Bench::new();
+    let order = Order::default();
+    let read = |name: &str| fs::read(bench.path(name)).unwrap();
+    let key = read("ca.key");
+    fs::remove_file(bench.path("ca.pem")).unwrap();
+    bench.site.new_authority(Some("Plant"), &order, bench.now).unwrap();
+    assert_eq!(read("ca.key"), key, "the key that was there got its certificate");
+
+    let names = ["localhost".to_owned()];
+    let server = bench.site.server(&names, &order, bench.now).unwrap();
+    let key = read("localhost.key");
+    fs::remove_file(&server.cert).unwrap();
+    let again = bench.site.server(&names, &order, bench.now).unwrap();
+    assert_eq!(read("localhost.key"), key);
+    assert!(bench.site.renew(&again.cert, &order, bench.now).is_ok(), "it is of this authority");
+    let public = KeyPair::from_pem(std::str::from_utf8(&key).unwrap()).unwrap();
+    let (der, _) = leaf(&again.cert);
+    let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+    assert_eq!(parsed.public_key().subject_public_key.data, public.public_key_raw());
+    let error = bench.site.server(&names, &order, bench.now).unwrap_err();
+    assert!(matches!(error, PkiError::WouldReplace { .. }), "{error}");
+
+    // Something was issued: the certificate is lost, and not one that never was.
+    let key = read("ca.key");
+    fs::remove_file(bench.path("ca.pem")).unwrap();
+    let error = bench.site.new_authority(None, &order, bench.now).unwrap_err();
+    assert!(matches!(error, PkiError::WouldReplace { .. }), "{error}");
+    assert_eq!(read("ca.key"), key);
+    assert!(!bench.path("ca.pem").exists());
+}
+
 #[test]
 fn servers_and_clients_get_what_they_are_for() {
     let bench = Bench::new();

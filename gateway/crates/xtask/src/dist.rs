@@ -1,6 +1,7 @@
 //! `cargo xtask dist`: the gateway as it is shipped, for one target.
 
 mod archive;
+pub(crate) mod budget;
 pub(crate) mod build;
 mod sbom;
 mod sums;
@@ -15,11 +16,11 @@ use crate::command::output;
 use crate::extensions::{self, SHIPPED};
 use crate::failure::Failure;
 use crate::root::Root;
-use crate::wasm_toolchain;
+use crate::wasm_toolchain::{self, WasmToolchain};
 
 use build::{Build, Built};
 use sbom::Parts;
-use target::{Target, Tools};
+use target::Target;
 
 const USAGE: &str = "usage: cargo xtask dist [--target TARGET] [--runtime-only] [--key FILE]";
 
@@ -40,6 +41,10 @@ const DOCUMENTS: &str = "gateway";
 /// The names in what is shipped.
 const PROGRAM: &str = "portcullis";
 const SBOM: &str = "sbom.cdx.json";
+
+/// Rust's standard library in the list of parts.
+const STD: &str = "rust-std";
+const STD_LICENCE: &str = "MIT OR Apache-2.0";
 
 #[derive(Debug)]
 struct Order {
@@ -71,7 +76,9 @@ pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
         None => println!("not signed: there is no --key"),
     }
     let archive = archive::pack(&root.target("dist"), &name, build::moment(root))?;
-    report(&folder, &archive, &built)
+    report(&folder, &archive, &built)?;
+    // At the end, so that what is too large can be looked at.
+    budget::check(order.build, &folder.join(PROGRAM))
 }
 
 fn parse(words: &[&str]) -> Result<Order, Failure> {
@@ -121,24 +128,36 @@ fn describe(root: &Root, build: Build, built: &Built, folder: &Path) -> Result<(
     let choice = [&["--target", build.target.triple], build.features()].concat();
     let program = sums::sha256(&folder.join(PROGRAM))?;
     let gateway = parts.add(root.path(), "portcullis", &choice, &program)?;
-    let compiler = built.compiler.split(' ').nth(1).unwrap_or_default();
-    parts.add_beside(&gateway, "rust-std", compiler, "MIT OR Apache-2.0");
-    if matches!(build.target.tools, Tools::Zig { .. }) {
-        parts.add_beside(&gateway, "musl", zig::MUSL, "MIT");
+    parts.add_beside(&gateway, STD, version_in(&built.compiler), STD_LICENCE);
+    for linked in &built.linked {
+        parts.add_beside(&gateway, linked.name, &linked.version, linked.licence);
     }
+    // Extensions have a standard library of their own inside, which may be another compiler's.
+    let guests = WasmToolchain::find()?.version()?;
+    let guests = guests.lines().next().unwrap_or_default();
     let mut roots = vec![gateway];
     for extension in SHIPPED {
         let sum = sums::sha256(&folder.join("extensions").join(format!("{extension}.wasm")))?;
         let choice = ["--target", wasm_toolchain::TARGET];
         let package = format!("portcullis-{extension}");
-        roots.push(parts.add(&root.join("extensions"), &package, &choice, &sum)?);
+        let extension = parts.add(&root.join("extensions"), &package, &choice, &sum)?;
+        parts.add_beside(&extension, STD, version_in(guests), STD_LICENCE);
+        roots.push(extension);
     }
-    let features = if build.runtime_only { "runtime only" } else { "default" };
-    let properties =
-        [("target", build.target.triple), ("features", features), ("rustc", &built.compiler)];
+    let properties = [
+        ("target", build.target.triple),
+        ("features", build.features_in_words()),
+        ("rustc", &built.compiler),
+        ("rustc of extensions", guests),
+    ];
     let document = parts.document((PROGRAM, VERSION), &roots, &properties);
     let path = folder.join(SBOM);
     fs::write(&path, format!("{document:#}\n")).map_err(Failure::file("write", &path))
+}
+
+/// The version in `rustc 1.96.0 (…)`.
+fn version_in(compiler: &str) -> &str {
+    compiler.split(' ').nth(1).unwrap_or_default()
 }
 
 /// The files in a folder by their paths in it, sorted.

@@ -127,6 +127,15 @@ const CORE: [Group; 14] = [
     Group { of: "doors", names: &["websocket::a_client_is_let_in_and_known_by_how_it_came"] },
 ];
 
+/// What of them is about the process of its own in which the gateway compiles.
+const STARTS_ITSELF: [&str; 1] = ["code::the_second_start_has_the_code_of_the_first"];
+
+/// The names of the tests that mean something where programs are started this way.
+fn wanted(starts_itself: bool) -> Vec<&'static str> {
+    let names = CORE.iter().flat_map(|group| group.names).copied();
+    names.filter(|name| starts_itself || !STARTS_ITSELF.contains(name)).collect()
+}
+
 /// Builds the gateway for the target and runs the core of the tests on it.
 pub(crate) fn run(root: &Root, triple: &str) -> Result<(), Failure> {
     let begin = Instant::now();
@@ -140,15 +149,18 @@ pub(crate) fn run(root: &Root, triple: &str) -> Result<(), Failure> {
     let mut tests = start.command(cargo().get_program());
     tests.current_dir(root.path()).args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     tests.args(CORE.iter().flat_map(|group| ["--test", group.of])).args(["--", "--exact"]);
-    let wanted = CORE.iter().flat_map(|group| group.names);
-    tests.args(wanted.clone()).env(PROGRAM, &program).env(test::EXTENSIONS, components);
+    let wanted = wanted(start.starts_itself());
+    for name in STARTS_ITSELF.iter().filter(|name| !wanted.contains(name)) {
+        println!("{name} is left out: under this emulator a program cannot start itself");
+    }
+    tests.args(&wanted).env(PROGRAM, &program).env(test::EXTENSIONS, components);
     let (patience, times) = PATIENCE;
     tests.env(patience, times);
     let mut passed = Vec::new();
     let all_passed = watch(&mut tests, |line| passed.extend(name_of_passed(line)))?;
 
     let passed: BTreeSet<_> = passed.iter().map(String::as_str).collect();
-    let missing: Vec<_> = wanted.copied().filter(|name| !passed.contains(name)).collect();
+    let missing: Vec<_> = wanted.into_iter().filter(|name| !passed.contains(name)).collect();
     let all = passed.len() + missing.len();
     println!("{triple}: {} of {all} passed in {} s", passed.len(), begin.elapsed().as_secs());
     if all_passed && missing.is_empty() {
@@ -179,5 +191,7 @@ mod tests {
         let names: Vec<_> = CORE.iter().flat_map(|group| group.names).collect();
         assert!(names.len() >= 25, "{}", names.len());
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        assert_eq!(wanted(true).len(), names.len());
+        assert_eq!(wanted(false).len(), names.len() - STARTS_ITSELF.len());
     }
 }

@@ -66,6 +66,11 @@ impl Start {
         Ok(Self::ByFile { folder, emulator })
     }
 
+    /// Whether a program can start itself again, as the gateway does to compile in a process of its own.
+    pub(crate) const fn starts_itself(&self) -> bool {
+        !matches!(self, Self::ByFile { .. })
+    }
+
     /// A command that may start programs of the target.
     pub(crate) fn command(&self, program: &OsStr) -> Command {
         match self {
@@ -139,6 +144,7 @@ mod tests {
         let target = Target::named("aarch64-unknown-linux-gnu").unwrap();
         let start =
             Start::ByFile { folder: folder.clone(), emulator: target.emulator.as_ref().unwrap() };
+        assert!(!start.starts_itself() && Start::Directly.starts_itself());
         let text = fs::read_to_string(start.file(Path::new("/a b")).unwrap()).unwrap();
         fs::remove_dir_all(folder).unwrap();
         assert!(

@@ -4,11 +4,11 @@ mod process;
 mod program;
 mod subject;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::command::{cargo, run as run_program};
+use crate::dist::budget::Budget;
+use crate::dist::build;
 use crate::extensions;
 use crate::failure::Failure;
 use crate::options::Options;
@@ -30,59 +30,55 @@ const WATCHED: Duration = Duration::from_secs(20);
 /// Times that a start is repeated; the median counts.
 const STARTS: usize = 7;
 
-/// Budgets: bytes resident, and milliseconds from the start to the first CONNACK.
-const FULL_MIB: u64 = 30;
-const RUNTIME_MIB: u64 = 20;
-const CONNACK_MS: u128 = 300;
-
 /// The gateway in one of its two builds.
 struct Build<'a> {
     name: &'static str,
     program: PathBuf,
-    budget_mib: u64,
+    budget: Budget,
     /// What compiles for a build that cannot.
     compiler: Option<&'a Path>,
 }
 
-/// Measures both builds and prints a table, and what the sizes are made of.
+/// Measures both builds, prints a table and what the sizes are made of, and fails if a budget is exceeded. Where no program is
+/// named it is the one that is shipped for this machine.
 pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     let options = Options::parse(words, &["--full", "--runtime", "--connections"], USAGE)?;
     let connections = options.number("--connections")?.unwrap_or(CONNECTIONS);
-    let program = |option: &str, name: &str, features: &[&str]| match options.text(option) {
+    let program = |option: &str, runtime_only: bool| match options.text(option) {
         Some(path) => Ok(PathBuf::from(path)),
-        None => build(root, name, features),
+        None => {
+            let build = build::Build { runtime_only, ..build::Build::for_this_machine()? };
+            build::gateway(root, build).map(|built| built.program)
+        }
     };
-    let full = program("--full", "full", &[])?;
-    let runtime = program("--runtime", "runtime", &["--no-default-features"])?;
+    let full = program("--full", false)?;
+    let runtime = program("--runtime", true)?;
     let components = extensions::build(root)?;
     let builds = [
-        Build { name: "full", program: full.clone(), budget_mib: FULL_MIB, compiler: None },
+        Build { name: "full", program: full.clone(), budget: Budget::of(false), compiler: None },
         Build {
             name: "runtime only",
             program: runtime,
-            budget_mib: RUNTIME_MIB,
+            budget: Budget::of(true),
             compiler: Some(&full),
         },
     ];
     println!("| | budget | value | where it goes |\n|---|---|---|---|");
+    let mut excesses = Vec::new();
     for build in &builds {
-        measure(root, build, &components, connections)?;
+        excesses.extend(measure(root, build, &components, connections)?);
     }
-    Ok(())
+    if excesses.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Other(format!("over budget: {}", excesses.join("; "))))
 }
 
-/// A release build, put aside under a name.
-fn build(root: &Root, name: &str, features: &[&str]) -> Result<PathBuf, Failure> {
-    let mut command = cargo();
-    command.current_dir(root.path());
-    run_program(
-        command.args(["build", "--locked", "--release", "--package", "portcullis"]).args(features),
-    )?;
-    let (from, folder) = (root.target("release/portcullis"), root.target("footprint"));
-    fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
-    let to = folder.join(name);
-    fs::copy(&from, &to).map_err(Failure::file("copy", &from))?;
-    Ok(to)
+/// A figure that has a budget, in words if it is over it.
+fn excess(build: &str, what: &str, value: u128, budget: u128, unit: &str) -> Option<String> {
+    (value > budget).then(|| {
+        format!("{build}: {what} is {value} {unit}, and dist/budget.rs allows {budget} {unit}")
+    })
 }
 
 fn measure(
@@ -90,8 +86,8 @@ fn measure(
     build: &Build<'_>,
     components: &Path,
     connections: u32,
-) -> Result<(), Failure> {
-    let name = build.name;
+) -> Result<Vec<String>, Failure> {
+    let Build { name, budget, .. } = build;
     let row = |what: &str, budget: &str, value: &str, why: &str| {
         println!("| {name}: {what} | {budget} | {value} | {why} |");
     };
@@ -113,7 +109,7 @@ fn measure(
     );
     row(
         "start to first CONNACK, code kept",
-        &format!("{CONNACK_MS} ms"),
+        &format!("{} ms", budget.first_connack.as_millis()),
         &format!("{median} ms"),
         &spread,
     );
@@ -121,7 +117,7 @@ fn measure(
     let idle = gateway.resident()?;
     row(
         "resident at rest, password and acl",
-        &format!("{} MiB", build.budget_mib),
+        &mib(budget.resident_bytes),
         &mib(idle.total),
         &idle.parts(),
     );
@@ -150,9 +146,32 @@ fn measure(
         &format!("{:.0} KiB", each as f64 / 1024.0),
         "its code and its memory",
     );
-    gateway.stop()
+    gateway.stop()?;
+    Ok(excesses(build, median, idle.total))
+}
+
+/// What of a build is over its budget: milliseconds to the first CONNACK, bytes at rest.
+fn excesses(build: &Build<'_>, connack_ms: u128, resident_bytes: u64) -> Vec<String> {
+    let Build { name, budget, .. } = build;
+    let (most_ms, most_bytes) = (budget.first_connack.as_millis(), budget.resident_bytes.into());
+    let time = excess(name, "start to first CONNACK", connack_ms, most_ms, "ms");
+    let bytes = excess(name, "resident at rest", resident_bytes.into(), most_bytes, "bytes");
+    time.into_iter().chain(bytes).collect()
 }
 
 fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_budget_is_named_with_its_figure() {
+        assert_eq!(excess("full", "resident at rest", 30, 30, "bytes"), None);
+        let why = excess("full", "resident at rest", 31, 30, "bytes").unwrap();
+        assert!(why.contains("full: resident at rest is 31 bytes"), "{why}");
+        assert!(why.contains("allows 30 bytes"), "{why}");
+    }
 }

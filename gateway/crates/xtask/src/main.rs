@@ -56,16 +56,18 @@ usage: cargo xtask COMMAND
                                   the advisories are fetched from the RustSec database on GitHub
   dist [--target TARGET] [--runtime-only] [--key FILE]
                                   what is shipped for a target, to target/dist: the gateway, with --runtime-only without a
-                                  compiler in it, extensions, list of parts (CycloneDX), checksums, signed if there is a key
-  deb [--binary PATH] [--host-binary PATH] [--code-key FILE] [--version V] [--stage DIR] [--out DIR]
-                                  a Debian package in target/deb of the gateway as it is released, or of another one, which
-                                  --host-binary tells the help of if it does not run here; with --code-key of one that has no
-                                  compiler, with the code of the shipped extensions, signed; with --stage only its tree of files
+                                  compiler in it, extensions, list of parts (CycloneDX), checksums, signed if there is a key;
+                                  fails if the program is over its budget
+  deb [--target TARGET | --binary PATH] [--host-binary PATH] [--code-key FILE] [--version V] [--stage DIR] [--out DIR]
+                                  a Debian package in target/deb of the gateway as it is shipped for this machine or for a
+                                  target, or of another one, with --code-key of one that has no compiler (portcullis-runtime),
+                                  with the code of the shipped extensions, signed; a gateway that runs here tells the help and
+                                  compiles, --host-binary or one that is built; with --stage only its tree of files
   deb-check [--binary PATH]       install, upgrade with full queues, remove, install again and purge the package, in a
                                   file system of its own over this one; needs root
   footprint [--full PATH] [--runtime PATH] [--connections N]
-                                  size, memory, time to start and wake-ups of the gateway as it is released, and of a build without
-                                  a compiler, each with where it goes
+                                  size, memory, time to start and wake-ups of the gateway as it is shipped for this machine, and
+                                  of the one without a compiler, each with where it goes; fails if one is over its budget
   sim [--seeds N] [--seed N] [--steps N]
                                   the broker in a simulated world, under the seeds 1 to N (2000) or one of them
   kill [--cycles N] [--seed N]    kill -9 under load N times (500) on one store: what was promised must be there

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rcgen::{CertificateParams, PublicKeyData, SubjectPublicKeyInfo};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData, SubjectPublicKeyInfo};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate, X509CertificationRequest};
 
@@ -28,10 +28,11 @@ impl Site {
     }
 
     /// Makes an authority that signs certificates of ends and revocation lists, not other authorities.
-    /// Its key is readable by its owner only.
+    /// Its key is readable by its owner only. One that was cut short between key and certificate is completed.
     ///
     /// # Errors
-    /// If there is one and it is not to be replaced, or a file cannot be written.
+    /// If there is one and it is not to be replaced, its certificate is gone and something was issued by it, or a
+    /// file cannot be written.
     pub fn new_authority(
         &self,
         name: Option<&str>,
@@ -40,14 +41,19 @@ impl Site {
     ) -> Result<Issued, PkiError> {
         let pki = Pki::at(&self.dir);
         files::create_dir(&self.dir)?;
-        refuse_existing(&[&pki.ca_cert, &pki.ca_key], order.force)?;
         let validity = order.days.map_or(super::CA_VALIDITY, days);
-        let key = files::new_key(&pki.ca_key)?;
-        let certificate = template::authority(name, now, validity)?
-            .self_signed(&key)
-            .map_err(|cause| PkiError::unusable(&pki.ca_key, &cause))?;
-        // The key first: a certificate without its key is of no use, a key alone is made anew.
-        files::replace(&pki.ca_key, key.serialize_pem().as_bytes(), files::SECRET)?;
+        let params = template::authority(name, now, validity)?;
+        // Another certificate, of another name, would cut off what the one before has signed.
+        let is_cut_short = is_alone(&pki.ca_key, &pki.ca_cert) && self.has_issued_nothing(&pki)?;
+        let key = if is_cut_short && !order.force {
+            files::existing_key(&pki.ca_key)?
+        } else {
+            refuse_existing(&[&pki.ca_cert, &pki.ca_key], order.force)?;
+            // The key first: a certificate without its key is of no use, a key alone gets its certificate.
+            replace_key(&pki.ca_key)?
+        };
+        let certificate =
+            params.self_signed(&key).map_err(|cause| PkiError::unusable(&pki.ca_key, &cause))?;
         files::replace(&pki.ca_cert, certificate.pem().as_bytes(), files::PUBLIC)?;
         files::sync_dir(&self.dir)?;
         described(certificate.der(), pki.ca_cert, Some(pki.ca_key))
@@ -169,7 +175,8 @@ impl Site {
         Ok(Index::open(&self.dir)?.entries)
     }
 
-    /// Makes a key and issues a certificate for it.
+    /// Makes a key and issues a certificate for it. A key whose certificate is missing, as a power cut leaves it, is
+    /// kept and gets one.
     fn issue(
         &self,
         params: CertificateParams,
@@ -187,11 +194,14 @@ impl Site {
                 cert.display()
             )));
         }
-        refuse_existing(&[&cert, &key_file], order.force)?;
+        let is_cut_short = is_alone(&key_file, &cert) && !order.force;
+        if !is_cut_short {
+            refuse_existing(&[&cert, &key_file], order.force)?;
+        }
         // Before anything is written: without an authority there is nothing to write.
         Authority::open(&pki)?;
-        let key = files::new_key(&key_file)?;
-        files::replace(&key_file, key.serialize_pem().as_bytes(), files::SECRET)?;
+        let key =
+            if is_cut_short { files::existing_key(&key_file)? } else { replace_key(&key_file)? };
         self.write(params, purpose, &key, cert, Some(key_file))
     }
 
@@ -261,6 +271,11 @@ impl Site {
         )))
     }
 
+    /// Whether no certificate is known that the authority in this directory has signed.
+    fn has_issued_nothing(&self, pki: &Pki) -> Result<bool, PkiError> {
+        Ok(!pki.server_cert.exists() && Index::open(&self.dir)?.entries.is_empty())
+    }
+
     /// Keeps two commands from writing the index at once.
     pub(super) fn turn(&self) -> Result<File, PkiError> {
         let path = self.dir.join("index.lock");
@@ -297,6 +312,18 @@ pub(super) fn described(
         serial: read.serial,
         not_after_unix_s: read.not_after_unix_s,
     })
+}
+
+/// Whether there is a key without its certificate: of the two the key is written first.
+fn is_alone(key: &Path, cert: &Path) -> bool {
+    key.exists() && !cert.exists()
+}
+
+/// A new key, in the place of one that may be there.
+fn replace_key(path: &Path) -> Result<KeyPair, PkiError> {
+    let key = files::new_key(path)?;
+    files::replace(path, key.serialize_pem().as_bytes(), files::SECRET)?;
+    Ok(key)
 }
 
 fn refuse_existing(paths: &[&PathBuf], force: bool) -> Result<(), PkiError> {

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::run as run_program;
+use crate::dist::build::{self as dist, Build};
 use crate::failure::Failure;
 use crate::options::Options;
 use crate::packages::{self, Package};
 use crate::root::Root;
 
-use super::{Order, build, release};
+use super::make;
+use super::order::Order;
 use guest::Guest;
 
 const USAGE: &str = "usage: cargo xtask deb-check [--binary PATH] (as root)";
@@ -47,14 +49,14 @@ pub(crate) fn run(root: &Root, words: &[&str]) -> Result<(), Failure> {
     packages::ensure(&NEEDED, "the check of a Debian package")?;
     let binary = match options.text("--binary") {
         Some(path) => PathBuf::from(path),
-        None => release(root)?,
+        None => dist::gateway(root, Build::for_this_machine()?)?.program,
     };
-    let out = root.target("deb");
+    // Not where those lie that are given to others.
+    let out = root.target("deb/check");
     let mut built = Vec::new();
     for version in [BEFORE, env!("CARGO_PKG_VERSION")] {
-        let (binary, host) = (binary.clone(), binary.clone());
-        let order = Order { binary, host, code_key: None, version: version.to_owned() };
-        built.push(build(root, &order, &out)?);
+        let order = Order::of(root, binary.clone(), None, None, version)?;
+        built.push(make(root, &order, &out)?);
     }
     let own = env::current_exe()
         .map_err(|error| Failure::Start { command: "xtask".to_owned(), error })?;
@@ -87,7 +89,11 @@ fn inside(packages: &[&str]) -> Result<(), Failure> {
     guest.expect(gateway.compiled == 0, "the first start compiled nothing")?;
     guest.subscribe(&password)?;
     guest.publish(&password, MESSAGES)?;
+    // As an installation leaves it that was cut short.
+    guest.must(&["rm", "/etc/portcullis/pki/server.pem"])?;
+    guest.must(&["chmod", "0600", "/etc/portcullis/pki/server.key"])?;
     guest.must(&["dpkg", "--install", now])?;
+    guest.expect(guest.has("etc/portcullis/pki/server.pem"), "a certificate is made again")?;
     gateway.stop()?;
     gateway = guest.start()?;
     let got = guest.receive(&password, MESSAGES)?;

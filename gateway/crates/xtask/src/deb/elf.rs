@@ -1,9 +1,15 @@
+use std::env::consts::ARCH;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use crate::command::output;
 use crate::failure::Failure;
+use crate::packages::Package;
+
+/// The word by which a gateway that compiles starts itself (`VERB` in gateway/src/compiler/process.rs). Those that do not have
+/// no use for it.
+const COMPILES: &[u8] = b"compile-component";
 
 /// What a program says of itself.
 #[derive(Debug)]
@@ -12,6 +18,7 @@ pub(crate) struct Program {
     /// The newest version of the C library that it names, if it needs one.
     glibc: Option<(u32, u32)>,
     libraries: Vec<String>,
+    compiles: bool,
 }
 
 /// What it runs on.
@@ -39,6 +46,7 @@ impl Program {
             machine,
             glibc: newest(&readelf("--version-info")?),
             libraries: needed(&readelf("--dynamic")?),
+            compiles: bytes.windows(COMPILES.len()).any(|window| window == COMPILES),
         })
     }
 
@@ -60,12 +68,34 @@ impl Program {
         }
     }
 
-    /// The program that takes symbols out.
-    pub(crate) const fn strip(&self) -> &'static str {
+    /// Whether it is a gateway that can compile extensions.
+    pub(crate) const fn compiles(&self) -> bool {
+        self.compiles
+    }
+
+    /// Whether this machine's processor is its own.
+    pub(crate) fn runs_here(&self) -> bool {
+        let own = match self.machine {
+            Machine::X86_64 => "x86_64",
+            Machine::Aarch64 => "aarch64",
+            Machine::Arm => "arm",
+        };
+        own == ARCH
+    }
+
+    /// What takes symbols out of it, wherever it is packaged.
+    pub(crate) const fn strip(&self) -> Package {
         match self.machine {
-            Machine::X86_64 => "strip",
-            Machine::Aarch64 => "aarch64-linux-gnu-strip",
-            Machine::Arm => "arm-linux-gnueabihf-strip",
+            Machine::X86_64 => {
+                Package { name: "binutils-x86-64-linux-gnu", brings: "x86_64-linux-gnu-strip" }
+            }
+            Machine::Aarch64 => {
+                Package { name: "binutils-aarch64-linux-gnu", brings: "aarch64-linux-gnu-strip" }
+            }
+            Machine::Arm => Package {
+                name: "binutils-arm-linux-gnueabihf",
+                brings: "arm-linux-gnueabihf-strip",
+            },
         }
     }
 
@@ -127,6 +157,15 @@ mod tests {
     fn this_program_is_one() {
         let own = Program::read(&std::env::current_exe().unwrap()).unwrap();
         assert!(own.glibc.is_none_or(|version| version >= (2, 17)), "{own:?}");
+        assert!(own.runs_here());
         assert!(machine(b"\x7fELF and so on, not").is_none());
+    }
+
+    #[test]
+    fn what_compiles_is_known_by_a_word_of_the_gateway() {
+        let own = crate::root::Root::find().join("gateway/src/compiler/process.rs");
+        let text = fs::read_to_string(own).unwrap();
+        let word = std::str::from_utf8(COMPILES).unwrap();
+        assert!(text.contains(&format!("VERB: &str = \"{word}\"")), "it has another name now");
     }
 }

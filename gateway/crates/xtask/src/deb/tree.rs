@@ -5,21 +5,27 @@ use std::process::Command;
 
 use crate::command::{output, run};
 use crate::failure::Failure;
+use crate::packages;
 use crate::root::Root;
 
 use super::elf::Program;
+use super::order::Code;
 
 const PROGRAM: u32 = 0o755;
 const FILE: u32 = 0o644;
 
 const EXTENSIONS: &str = "usr/lib/portcullis/extensions";
 const CODE: &str = "usr/lib/portcullis/code";
-const DOCUMENTATION: &str = "usr/share/doc/portcullis";
+const DOCUMENTATION: &str = "usr/share/doc";
+
+/// Where the files of `gateway/packaging` look for the documentation, whatever the package is called.
+const NAMED: &str = "/usr/share/doc/portcullis";
 
 /// What an operator reads beside the gateway.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "gateway/ABUSE.md",
     "gateway/ADMIN.md",
+    "gateway/ARM.md",
     "gateway/BRIDGE.md",
     "gateway/INSTALL.md",
     "gateway/LIMITS.md",
@@ -29,20 +35,32 @@ const PAGES: [&str; 9] = [
     "SECURITY.md",
 ];
 
+/// What an operator may want of the service, and nobody has without asking for it.
+const EXAMPLES: [&str; 3] = ["credentials.conf", "interpreter.conf", "portcullis.socket"];
+
 /// The files of the package, below a folder.
 pub(super) struct Tree<'a> {
     root: &'a Root,
     stage: &'a Path,
+    /// The package's name.
+    name: &'static str,
 }
 
 impl<'a> Tree<'a> {
-    pub(super) const fn at(root: &'a Root, stage: &'a Path) -> Self {
-        Self { root, stage }
+    pub(super) const fn at(root: &'a Root, stage: &'a Path, name: &'static str) -> Self {
+        Self { root, stage, name }
+    }
+
+    /// The path of something in the package's own folder of documentation.
+    fn documented(&self, file: &str) -> String {
+        format!("{DOCUMENTATION}/{}/{file}", self.name)
     }
 
     pub(super) fn program(&self, binary: &Path, about: &Program) -> Result<(), Failure> {
         let to = self.copy(binary, "usr/bin/portcullis", PROGRAM)?;
-        run(Command::new(about.strip()).args(["--strip-all", "--remove-section=.comment"]).arg(&to))
+        let strip = about.strip();
+        packages::ensure(&[strip], "taking symbols out of a program")?;
+        run(Command::new(strip.brings).args(["--strip-all", "--remove-section=.comment"]).arg(&to))
     }
 
     pub(super) fn extensions(&self, components: &[PathBuf]) -> Result<(), Failure> {
@@ -56,8 +74,7 @@ impl<'a> Tree<'a> {
     /// The code of the extensions for a gateway that cannot make it, and a configuration that trusts the key.
     pub(super) fn code(
         &self,
-        host: &Path,
-        key: &Path,
+        code: &Code,
         program: &Program,
         components: &[PathBuf],
     ) -> Result<(), Failure> {
@@ -70,14 +87,17 @@ impl<'a> Tree<'a> {
             &["wide", "ample", "tight"]
         };
         for plan in plans {
-            let mut compile = Command::new(host);
+            let mut compile = Command::new(&code.compiler);
             compile.args(["extension", "compile", "--target", program.triple(), "--plan", plan]);
-            compile.arg("--key").arg(key).arg("--out").arg(&out).args(components);
+            compile.arg("--key").arg(&code.key).arg("--out").arg(&out).args(components);
             said = output(&mut compile)?;
         }
         let public = said.lines().last().and_then(|line| line.split('"').nth(1));
         let public = public.ok_or_else(|| {
-            Failure::Other(format!("{} does not say which key it signed with", host.display()))
+            Failure::Other(format!(
+                "{} does not say which key it signed with",
+                code.compiler.display()
+            ))
         })?;
         self.configuration(&format!(
             "\n# This build has no compiler: it runs code that was compiled and signed for it. Whoever has the private half\n\
@@ -88,6 +108,7 @@ impl<'a> Tree<'a> {
     /// The configuration that is installed, with `more` at its end.
     pub(super) fn configuration(&self, more: &str) -> Result<(), Failure> {
         let text = self.read("gateway/packaging/gateway.toml")?;
+        let text = text.replace(NAMED, &format!("/{DOCUMENTATION}/{}", self.name));
         self.write("etc/portcullis/gateway.toml", format!("{text}{more}"), FILE)?;
         let rules = self.root.join("gateway/packaging/acl.txt");
         self.copy(&rules, "etc/portcullis/acl.txt", FILE).map(drop)
@@ -99,9 +120,12 @@ impl<'a> Tree<'a> {
             ("portcullis.service", "lib/systemd/system/portcullis.service"),
             ("sysusers.conf", "usr/lib/sysusers.d/portcullis.conf"),
             ("tmpfiles.conf", "usr/lib/tmpfiles.d/portcullis.conf"),
-            ("interpreter.conf", &format!("{DOCUMENTATION}/examples/interpreter.conf")),
         ] {
             self.copy(&self.root.join("gateway/packaging").join(from), to, FILE)?;
+        }
+        for name in EXAMPLES {
+            let from = self.root.join("gateway/packaging").join(name);
+            self.copy(&from, &self.documented(&format!("examples/{name}")), FILE)?;
         }
         Ok(())
     }
@@ -109,14 +133,14 @@ impl<'a> Tree<'a> {
     pub(super) fn documentation(&self, version: &str, date: &str) -> Result<(), Failure> {
         for page in PAGES {
             let name = Path::new(page).file_name().unwrap_or_default().to_string_lossy();
-            let name = if name == "CHANGELOG.md" { "NEWS.md" } else { &name };
-            let to = self.copy(&self.root.join(page), &format!("{DOCUMENTATION}/{name}"), FILE)?;
+            let name = if name == "CHANGELOG.md" { "NEWS.md" } else { &*name };
+            let to = self.copy(&self.root.join(page), &self.documented(name), FILE)?;
             if fs::metadata(&to).map_err(Failure::file("read", &to))?.len() > 4096 {
                 gzip(&to)?;
             }
         }
         let reference = self.root.join("examples/gateway.toml");
-        self.copy(&reference, &format!("{DOCUMENTATION}/examples/portcullis.toml"), FILE)?;
+        self.copy(&reference, &self.documented("examples/portcullis.toml"), FILE)?;
         let licence = self.read("LICENSE-MIT")?;
         let body = licence.split_once("\n\n").map_or(&*licence, |(_, body)| body);
         let body = body.split_once("\n\n").map_or(body, |(_, body)| body);
@@ -127,12 +151,13 @@ impl<'a> Tree<'a> {
             .collect();
         let copyright = self.read("gateway/packaging/debian/copyright")?;
         let copyright = copyright.replace("@MIT@", &indented.join("\n"));
-        self.write(&format!("{DOCUMENTATION}/copyright"), &copyright, FILE)?;
+        self.write(&self.documented("copyright"), &copyright, FILE)?;
+        let package = self.name;
         let changelog = format!(
-            "portcullis ({version}) stable; urgency=medium\n\n  * What changed is in NEWS.md.\n\n \
+            "{package} ({version}) stable; urgency=medium\n\n  * What changed is in NEWS.md.\n\n \
              -- The Portcullis authors <portcullis@localhost.localdomain>  {date}\n"
         );
-        let path = self.write(&format!("{DOCUMENTATION}/changelog"), &changelog, FILE)?;
+        let path = self.write(&self.documented("changelog"), &changelog, FILE)?;
         gzip(&path)?;
         gzip(&self.stage.join("usr/share/man/man1/portcullis.1"))
     }

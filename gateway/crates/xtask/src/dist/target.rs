@@ -139,6 +139,11 @@ impl Target {
         self.arch == ARCH && self.triple.ends_with("gnu")
     }
 
+    /// Whether its machines are where extensions are compiled for others.
+    pub(crate) fn is_for_workstations(&self) -> bool {
+        self.arch == "x86_64"
+    }
+
     /// The name in variables: upper case for cargo's, as it is for those of C compilers.
     pub(crate) fn in_variables(&self) -> String {
         self.triple.replace('-', "_")

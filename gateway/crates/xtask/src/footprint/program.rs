@@ -41,6 +41,10 @@ impl Size {
     }
 
     pub(super) fn crates(&self) -> String {
+        if self.crates.is_empty() {
+            // As it is shipped.
+            return "no symbols in it; `cargo build --release` makes one that has them".to_owned();
+        }
         told(&self.crates)
     }
 }
