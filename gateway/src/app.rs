@@ -145,6 +145,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     background.spawn(supervisor::watch(Arc::clone(&hub), disk.clone()));
     background.spawn(budget::keep(Arc::clone(&hub), checked.limits.memory));
     background.spawn(Arc::clone(&certificates).keep_fresh(Arc::clone(&hub)));
+    background.spawn(Arc::clone(&extensions).keep_fresh());
     background.spawn(Arc::clone(&sentry).keep());
     background.spawn(order_queue.carry_out(Arc::downgrade(&hub)));
     bridges.start();
@@ -152,7 +153,7 @@ async fn serve(checked: Checked) -> Result<(), Failure> {
     let gatehouse =
         Gatehouse::open(&checked, listeners, &extensions, &bridges, &hub, &reporter, &sentry);
     if let Some(socket) = admin {
-        let desk = desk(&subject, gatehouse.chains.clone());
+        let desk = desk(&subject, &gatehouse);
         background.spawn(desk::attend(Arc::new(desk), socket));
     }
     supervisor::ready();
@@ -194,12 +195,13 @@ fn broker(
 }
 
 /// What the operator comes to.
-fn desk(subject: &Subject, chains: BTreeMap<String, Chain>) -> Desk {
+fn desk(subject: &Subject, gatehouse: &Gatehouse) -> Desk {
     Desk {
         extensions: Arc::clone(&subject.extensions),
         hub: Arc::clone(&subject.hub),
         disk: subject.disk.clone(),
-        chains,
+        chains: gatehouse.chains.clone(),
+        screens: gatehouse.screens.clone(),
         certificates: Arc::clone(&subject.certificates),
         sentry: Arc::clone(&subject.sentry),
         bridges: Arc::clone(&subject.bridges),
@@ -309,6 +311,8 @@ struct Gatehouse {
     places: Vec<(Arc<Semaphore>, u32)>,
     /// The chain of each listener.
     chains: BTreeMap<String, Chain>,
+    /// Who looks at the messages of each listener's clients.
+    screens: BTreeMap<String, Arc<Screen>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -328,6 +332,7 @@ impl Gatehouse {
             accepting: JoinSet::new(),
             places: Vec::new(),
             chains: BTreeMap::new(),
+            screens: BTreeMap::new(),
             stopping,
         };
         let screens = screens(checked, extensions, bridges, hub);
@@ -348,6 +353,7 @@ impl Gatehouse {
             let limits = settings::client_limits(stated);
             let chain = Chain::new(chain, Arc::clone(&office), limits);
             gatehouse.chains.insert(stated.name.clone(), chain.clone());
+            gatehouse.screens.insert(stated.name.clone(), Arc::clone(&screen));
             let door = Arc::new(Door {
                 name: stated.name.as_str().into(),
                 chain,

@@ -4,15 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use telemetry::Counter;
-use transport::{Credential, CredentialKind, Credentials, Reloaded, Stamp, TlsConfigError, utc};
+use transport::{Credential, CredentialKind, Credentials, Reloaded, TlsConfigError, utc};
 
 use crate::clock;
 use crate::hub::Hub;
+use crate::watched::{LOOK_EVERY, Watched};
 
 pub(crate) use expiry::seconds_left;
-
-/// How often files are looked at. One that has changed is read when it looks the same for as long.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the files of a pair may not fit before that is a fault: whoever renews a certificate writes
 /// two files, and takes a moment between them.
@@ -39,20 +37,12 @@ struct Kept {
     watched: Mutex<Watched>,
 }
 
-/// What is known of a listener's files.
-struct Watched {
-    /// How they looked when they were read last, whatever came of it.
-    read: Stamp,
-    /// How they look since when, if that is otherwise.
-    fresh: Option<(Stamp, Instant)>,
-}
-
 impl Certificates {
     /// Those of listeners by name; names of listeners without TLS have none.
     pub(crate) fn of(listeners: impl Iterator<Item = (String, Option<Credentials>)>) -> Self {
         let kept = listeners.filter_map(|(listener, credentials)| {
             let credentials = credentials?;
-            let watched = Mutex::new(Watched { read: credentials.stamp_in_use(), fresh: None });
+            let watched = Mutex::new(Watched::new(credentials.stamp_in_use()));
             Some(Kept { listener, credentials, watched })
         });
         Self {
@@ -74,8 +64,7 @@ impl Certificates {
     pub(crate) fn reload(&self, hub: &Hub) {
         for kept in &self.kept {
             let mut watched = kept.watched();
-            watched.read = kept.credentials.stamp();
-            watched.fresh = None;
+            *watched = Watched::new(kept.credentials.stamp());
             match kept.credentials.reload() {
                 Ok(reloaded) => self.take_over(kept, &reloaded, hub),
                 Err(error) => self.complain(kept, &error),
@@ -183,30 +172,5 @@ impl Kept {
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Watched {
-    /// Since when the files look as they do now, if they looked otherwise when they were read and this at
-    /// the last look already: a file that is being written looks different each time.
-    fn changed_since(&mut self, now: Stamp) -> Option<Instant> {
-        if now == self.read {
-            self.fresh = None;
-            return None;
-        }
-        match &self.fresh {
-            Some((stamp, since)) if *stamp == now => Some(*since),
-            _ => {
-                self.fresh = Some((now, Instant::now()));
-                None
-            }
-        }
-    }
-
-    /// What there is has been read, whatever came of it.
-    fn settle(&mut self) {
-        if let Some((stamp, _)) = self.fresh.take() {
-            self.read = stamp;
-        }
     }
 }

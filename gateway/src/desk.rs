@@ -29,6 +29,7 @@ use crate::disk::Disk;
 use crate::extensions::Extensions;
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::screen::Screen;
 use crate::sentry::Sentry;
 
 pub(crate) use metrics::of_extension;
@@ -43,6 +44,8 @@ pub(crate) struct Desk {
     pub(crate) disk: Disk,
     /// The chain of each listener.
     pub(crate) chains: BTreeMap<String, Chain>,
+    /// Who looks at the messages of each listener's clients.
+    pub(crate) screens: BTreeMap<String, Arc<Screen>>,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) sentry: Arc<Sentry>,
     pub(crate) bridges: Arc<Bridges>,

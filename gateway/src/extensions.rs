@@ -1,4 +1,5 @@
 mod orders;
+mod vigil;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,6 +19,7 @@ use crate::package::Package;
 use crate::{machine, settings, trust};
 
 pub(crate) use orders::{Attempt, OrderError, Report};
+use vigil::Vigil;
 
 /// Bytes of a file whose text an extension gets: it must fit the guest's memory several times over.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -51,9 +53,18 @@ struct Loaded {
     /// Which messages it may look at.
     messages: Arc<MessageGrant>,
     /// What is tried of component and configuration together, while the running version keeps what it has.
-    aside: Option<(ExtensionSpec, Renewal)>,
+    aside: Option<Aside>,
     /// The component was given up by the operator, and does not run.
     is_abandoned: bool,
+    /// Over its files, if it is to follow them.
+    vigil: Option<Vigil>,
+}
+
+/// What comes with a version if it is promoted.
+struct Aside {
+    spec: ExtensionSpec,
+    renewal: Renewal,
+    messages: MessageGrant,
 }
 
 /// What is new of an extension besides its component and settings.
@@ -166,15 +177,24 @@ impl Extensions {
     }
 
     /// Loads what has changed of the extensions: component, limits, grants or configuration. One that cannot be loaded goes
-    /// on as it is. Blocks.
+    /// on as it is, and so does one beside which the operator tries another version: what is looked at before it counts must
+    /// not begin to count because something else was reloaded. Blocks.
     pub(crate) fn reload(&self, fresh: &Checked) {
-        let (mut changed, mut refused) = (0, 0);
+        let (mut changed, mut refused, mut waiting) = (0, 0, 0);
         for (extension, last) in &self.loaded {
             let Some(stated) = fresh.extensions.iter().find(|e| e.name == extension.name()) else {
                 continue;
             };
             let id = extension.id();
-            match self.reload_one(extension, last, stated, &fresh.trust, Mode::Trial(TRIAL)) {
+            if self.is_tried_aside(extension.name()) {
+                waiting += 1;
+                tracing::warn!(
+                    extension = &*id,
+                    "extension not reloaded, because a version is tried beside it; promote, abandon or reload that first"
+                );
+                continue;
+            }
+            match self.reload_one(extension, last, stated, &fresh.trust, false) {
                 Ok(Reloaded::Unchanged) => {}
                 Ok(Reloaded::Reconfigured) => {
                     changed += 1;
@@ -199,26 +219,31 @@ impl Extensions {
             }
         }
         self.tell();
-        tracing::info!(changed, refused, "extensions reloaded");
+        tracing::info!(changed, refused, waiting, "extensions reloaded");
     }
 
     /// A new configuration takes effect at once and for good: what an operator takes away must not come back
-    /// when a version is taken back. So the running version gets it before a new one is tried beside it.
+    /// when a version is taken back. So the running version gets it before a new one is tried in its place. `anew`: also the
+    /// component that was taken back because it failed.
     fn reload_one(
         &self,
         extension: &Extension,
         last: &Mutex<Loaded>,
         stated: &config::Extension,
         trust: &config::Trust,
-        mode: Mode,
+        anew: bool,
     ) -> Result<Reloaded, Failure> {
+        let vigil = Vigil::over(stated);
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let renewal = last.renewal(stated, &self.data, &self.surroundings)?;
         let fresh = last.fresh(stated, trust, &renewal)?;
         let sentence = |error: LoadError| Failure::Extension(error.to_string());
-        let same_code = last.runs(&fresh);
+        let same_code = last.runs(&fresh) && !(anew && extension.is_rolled_back());
         let unchanged = fresh.config == last.spec.config && renewal.is_empty();
-        let regranted = last.regrant(&stated.messages);
+        last.vigil = vigil;
+        if same_code {
+            check_messages(&stated.name, extension.hooks(), &stated.messages)?;
+        }
         let reconfigured = match unchanged {
             true => Ok(()),
             false => extension
@@ -231,6 +256,7 @@ impl Extensions {
         };
         if same_code {
             reconfigured?;
+            let regranted = last.regrant(&stated.messages);
             if unchanged {
                 // What is tried aside is tried on.
                 let regranted = regranted.then_some(Reloaded::Reconfigured);
@@ -243,9 +269,33 @@ impl Extensions {
             // It may take the new version to understand the new configuration.
             tracing::warn!(extension = &*extension.id(), error = %failure, "running version keeps its configuration");
         }
-        extension.introduce(&self.host, fresh.clone(), mode).map_err(sentence)?;
+        self.introduce(extension, stated, fresh.clone(), Mode::Trial(TRIAL))?;
         last.become_of(fresh, renewal);
+        last.regrant(&stated.messages);
         Ok(Reloaded::Introduced)
+    }
+
+    /// Has a new version tried, if it sees no messages that nobody granted it.
+    fn introduce(
+        &self,
+        extension: &Extension,
+        stated: &config::Extension,
+        fresh: ExtensionSpec,
+        mode: Mode,
+    ) -> Result<(), Failure> {
+        let sentence = |error: LoadError| Failure::Extension(error.to_string());
+        let prepared = self.host.prepare(fresh).map_err(sentence)?;
+        check_messages(&stated.name, prepared.hooks(), &stated.messages)?;
+        extension.introduce_prepared(&prepared, mode).map_err(sentence)
+    }
+
+    /// Whether the operator tries a version of this extension that does not decide, or not for all.
+    fn is_tried_aside(&self, name: &str) -> bool {
+        let found = self.loaded.iter().find(|(extension, _)| extension.name() == name);
+        found.is_some_and(|(extension, last)| {
+            let last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.aside.is_some() && extension.candidate().is_some()
+        })
     }
 }
 
@@ -319,6 +369,7 @@ fn load_one(
     checked: &Checked,
     surroundings: &Surroundings,
 ) -> Result<(Extension, Loaded), Failure> {
+    let vigil = Vigil::over(stated);
     let keyring = Keyring::open(stated, &checked.data)?;
     let facilities = Facilities::open(stated, surroundings)?;
     let spec = spec(stated, &checked.trust, &keyring, &facilities)?;
@@ -336,7 +387,8 @@ fn load_one(
         "extension loaded"
     );
     let messages = Arc::new(stated.messages.clone());
-    let last = Loaded { spec, keyring, facilities, messages, aside: None, is_abandoned: false };
+    let (aside, is_abandoned) = (None, false);
+    let last = Loaded { spec, keyring, facilities, messages, aside, is_abandoned, vigil };
     Ok((extension, last))
 }
 

@@ -63,6 +63,7 @@ mod user;
 mod users;
 mod verdict;
 mod visitor;
+mod watched;
 
 use std::alloc::System;
 use std::io::Write;

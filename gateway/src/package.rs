@@ -34,6 +34,15 @@ impl Package {
     }
 }
 
+/// The files by which one sees that there is another component at a path, or another signature of it.
+pub(crate) fn files_of(path: &Path) -> Vec<PathBuf> {
+    match path.join(oci::MARKER).exists() {
+        // Whatever else there is in a layout is named by its digest.
+        true => vec![path.join(oci::INDEX)],
+        false => vec![path.to_owned(), signature_of(path)],
+    }
+}
+
 /// `acl.wasm.sig` for `acl.wasm`.
 pub(crate) fn signature_of(component: &Path) -> PathBuf {
     let mut path = component.as_os_str().to_owned();

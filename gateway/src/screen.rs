@@ -89,6 +89,21 @@ impl Screen {
         })
     }
 
+    /// The versions that would be shown a publish of this topic, in their order.
+    pub(crate) fn who_sees_published(&self, topic: TopicName<'_>) -> Vec<Arc<str>> {
+        self.versions(|interceptor| interceptor.sees_published(topic))
+    }
+
+    /// The same of a delivery.
+    pub(crate) fn who_sees_delivered(&self, topic: TopicName<'_>) -> Vec<Arc<str>> {
+        self.versions(|interceptor| interceptor.sees_delivered(topic))
+    }
+
+    fn versions(&self, of: impl Fn(&Interceptor) -> bool) -> Vec<Arc<str>> {
+        let interceptors = self.interceptors();
+        interceptors.iter().filter(|one| of(one)).map(|one| one.extension.id()).collect()
+    }
+
     fn interceptors(&self) -> Arc<[Interceptor]> {
         Arc::clone(&self.interceptors.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use guest::{ACCEPT, Fallback, Guest, TRAP};
 use mqtt::{Packet, PacketId, PacketKind, Publish, QoS, ReasonCode, TopicName, Version};
-use portcullis_tests::{Client, Gateway, Latencies, PATIENCE, Received, Site, free_port, program};
+use portcullis_tests::{
+    Client, Gateway, Latencies, Operator, PATIENCE, Received, Site, free_port, program,
+};
 
 /// Denies topics that begin with `x`.
 const DENY_X: &str = "(if (i32.eq (i32.load8_u (local.get $topic)) (i32.const 120)) (then \
@@ -174,6 +176,7 @@ fn components_are_replaced_and_no_client_notices() {
     let mut gateway = Gateway::start_with(&site, 3);
     let stop = AtomicBool::new(false);
     let (latencies, rounds) = thread::scope(|scope| {
+        let _ended = Ended(&stop);
         let clients: Vec<_> = (0..CLIENTS)
             .map(|n| {
                 let mut client = gateway.options(&format!("c{n}")).plain_at(port).connect();
@@ -197,6 +200,67 @@ fn components_are_replaced_and_no_client_notices() {
     let rolled_back = gateway.counters().of_extension("policy", "rolled_back");
     assert_eq!(rolled_back, u64::from(SWAPS).div_ceil(4), "each that trapped");
     gateway.assert_sound();
+}
+
+/// A site whose extension follows its files.
+fn watching_site(policy: &Guest) -> (Site, u16) {
+    let (site, port) = (Site::new(), free_port());
+    fs::write(site.path("policy.wasm"), policy.build()).expect("the component is written");
+    site.configure(&format!(
+        "[listeners.asked]\nbind = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nchain = [\"policy\"]\n\
+         [extensions.policy]\ncomponent = \"policy.wasm\"\nwatch = true\n"
+    ));
+    (site, port)
+}
+
+#[test]
+fn a_component_that_is_watched_is_loaded_when_its_file_changes() {
+    let (site, port) = watching_site(&policy(""));
+    let mut gateway = Gateway::start_with(&site, 3);
+    let mut client = gateway.options("device").plain_at(port).connect();
+    assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NoMatchingSubscribers);
+    let mark = gateway.log.mark();
+    let put = |component: &[u8]| {
+        fs::write(site.path("policy.new"), component).expect("the component is written");
+        fs::rename(site.path("policy.new"), site.path("policy.wasm")).expect("it is renamed");
+    };
+    let said = |mark, says: &str| {
+        let event = gateway.log.wait(mark, PATIENCE, |event| event["message"] == says);
+        event.unwrap_or_else(|| panic!("{says}:\n{}", gateway.log.text()))
+    };
+    put(&policy(DENY_X).build());
+    let event = said(mark, "files of the extension have changed");
+    assert_eq!(event["outcome"], "introduced", "{event}");
+    assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NotAuthorized);
+    // What is no component changes nothing, and is tried once.
+    let mark = gateway.log.mark();
+    put(b"no component");
+    let failed = "files of the extension have changed and cannot be loaded; it goes on as it is";
+    said(mark, failed);
+    assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NotAuthorized);
+    // A version that is tried beside is not disturbed.
+    put(&policy("").build());
+    let operator = Operator::of(&site);
+    operator.says(&["extension", "reload", "policy", "--mode", "shadow"]);
+    let mark = gateway.log.mark();
+    put(&policy(TRAP).build());
+    let event = gateway.log.wait(mark, PATIENCE, |event| {
+        event["message"].as_str().is_some_and(|text| text.contains("tried beside it"))
+    });
+    assert!(event.is_some(), "{}", gateway.log.text());
+    assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NotAuthorized);
+    assert_eq!(gateway.log.events(mark, failed).len(), 0);
+    assert!(client.pings());
+    gateway.assert_sound();
+}
+
+/// Says stop at the end, also at that of a test that fails: its clients would go on for ever.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Puts another component in place: one that traps, a good one, one that cannot start, or none at all. Answers with

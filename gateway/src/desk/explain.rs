@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use admin::{Answer, Request};
 use auth::{Act, Decision, Identity, PermissionSet, Trace};
@@ -15,6 +15,8 @@ use super::{Desk, aside, clients, micros};
 use crate::chain::{Refusal, Standing};
 use crate::extensions::Extensions;
 use crate::memory::Memory;
+use crate::screen::Screen;
+use crate::verdict;
 
 /// Acts of one request at most: each may be a call of a guest.
 const ACTS_MAX: usize = 100;
@@ -46,6 +48,8 @@ struct Case {
     connecting: Option<Arc<Connecting>>,
     /// What it has said for a while; nothing of a client that is not there.
     memory: Memory,
+    /// Who looks at its messages; none where it is not known how it comes.
+    screen: Option<Arc<Screen>>,
 }
 
 /// What was decided about an act, and by whom.
@@ -94,6 +98,7 @@ async fn live(desk: &Desk, client_id: &str, planned: Vec<Planned>) -> Result<Ans
         permissions,
         connecting: presence.and_then(|presence| presence.connecting.clone()),
         memory: presence.map(|presence| presence.memory.clone()).unwrap_or_default(),
+        screen: presence.and_then(|presence| desk.screens.get(&*presence.listener)).cloned(),
     };
     let decisions = decide(desk, case, planned).await?;
     let limits = limits(&subject.rights.limits);
@@ -120,7 +125,8 @@ async fn dry(desk: &Desk, stranger: Stranger, planned: Vec<Planned>) -> Result<A
             let connect = accepted(&desk.extensions, &connecting, &standing);
             let Standing { identity, permissions, .. } = standing;
             let memory = Memory::default();
-            let case = Case { identity, permissions, connecting: Some(connecting), memory };
+            let screen = desk.screens.get(&connecting.listener).cloned();
+            let case = Case { identity, permissions, connecting: Some(connecting), memory, screen };
             let decisions = decide(desk, case, planned).await?;
             Ok(Answer::ok(json!({ "connect": connect, "decisions": decisions })))
         }
@@ -133,7 +139,10 @@ async fn decide(desk: &Desk, case: Case, planned: Vec<Planned>) -> Result<Vec<Va
         let each = |planned: &Planned| {
             let began = Instant::now();
             let finding = case.find(&extensions, planned);
-            finding.shown(&extensions, planned, micros(began.elapsed()))
+            let interceptors = case.interceptors(planned, finding.allowed);
+            let mut shown = finding.shown(&extensions, planned, micros(began.elapsed()));
+            shown["interceptors"] = interceptors;
+            shown
         };
         planned.iter().map(each).collect()
     })
@@ -237,7 +246,7 @@ impl Case {
                 "{source} wants to be asked, and can be only about a client that is connected"
             ));
         };
-        let (by, verdict) = verdict(authority, &self.identity, connecting, planned);
+        let (by, verdict) = asked(authority, &self.identity, connecting, planned);
         let refusal = |code, reason| Finding {
             by: Arc::clone(&by),
             code: Some(code),
@@ -261,8 +270,43 @@ impl Case {
             Ok(Verdict::Abstain) => {
                 refusal(ReasonCode::NotAuthorized, "the extension abstained".to_owned())
             }
-            Err(failure) => refusal(ReasonCode::NotAuthorized, failure.to_string()),
+            Err(failure) => {
+                let told = verdict::failed(&by, Duration::ZERO, &failure.to_string());
+                Finding { asked: true, ..self.told(told, planned.qos) }
+            }
         }
+    }
+
+    /// What the broker makes of what it is told.
+    fn told(&self, verdict: broker::Verdict, qos: QoS) -> Finding {
+        let by = || Arc::clone(&self.permissions.permissions().source);
+        match verdict {
+            broker::Verdict::Allow => Finding {
+                by: by(),
+                granted: Some(qos),
+                ..Finding::of(true, "allowed for a while when it was asked".to_owned())
+            },
+            broker::Verdict::Deny { code, why } => {
+                let by = why.asked.map_or_else(by, |asked| asked.by);
+                let said = why.why.strip_prefix(&*by).and_then(|rest| rest.strip_prefix(": "));
+                let reason = said.unwrap_or(&why.why).to_owned();
+                Finding { by, code: Some(code), ..Finding::of(false, reason) }
+            }
+        }
+    }
+
+    /// The versions that the message would be shown next, if it is allowed, in their order. Null where there is no message, or
+    /// it is not known whose interceptors would see it. They are not asked: what they say depends on the message itself.
+    fn interceptors(&self, planned: &Planned, allowed: bool) -> Value {
+        let (Some(screen), Ok(topic)) = (&self.screen, TopicName::new(&planned.topic)) else {
+            return Value::Null;
+        };
+        let who = match planned.action {
+            Action::Publish if allowed => screen.who_sees_published(topic),
+            Action::Receive if allowed => screen.who_sees_delivered(topic),
+            _ => return Value::Null,
+        };
+        json!(who.iter().map(|version| &**version).collect::<Vec<_>>())
     }
 }
 
@@ -275,26 +319,13 @@ impl Case {
         }
         let (revision, now) = (authority.revision(), Instant::now());
         let ruling = self.memory.recall_of(revision, topic, *qos, *retain, now)?;
-        let finding = match ruling.verdict {
-            broker::Verdict::Allow => Finding {
-                by: Arc::clone(&self.permissions.permissions().source),
-                granted: Some(*qos),
-                ..Finding::of(true, "allowed for a while when it was asked".to_owned())
-            },
-            broker::Verdict::Deny { code, why } => {
-                let by = why.asked.map(|asked| asked.by);
-                let by = by.unwrap_or_else(|| Arc::clone(&self.permissions.permissions().source));
-                let said = why.why.strip_prefix(&*by).and_then(|rest| rest.strip_prefix(": "));
-                let reason = said.unwrap_or(&why.why).to_owned();
-                Finding { by, code: Some(code), ..Finding::of(false, reason) }
-            }
-        };
+        let finding = self.told(ruling.verdict, *qos);
         Some(Finding { cached_for_ms: Some(ruling.valid_ms), ..finding })
     }
 }
 
 /// What the extension says, and which version of it.
-fn verdict(
+fn asked(
     authority: &Extension,
     who: &Arc<Identity>,
     connecting: &Arc<Connecting>,

@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use extension_host::{Extension, Mode};
 
-use super::{Extensions, Loaded, Reloaded, TRIAL};
+use super::vigil::Vigil;
+use super::{Aside, Extensions, Loaded, Reloaded};
 use crate::failure::Failure;
 
 /// What an operator wants of a new version.
@@ -44,11 +45,24 @@ impl Extensions {
         self.all().find(|extension| extension.name() == name)
     }
 
-    /// Reads the configuration again, and loads what has changed of this extension.
+    /// Reads the configuration again, and loads what has changed of this extension; also a component that was taken back
+    /// because it failed.
     ///
     /// A trial gives a new configuration to the running version first, for good, as SIGHUP does. A shadow and a canary
     /// try it together with the component, and the running version keeps what it has.
     pub(crate) fn reload_named(&self, name: &str, attempt: Attempt) -> Result<Report, OrderError> {
+        let report = self.attempt(name, attempt)?;
+        tracing::info!(
+            extension = &*report.after,
+            before = &*report.before,
+            ?attempt,
+            outcome = report.outcome.name(),
+            "extension reloaded by the operator"
+        );
+        Ok(report)
+    }
+
+    pub(super) fn attempt(&self, name: &str, attempt: Attempt) -> Result<Report, OrderError> {
         let (extension, last) = self.loaded(name)?;
         let fresh = config::load(&self.file)
             .map_err(|report| OrderError::Failed(Failure::Config(report)))?;
@@ -59,9 +73,7 @@ impl Extensions {
         })?;
         let before = extension.id();
         let outcome = match attempt {
-            Attempt::Trial => {
-                self.reload_one(extension, last, stated, &fresh.trust, Mode::Trial(TRIAL))
-            }
+            Attempt::Trial => self.reload_one(extension, last, stated, &fresh.trust, true),
             Attempt::Shadow => self.try_aside(extension, last, stated, &fresh.trust, Mode::Shadow),
             Attempt::Canary(share) => {
                 self.try_aside(extension, last, stated, &fresh.trust, Mode::Canary(share))
@@ -71,13 +83,6 @@ impl Extensions {
         self.tell();
         let candidate = extension.candidate().map(|candidate| candidate.id);
         let after = candidate.unwrap_or_else(|| extension.id());
-        tracing::info!(
-            extension = &*after,
-            before = &*before,
-            ?attempt,
-            ?outcome,
-            "extension reloaded by the operator"
-        );
         Ok(Report { outcome, before, after })
     }
 
@@ -91,8 +96,9 @@ impl Extensions {
             if !extension.promote() {
                 return Err(OrderError::NoCandidate(name.to_owned()));
             }
-            if let Some((spec, renewal)) = aside {
+            if let Some(Aside { spec, renewal, messages }) = aside {
                 last.become_of(spec, renewal);
+                last.regrant(&messages);
             }
         }
         self.tell();
@@ -129,21 +135,22 @@ impl Extensions {
         trust: &config::Trust,
         mode: Mode,
     ) -> Result<Reloaded, Failure> {
+        let vigil = Vigil::over(stated);
         let mut last = lock(last);
         let renewal = last.renewal(stated, &self.data, &self.surroundings)?;
         let fresh = last.fresh(stated, trust, &renewal)?;
-        if renewal.is_empty() && last.runs(&fresh) && fresh.config == last.spec.config {
+        let same_code = last.runs(&fresh) && !extension.is_rolled_back();
+        if renewal.is_empty() && same_code && fresh.config == last.spec.config {
             return Ok(Reloaded::Unchanged);
         }
-        extension
-            .introduce(&self.host, fresh.clone(), mode)
-            .map_err(|error| Failure::Extension(error.to_string()))?;
-        last.aside = Some((fresh, renewal));
+        self.introduce(extension, stated, fresh.clone(), mode)?;
+        last.vigil = vigil;
+        last.aside = Some(Aside { spec: fresh, renewal, messages: stated.messages.clone() });
         Ok(Reloaded::Introduced)
     }
 }
 
-fn lock(last: &Mutex<Loaded>) -> std::sync::MutexGuard<'_, Loaded> {
+pub(super) fn lock(last: &Mutex<Loaded>) -> std::sync::MutexGuard<'_, Loaded> {
     last.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -173,6 +173,11 @@ fn explanation(answer: &Value) -> String {
             decision["took_us"],
             shown(&decision["reason"])
         );
+        let interceptors: Vec<_> = list(&decision["interceptors"]).iter().map(shown).collect();
+        if !interceptors.is_empty() {
+            let who = interceptors.join(", ");
+            let _ = writeln!(text, "    then shown to {who}, whose answer depends on the message");
+        }
     }
     text
 }
@@ -460,7 +465,7 @@ mod tests {
                 "limits": {"messages": {"per_second": 5, "burst": 9}, "bytes": null, "on_excess": "delay", "max_subscriptions": 2}},
             "decisions": [
                 {"action": "publish", "topic": "a", "outcome": "allowed", "granted_qos": 1, "version": "acl@2",
-                 "rule": {"number": 2, "name": "line 2"}, "reason": "acl@2: line 2", "took_us": 1},
+                 "interceptors": ["i@1", "j@2"], "rule": {"number": 2, "name": "line 2"}, "reason": "acl@2: line 2", "took_us": 1},
                 {"action": "publish", "topic": "b", "outcome": "denied", "code": 135, "version": "acl@2",
                  "rule": null, "asked": true, "reason": "no", "took_us": 4},
             ],
@@ -470,6 +475,7 @@ mod tests {
             "connect c: accepted as demo by password@1, permissions of acl@2 (3 rules), 9 us\n\
              \x20   limited to 5 messages a second, 9 at once; on excess delay; 2 subscriptions\n\
              publish a: allowed, QoS 1\n    rule 2 of acl@2, 1 us\n    acl@2: line 2\n\
+             \x20   then shown to i@1, j@2, whose answer depends on the message\n\
              publish b: denied with 0x87\n    asked acl@2, 4 us\n    no\n"
         );
     }

@@ -13,6 +13,9 @@ use crate::failure::Failure;
 /// The file that makes a directory a layout.
 pub(super) const MARKER: &str = "oci-layout";
 
+/// The file that says what is in it.
+pub(super) const INDEX: &str = "index.json";
+
 /// Bytes of an index or a manifest at most. Registries refuse manifests of more than 4 MiB.
 const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
@@ -27,7 +30,7 @@ const SIGNATURE: &str = "application/vnd.portcullis.extension.signature.v1+json"
 pub(super) fn read(layout: &Path, reference: Option<&str>) -> Result<Package, Failure> {
     let layout = Layout(layout);
     layout.check_version()?;
-    let index = layout.document("index.json")?;
+    let index = layout.document(INDEX)?;
     let manifest = layout.manifest(&index, reference)?;
     let digest = manifest.digest.clone();
     let manifest = layout.json(&layout.blob(&manifest, DOCUMENT_BYTES_MAX)?, &manifest.place())?;

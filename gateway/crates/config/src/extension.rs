@@ -25,6 +25,8 @@ pub struct Extension {
     pub sha256: Option<[u8; 32]>,
     /// Who must have signed the component.
     pub signature: SignatureRule,
+    /// Whether it is loaded again when its files change.
+    pub watch: bool,
     /// Bytes of memory of one instance.
     pub memory: u64,
     /// Instances, and so calls at a time.
@@ -59,6 +61,7 @@ impl fmt::Debug for Extension {
             .field("component", &self.component)
             .field("reference", &self.reference)
             .field("signature", &self.signature)
+            .field("watch", &self.watch)
             .field("memory", &self.memory)
             .field("instances", &self.instances)
             .field("deadlines", &self.deadlines)
@@ -200,6 +203,7 @@ fn read_one(name: String, section: &Section<'_>, trust: &Trust) -> Option<Extens
 pub(crate) fn read_beside(name: String, section: &Section<'_>, trust: &Trust) -> Extension {
     let sha256 = sha256(section);
     let signature = trust::rule(section, &name, trust);
+    let watch = section.flag("watch", false);
     // A 32-bit guest cannot address more than 4 GiB.
     let memory = section.size("memory", DEFAULT_MEMORY, MEMORY_MIN..=MEMORY_MAX);
     let instances = section.number("instances", DEFAULT_INSTANCES, 1..=64);
@@ -225,6 +229,7 @@ pub(crate) fn read_beside(name: String, section: &Section<'_>, trust: &Trust) ->
         reference: None,
         sha256,
         signature,
+        watch,
         memory,
         instances,
         deadlines,

@@ -20,7 +20,7 @@ use crate::metrics::Metric;
 use crate::prepared::Prepared;
 use crate::recorder::RecordingPart;
 use crate::recording::{RecordingHeader, StandIn};
-use crate::rollout::{CandidateStatus, Mode, Rollout};
+use crate::rollout::{Candidate, CandidateStatus, Mode, Rollout};
 use crate::spec::ExtensionSpec;
 use crate::stats::Stats;
 
@@ -159,19 +159,40 @@ impl Extension {
     /// takes them in the instances that are idle, which go on with what they have in memory; those that are busy serve
     /// out their calls, and go.
     ///
+    /// Where a version is tried for all clients, it and the one that it may be taken back to both get them, and the trial goes
+    /// on. One that only watches, or decides for some, goes.
+    ///
     /// # Errors
-    /// The extension refuses the configuration or fails in `init` or `reconfigure`; it goes on with the old one.
+    /// The extension refuses the configuration or fails in `init` or `reconfigure`; it goes on with the old one. Of two
+    /// versions it is the one that is tried which has to take it.
     pub fn reconfigure(
         &self,
         config: BTreeMap<String, String>,
         keyring: Arc<Keyring>,
         facilities: Facilities,
     ) -> Result<(), LoadError> {
-        let (current, number) = self.next();
-        let fresh = current.reconfigured(config, keyring, facilities, &self.0.shared, number)?;
-        let mut rollout = lock(&self.0.rollout);
-        rollout.begin(Arc::new(fresh), Mode::Trial(Duration::ZERO));
-        rollout.promote();
+        let remake = |generation: &Generation, number| {
+            let (config, keyring) = (config.clone(), Arc::clone(&keyring));
+            let facilities = facilities.clone();
+            generation.reconfigured(config, keyring, facilities, &self.0.shared, number)
+        };
+        let Some((candidate, running)) = self.on_trial() else {
+            let (_, number) = self.next();
+            let fresh = remake(&self.generation(), number)?;
+            lock(&self.0.rollout).resettle(Some(Arc::new(fresh)), None);
+            return Ok(());
+        };
+        let (_, number) = self.next();
+        let fresh = remake(&candidate.generation, number)?;
+        let (_, number) = self.next();
+        let below = remake(&running, number)
+            .inspect_err(|error| {
+                let extension = &*running.id;
+                tracing::warn!(extension, %error, "version that a trial may be taken back to keeps its configuration");
+            })
+            .ok()
+            .map(Arc::new);
+        lock(&self.0.rollout).resettle(below, Some((&candidate, Arc::new(fresh))));
         Ok(())
     }
 
@@ -181,12 +202,20 @@ impl Extension {
     /// # Errors
     /// What [`Host::load`] says, or that a hook which the running generation has is missing. Nothing changes then.
     pub fn introduce(&self, host: &Host, spec: ExtensionSpec, mode: Mode) -> Result<(), LoadError> {
+        self.introduce_prepared(&host.prepare(spec)?, mode)
+    }
+
+    /// The same with a component that is compiled already, and was looked at.
+    ///
+    /// # Errors
+    /// It fails in `init`, or a hook which the running generation has is missing. Nothing changes then.
+    pub fn introduce_prepared(&self, prepared: &Prepared, mode: Mode) -> Result<(), LoadError> {
         let (current, number) = self.next();
-        let rehearsal = mode == Mode::Shadow;
-        let fresh = Generation::load(host, spec, &self.0.shared, number, rehearsal)?;
-        if let Some(hook) = current.hooks.lacks(fresh.hooks) {
+        if let Some(hook) = current.hooks.lacks(prepared.hooks()) {
             return Err(LoadError::LostHook { extension: self.name().into(), hook });
         }
+        let rehearsal = mode == Mode::Shadow;
+        let fresh = prepared.generation(&self.0.shared, number, rehearsal)?;
         let candidate = lock(&self.0.rollout).begin(Arc::new(fresh), mode);
         let (extension, running) = (&*candidate.generation.id, &*current.id);
         tracing::info!(extension, running, ?mode, "extension version is tried");
@@ -194,8 +223,20 @@ impl Extension {
     }
 
     /// The generation that is being tried takes over; answers whether there is one.
+    ///
+    /// Waits for a decision that a shadow is making: what comes of it must not count, and from then on everything does.
     pub fn promote(&self) -> bool {
+        let candidate = lock(&self.0.rollout).candidate().cloned();
+        if let Some(shadow) = candidate.as_ref().and_then(|candidate| candidate.shadow.as_ref()) {
+            shadow.stop();
+        }
         lock(&self.0.rollout).promote()
+    }
+
+    /// Whether the version that was tried last was taken back because it failed, and no other has been tried since.
+    #[must_use]
+    pub fn is_rolled_back(&self) -> bool {
+        lock(&self.0.rollout).is_rolled_back()
     }
 
     /// Drops the generation that is being tried; answers its name if there is one.
@@ -214,6 +255,13 @@ impl Extension {
     #[must_use]
     pub fn candidate(&self) -> Option<CandidateStatus> {
         lock(&self.0.rollout).candidate().map(|candidate| candidate.status())
+    }
+
+    /// What is tried for all clients, and what runs below it.
+    fn on_trial(&self) -> Option<(Arc<Candidate>, Arc<Generation>)> {
+        let rollout = lock(&self.0.rollout);
+        let candidate = rollout.candidate().filter(|it| matches!(it.mode, Mode::Trial(_)))?;
+        Some((Arc::clone(candidate), Arc::clone(rollout.running())))
     }
 
     fn next(&self) -> (Arc<Generation>, u32) {

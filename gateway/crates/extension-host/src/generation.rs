@@ -6,12 +6,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use crate::breaker::Breaker;
-use crate::cache::Cache;
 use crate::error::LoadError;
 use crate::extension::lock;
 use crate::facilities::Facilities;
 use crate::guest::Services;
-use crate::host::Host;
 use crate::inspect::Hooks;
 use crate::instance::{BuildError, Plan};
 use crate::keyring::Keyring;
@@ -19,8 +17,9 @@ use crate::log::LogSink;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::pool::Pool;
-use crate::prepared::{Prepared, id};
+use crate::prepared::id;
 use crate::recorder::Recorder;
+use crate::shelf::Shelf;
 use crate::spec::{BreakerSettings, ExtensionLimits, ExtensionSpec};
 use crate::stats::Counters;
 
@@ -46,7 +45,7 @@ pub(crate) struct Generation {
 pub(crate) struct Shared {
     pub(crate) name: Arc<str>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) cache: Arc<Mutex<Cache>>,
+    pub(crate) cache: Arc<Shelf>,
     pub(crate) metrics: Arc<Mutex<Metrics>>,
     pub(crate) recorder: Recorder,
 }
@@ -82,7 +81,7 @@ impl Shared {
         Self {
             name: spec.name.as_str().into(),
             counters: Arc::new(Counters::default()),
-            cache: Arc::new(Mutex::new(Cache::new(spec.limits.cache_bytes))),
+            cache: Arc::new(Shelf::new(spec.limits.cache_bytes)),
             metrics: Arc::new(Mutex::new(Metrics::default())),
             recorder: Recorder::default(),
         }
@@ -90,18 +89,6 @@ impl Shared {
 }
 
 impl Generation {
-    /// Compiles, checks and starts what `spec` says, as the `number`th generation of its extension; see
-    /// [`rehearse`](Self::rehearse).
-    pub(crate) fn load(
-        host: &Host,
-        spec: ExtensionSpec,
-        shared: &Shared,
-        number: u32,
-        rehearsal: bool,
-    ) -> Result<Self, LoadError> {
-        Prepared::new(host, spec)?.generation(shared, number, rehearsal)
-    }
-
     /// The same component with another configuration, other keys and other facilities: in the instances that are idle,
     /// where it can take that, and else in a fresh one.
     pub(crate) fn reconfigured(
@@ -140,6 +127,9 @@ impl Generation {
         hash: Arc<str>,
         hooks: Hooks,
     ) -> Result<Self, LoadError> {
+        let cache = Arc::new(plan.services.cache.of_another_generation());
+        let services = Services { cache, ..Services::clone(&plan.services) };
+        let plan = Plan { services: Arc::new(services), ..plan };
         Self::of(Pool::new(plan), shared, id, hash, hooks)
     }
 
@@ -167,9 +157,14 @@ impl Generation {
         })
     }
 
-    /// Says whether its decisions are only compared. Nothing comes of what it does then, besides requests to servers.
+    /// Says whether its decisions are only compared. Nothing comes of what it does then, besides requests to servers: it has
+    /// a cache of its own, which goes when the rehearsal ends, and changes no metric.
     pub(crate) fn rehearse(&self, rehearsal: bool) {
-        self.pool.plan().services.rehearsal.store(rehearsal, Ordering::Relaxed);
+        let services = &self.pool.plan().services;
+        services.rehearsal.store(rehearsal, Ordering::Relaxed);
+        if !rehearsal {
+            services.cache.forget_rehearsal();
+        }
     }
 
     /// Whether none of its capabilities can make it wait.

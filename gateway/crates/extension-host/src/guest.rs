@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cache::Cache;
 use crate::clock::CallClock;
 use crate::connecting::Connecting;
 use crate::facilities::Facilities;
@@ -32,6 +31,7 @@ use crate::ledger::Ledger;
 use crate::log::LogSink;
 use crate::metrics::Metrics;
 use crate::nature::Nature;
+use crate::shelf::Shelf;
 use crate::spec::Capability;
 use crate::stats::Counters;
 use crate::tape::Tape;
@@ -92,14 +92,14 @@ pub(crate) struct Services {
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) facilities: Facilities,
-    /// Whether what the guest does is only compared, so that nothing may come of it.
+    /// Whether what the guest does is only compared, so that nothing may come of it; `cache` and `metrics` heed it too.
     pub(crate) rehearsal: Arc<AtomicBool>,
     pub(crate) log: Arc<LogSink>,
     pub(crate) gate: Arc<Gate>,
     /// How long a password check waits for its turn.
     pub(crate) gate_wait: Duration,
     pub(crate) nature: Arc<dyn Nature>,
-    pub(crate) cache: Arc<Mutex<Cache>>,
+    pub(crate) cache: Arc<Shelf>,
     pub(crate) metrics: Arc<Mutex<Metrics>>,
     pub(crate) counters: Arc<Counters>,
 }

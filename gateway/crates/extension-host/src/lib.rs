@@ -51,6 +51,7 @@ mod recording;
 mod rollout;
 mod said;
 mod shadow;
+mod shelf;
 mod sitting;
 mod space;
 mod spec;

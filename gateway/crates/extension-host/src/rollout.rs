@@ -91,6 +91,8 @@ pub(crate) struct Rollout {
     candidate: Option<Arc<Candidate>>,
     /// Generations that there have been.
     pub(crate) number: u32,
+    /// The latest candidate was dropped because it failed.
+    is_rolled_back: bool,
     /// Moves on whenever another generation decides, for anybody.
     revision: Arc<AtomicU64>,
 }
@@ -106,7 +108,13 @@ pub(crate) struct Turn {
 
 impl Rollout {
     pub(crate) fn new(first: Generation) -> Self {
-        Self { running: Arc::new(first), candidate: None, number: 1, revision: Arc::default() }
+        Self {
+            running: Arc::new(first),
+            candidate: None,
+            number: 1,
+            is_rolled_back: false,
+            revision: Arc::default(),
+        }
     }
 
     /// The generation that decides for most clients.
@@ -125,9 +133,9 @@ impl Rollout {
         self.candidate.as_ref()
     }
 
-    /// The running generation, if nothing is being tried.
-    pub(crate) fn undisputed(&self) -> Option<Arc<Generation>> {
-        self.candidate.is_none().then(|| Arc::clone(&self.running))
+    /// Whether the latest candidate was dropped because it failed, and no other has come since.
+    pub(crate) fn is_rolled_back(&self) -> bool {
+        self.is_rolled_back
     }
 
     /// The number that says whether what was decided before still counts.
@@ -160,6 +168,12 @@ impl Rollout {
         Turn { first: running, fallback: None, candidate }
     }
 
+    /// Who answers some questions in a row about this client; none if others are to answer the same.
+    pub(crate) fn turn_alone(&mut self, client_id: &str) -> Option<Turn> {
+        let turn = self.turn(client_id);
+        (turn.candidate.is_none() || turn.fallback.is_some()).then_some(turn)
+    }
+
     /// Who answers a question about all clients together: a candidate that decides for all of them, or the running generation.
     pub(crate) fn turn_of_all(&mut self) -> Turn {
         // A trial that is over ends here as for a client.
@@ -169,8 +183,13 @@ impl Rollout {
         }
     }
 
-    /// Puts a generation in the place of any candidate that there is.
+    /// Puts a generation in the place of any candidate that there is. What decides for all clients goes on doing so beside a new one
+    /// that does not: it has taken over.
     pub(crate) fn begin(&mut self, generation: Arc<Generation>, mode: Mode) -> Arc<Candidate> {
+        let decides = |candidate: &Arc<Candidate>| matches!(candidate.mode, Mode::Trial(_));
+        if !matches!(mode, Mode::Trial(_)) && self.candidate.as_ref().is_some_and(decides) {
+            self.promote();
+        }
         let tally = Arc::new(Tally::default());
         generation.rehearse(mode == Mode::Shadow);
         let shadow = (mode == Mode::Shadow)
@@ -179,8 +198,41 @@ impl Rollout {
         let candidate =
             Arc::new(Candidate { generation, mode, shadow, began: Instant::now(), tally });
         self.candidate = Some(Arc::clone(&candidate));
+        self.is_rolled_back = false;
         self.revision.fetch_add(1, Ordering::Relaxed);
         candidate
+    }
+
+    /// Puts generations with other settings in the place of the running one and, if it is still tried, of `of`, whose trial
+    /// goes on. Any other candidate goes.
+    pub(crate) fn resettle(
+        &mut self,
+        running: Option<Arc<Generation>>,
+        of: Option<(&Arc<Candidate>, Arc<Generation>)>,
+    ) {
+        self.revision.fetch_add(1, Ordering::Relaxed);
+        let now = self.candidate.take();
+        let Some((of, fresh)) = of else {
+            self.running = running.unwrap_or_else(|| Arc::clone(&self.running));
+            return;
+        };
+        if Arc::ptr_eq(&self.running, &of.generation) {
+            // It has taken over meanwhile.
+            self.running = fresh;
+            return;
+        }
+        self.running = running.unwrap_or_else(|| Arc::clone(&self.running));
+        if now.is_some_and(|now| Arc::ptr_eq(&now, of)) {
+            let tally = Arc::clone(&of.tally);
+            let again = Candidate {
+                generation: fresh,
+                mode: of.mode,
+                shadow: None,
+                began: of.began,
+                tally,
+            };
+            self.candidate = Some(Arc::new(again));
+        }
     }
 
     /// The candidate takes over; answers whether there was one.
@@ -207,6 +259,7 @@ impl Rollout {
         }
         self.revision.fetch_add(1, Ordering::Relaxed);
         self.candidate = None;
+        self.is_rolled_back = true;
         true
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use wasmtime::Store;
@@ -9,6 +10,7 @@ use wasmtime::Store;
 use crate::answer::{Failure, Publication, Verdict, Verdicts};
 use crate::ask::{Called, Hook};
 use crate::connecting::Connecting;
+use crate::extension::Extension;
 use crate::generation::Generation;
 use crate::guest::Guest;
 use crate::instance::{BoundHooks, Instance};
@@ -16,6 +18,7 @@ use crate::interception::{DeliveryAction, Intercepted, PublishAction};
 use crate::interceptors::Exhibit;
 use crate::pace::Pace;
 use crate::questions::subject;
+use crate::rollout::Candidate;
 use crate::ticker::{Presence, TICK};
 
 /// What an answer that did not come in time has taken at least.
@@ -36,7 +39,24 @@ pub struct Sitting<'a> {
     questions: u32,
     /// Which of the purpose's hooks have answered in order.
     answered: [bool; 2],
+    /// Where the version is one that is tried.
+    trial: Option<Trial>,
     _presence: Presence,
+}
+
+/// How many questions are put in one call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Put {
+    /// One, as it would be asked where the caller can wait.
+    Alone,
+    /// So many, by a hook that is called in no other way.
+    Together(u32),
+}
+
+/// Whose faults are the candidate's.
+pub(crate) struct Trial {
+    pub(crate) extension: Extension,
+    pub(crate) candidate: Arc<Candidate>,
 }
 
 /// Who is asked, about whom.
@@ -51,6 +71,15 @@ struct About<'a> {
 pub(crate) enum Purpose {
     Authorize,
     Intercept,
+}
+
+impl Put {
+    fn questions(self) -> u32 {
+        match self {
+            Self::Alone => 1,
+            Self::Together(questions) => questions,
+        }
+    }
 }
 
 impl Purpose {
@@ -88,6 +117,7 @@ impl<'a> Sitting<'a> {
         purpose: Purpose,
         who: &'a Arc<auth::Identity>,
         connection: &'a Arc<Connecting>,
+        trial: Option<Trial>,
     ) -> Option<Self> {
         if !purpose.is_quick(&generation) || connection.check_size(0).is_err() {
             return None;
@@ -103,6 +133,7 @@ impl<'a> Sitting<'a> {
             calls: 0,
             questions: 0,
             answered: [false; 2],
+            trial,
         })
     }
 
@@ -131,7 +162,7 @@ impl<'a> Sitting<'a> {
         &mut self,
         what: &Publication<'_>,
     ) -> Option<Result<Verdict, Failure>> {
-        self.ask(Hook::Authorize, 1, |about, hooks, store| {
+        self.ask(Hook::Authorize, Put::Alone, |about, hooks, store| {
             let About { generation, who, connection } = about;
             generation.call_authorize_publish(hooks, store, who, connection, what)
         })
@@ -142,9 +173,9 @@ impl<'a> Sitting<'a> {
         &mut self,
         what: &[Publication<'_>],
     ) -> Option<Result<Verdicts, Failure>> {
-        let questions = u32::try_from(what.len()).unwrap_or(u32::MAX);
+        let put = Put::Together(u32::try_from(what.len()).unwrap_or(u32::MAX));
         if self.about.generation.hooks.bulk_authorizer {
-            return self.ask(Hook::Authorize, questions, |about, hooks, store| {
+            return self.ask(Hook::Authorize, put, |about, hooks, store| {
                 about.generation.call_authorize_publications(hooks, store, what)
             });
         }
@@ -155,7 +186,7 @@ impl<'a> Sitting<'a> {
         if !self.takes_batches() {
             return None;
         }
-        self.ask(Hook::Authorize, questions, |about, hooks, store| {
+        self.ask(Hook::Authorize, put, |about, hooks, store| {
             let About { generation, who, connection } = about;
             generation.call_authorize_publishes(hooks, store, who, connection, what)
         })
@@ -169,7 +200,7 @@ impl<'a> Sitting<'a> {
         if !self.about.generation.wants_publish(what.topic) {
             return Some(Ok(PublishAction::Pass));
         }
-        self.ask(Hook::InterceptPublish, 1, |about, hooks, store| {
+        self.ask(Hook::InterceptPublish, Put::Alone, |about, hooks, store| {
             let About { generation, who, connection } = about;
             generation.call_on_publish(hooks, store, who, connection, Exhibit::of(what))
         })
@@ -183,7 +214,7 @@ impl<'a> Sitting<'a> {
         if !self.about.generation.wants_delivery(what.topic) {
             return Some(Ok(DeliveryAction::Pass));
         }
-        self.ask(Hook::InterceptDelivery, 1, |about, hooks, store| {
+        self.ask(Hook::InterceptDelivery, Put::Alone, |about, hooks, store| {
             let About { generation, who, connection } = about;
             generation.call_on_delivery(hooks, store, who, connection, Exhibit::of(what))
         })
@@ -192,14 +223,14 @@ impl<'a> Sitting<'a> {
     fn ask<R>(
         &mut self,
         hook: Hook,
-        questions: u32,
+        put: Put,
         call: impl FnOnce(&About<'a>, &BoundHooks, &mut Store<Guest>) -> Called<R>,
     ) -> Option<Result<R, Failure>> {
         let about = &self.about;
         let instance = self.instance.as_mut()?;
         let result = instance.call_now(hook.name(), |hooks, store| call(about, hooks, store));
         self.calls = self.calls.saturating_add(1);
-        self.questions = self.questions.saturating_add(questions);
+        self.questions = self.questions.saturating_add(put.questions());
         let generation = &about.generation;
         let pace = self.purpose.pace(generation);
         match &result {
@@ -222,7 +253,16 @@ impl<'a> Sitting<'a> {
             Err(_) => {}
         }
         generation.settle(hook, &result);
-        Some(result)
+        match (&self.trial, &result) {
+            (Some(trial), Err(failure)) if failure.is_regression() => {
+                // A question that was put alone is put again, to both versions, and this failure is found there.
+                if put != Put::Alone {
+                    trial.extension.regressed(&trial.candidate, failure);
+                }
+                None
+            }
+            _ => Some(result),
+        }
     }
 }
 
@@ -230,6 +270,9 @@ impl Drop for Sitting<'_> {
     fn drop(&mut self) {
         let generation = &self.about.generation;
         generation.counters.calls.add(u64::from(self.calls));
+        if let Some(trial) = &self.trial {
+            trial.candidate.tally.decisions.fetch_add(self.questions.into(), Ordering::Relaxed);
+        }
         let mut instance = self.instance.take();
         if let Some(kept) = &mut instance {
             kept.close(self.calls);

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use guest::{ACCEPT, Guest};
 use portcullis_extension_host::{
-    Capability, Facilities, Failure, KeyValue, KeyValueFault, LoadError, Mode, Order,
+    Attestation, Capability, Extension, Facilities, Failure, KeyValue, KeyValueFault, LoadError,
+    MetricValue, Mode, Order,
 };
 use support::outside::{
     AT, DISCONNECT, SEND, SET, Store, Taken, asking, case, disconnecting, granted, importing,
@@ -38,6 +39,23 @@ fn what_is_not_granted_is_not_there() {
         assert_eq!(error, wanted);
         assert!(error.to_string().contains(&format!("add \"{grant}\"")), "{error}");
         assert_eq!(case(&load(&guest, &[grant], Facilities::default())), None);
+    }
+}
+
+/// The interface is named as it is in the contract, where one capability is in the package of the hooks.
+#[test]
+fn what_a_signature_does_not_name_is_refused_by_its_name() {
+    for (import, grant) in [(SET, Capability::KeyValue), (DISCONNECT, Capability::Broker)] {
+        let guest = importing(Guest::authenticator(ACCEPT), import);
+        let mut spec = granted(&guest, &[grant], Facilities::default());
+        let hooks = ["authenticator".to_owned()].into();
+        let attestation = Attestation { by: "site".into(), hooks, grants: [].into() };
+        spec.attestation = Some(attestation.clone());
+        let said = host().load(spec.clone()).unwrap_err().to_string();
+        assert!(said.contains(&format!("imports {}, which the signature", import.0)), "{said}");
+        let grants = [grant.name().to_owned()].into();
+        spec.attestation = Some(Attestation { grants, ..attestation });
+        host().load(spec).unwrap();
     }
 }
 
@@ -263,11 +281,7 @@ fn of_a_version_that_only_watches_nothing_comes() {
         let spec = granted(&candidate, &grants, facilities.clone());
         extension.introduce(host(), spec, Mode::Shadow).unwrap();
         extension.authenticate(&client("c1"), None).result.unwrap();
-        let until = Instant::now() + Duration::from_secs(20);
-        while extension.candidate().unwrap().decisions == 0 {
-            assert!(Instant::now() < until, "the shadow does not decide");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        decides(&extension, 1);
         assert_eq!(
             extension.candidate().unwrap().differences,
             0,
@@ -281,4 +295,59 @@ fn of_a_version_that_only_watches_nothing_comes() {
         assert_eq!(std::mem::take(&mut *store.waits.lock().unwrap()).len(), changes);
     }
     assert_eq!(taken.0.lock().unwrap().len(), 1, "as soon as it decides it does");
+}
+
+/// Waits until the shadow has made so many decisions.
+fn decides(extension: &Extension, decisions: u64) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while extension.candidate().unwrap().decisions < decisions {
+        assert!(Instant::now() < until, "the shadow does not decide");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Counts clients in the cache and in a metric, and refuses all after the third.
+fn counting() -> Guest {
+    let mut guest = Guest::authenticator("");
+    let name = guest.put(b"clients");
+    let text = format!("(i32.const {name}) (i32.const 7)");
+    let body = format!(
+        "(call $add {text} (i64.const 1) (i32.const 0) (i32.const 0)) \
+         (if (i64.gt_s (call $increment {text} (i64.const 1) (i32.const 3600000)) (i64.const 3)) \
+           (then (i32.store8 (i32.const 1032) (i32.const 1)) (i32.store8 (i32.const 1040) (i32.const 0x87))) \
+           (else {ACCEPT}))"
+    );
+    let guest = importing(
+        guest.with_authenticate(&body),
+        ("portcullis:host/cache", "increment", "(param i32 i32 i64 i32) (result i64)"),
+    );
+    guest.import("portcullis:host/metrics", "counter-add", "$add", "(param i32 i32 i64 i32 i32)")
+}
+
+/// A shadow that counts failures would otherwise count each twice, and the running version would lock out those who
+/// have failed half as often as they may.
+#[test]
+fn a_version_that_only_watches_counts_for_itself() {
+    let grants = [Capability::Cache, Capability::Metrics];
+    let extension = load(&counting(), &grants, Facilities::default());
+    let counted = || match extension.metrics().first() {
+        Some(metric) => metric.value,
+        None => MetricValue::Counter(0),
+    };
+    assert_eq!(case(&extension), None, "the first, counted before there is a shadow");
+    let spec = granted(&counting(), &grants, Facilities::default());
+    extension.introduce(host(), spec, Mode::Shadow).unwrap();
+    assert_eq!((case(&extension), case(&extension)), (None, None));
+    decides(&extension, 2);
+    assert_eq!(extension.candidate().unwrap().differences, 0);
+    assert_eq!(counted(), MetricValue::Counter(3));
+    assert_eq!(case(&extension), Some(7), "the fourth");
+    decides(&extension, 3);
+    let candidate = extension.candidate().unwrap();
+    assert_eq!(candidate.differences, 1, "the third that it sees: its cache began empty");
+    assert_eq!(counted(), MetricValue::Counter(4));
+
+    assert!(extension.promote());
+    assert_eq!(case(&extension), Some(7), "it has the extension's cache as soon as it decides");
+    assert_eq!(counted(), MetricValue::Counter(5), "and counts for the extension");
 }

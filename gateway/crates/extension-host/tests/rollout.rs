@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use guest::{ABSTAIN, ACCEPT, Fallback, Guest, TRAP, allow, provoked};
+use guest::{ABSTAIN, ACCEPT, ENDLESS, Fallback, Guest, TRAP, allow, provoked};
 use portcullis_extension_host::{
-    AuthenticationOutcome, Extension, ExtensionSpec, Facilities, LoadError, Mode,
+    AuthenticationOutcome, Extension, ExtensionSpec, Facilities, LoadError, Mode, Publication,
+    Verdicts,
 };
 use support::{client, host, identity, load, spec};
 
@@ -167,6 +168,114 @@ fn a_new_configuration_is_a_version_of_its_own() {
         .unwrap();
     assert_eq!(extension.hash(), hash);
     assert_eq!(*extension.id(), format!("{first}.2"));
+}
+
+/// A hook that only publishes which come together reach is tried with the others: nobody is refused, and the version goes.
+#[test]
+fn a_version_whose_bulk_hook_traps_is_taken_back_before_it_counts() {
+    let extension = load(&Guest::authorizer().with_bulk(""));
+    let first = extension.id();
+    introduce(&extension, &Guest::authorizer().with_bulk(TRAP), TRIAL).unwrap();
+    let (who, conn) = (identity(), client("c1"));
+    for fault in 1..=3 {
+        assert!(becomes_quick(&extension), "fault {fault}");
+        let mut sitting = extension.sit(&who, &conn).unwrap();
+        assert!(sitting.by().ends_with(".2"), "the version that is tried is asked");
+        assert_eq!(sitting.authorize_publishes(&[PUBLICATION]), None, "others are asked instead");
+        drop(sitting);
+        assert!(extension.authorize_publish(&who, &conn, &PUBLICATION).result.is_ok());
+        let faults = extension.candidate().map(|candidate| candidate.regressions);
+        assert_eq!(faults, (fault < 3).then_some(fault));
+    }
+    assert_eq!((extension.id(), extension.is_rolled_back()), (first, true));
+    assert_eq!(extension.stats().rolled_back, 1);
+    assert!(becomes_quick(&extension));
+    let mut sitting = extension.sit(&who, &conn).unwrap();
+    assert_eq!(sitting.authorize_publishes(&[PUBLICATION]), Some(Ok(Verdicts::AllAllowed)));
+}
+
+/// What a version that is tried answers at once is counted as its decisions; one that only watches is not asked so.
+#[test]
+fn a_version_that_is_tried_answers_at_once_where_it_decides() {
+    let extension = load(&Guest::authorizer());
+    introduce(&extension, &Guest::authorizer().with_bulk(""), TRIAL).unwrap();
+    assert!(becomes_quick(&extension));
+    let before = extension.candidate().unwrap().decisions;
+    let (who, conn) = (identity(), client("c1"));
+    let mut sitting = extension.sit(&who, &conn).unwrap();
+    assert!(sitting.authorize_publishes(&[PUBLICATION; 4]).unwrap().is_ok());
+    drop(sitting);
+    assert_eq!(extension.candidate().unwrap().decisions - before, 4);
+    introduce(&extension, &Guest::authorizer().with_bulk(""), Mode::Shadow).unwrap();
+    assert!(!becomes_quick(&extension), "a shadow is to be asked the same");
+}
+
+const PUBLICATION: Publication<'static> =
+    Publication { topic: "a/b", qos: mqtt::QoS::AtLeastOnce, retain: false, payload_len: 4 };
+
+/// Asks until the version whose turn it is answers at once.
+fn becomes_quick(extension: &Extension) -> bool {
+    let (who, conn) = (identity(), client("c1"));
+    (0..5000).any(|_| {
+        extension.authorize_publish(&who, &conn, &PUBLICATION).result.unwrap();
+        extension.sit(&who, &conn).is_some()
+    })
+}
+
+/// Trying another version beside one that decides for all does not bring back the one below.
+#[test]
+fn a_shadow_that_begins_during_a_trial_leaves_the_trial_s_version_in_place() {
+    let extension = load(&Guest::authenticator(ACCEPT));
+    introduce(&extension, &Guest::authenticator(ABSTAIN), TRIAL).unwrap();
+    let second = extension.id();
+    introduce(&extension, &Guest::authenticator(ACCEPT), Mode::Shadow).unwrap();
+    assert_eq!(decided(&extension, "c1"), (second.to_string(), false));
+    extension.abandon();
+    assert_eq!(decided(&extension, "c1"), (second.to_string(), false));
+}
+
+fn reconfigure(extension: &Extension) {
+    let config = BTreeMap::from([("k".into(), "v".into())]);
+    extension.reconfigure(config, Arc::default(), Facilities::default()).unwrap();
+}
+
+/// New settings during a trial are no reason to believe that the version is good.
+#[test]
+fn a_trial_goes_on_with_new_settings_and_can_still_be_taken_back() {
+    let extension = load(&Guest::authenticator(ACCEPT));
+    let first = extension.id();
+    introduce(&extension, &Guest::authenticator(&provoked(TRAP, ABSTAIN)), TRIAL).unwrap();
+    assert!(!decided(&extension, "c1").1);
+    reconfigure(&extension);
+    assert!(!decided(&extension, "c1").1, "the version that is tried decides");
+    let status = extension.candidate().expect("it is still tried");
+    assert_eq!((status.mode, status.decisions), (TRIAL, 2));
+    for fault in 0..3 {
+        assert!(decided(&extension, "!c1").1, "fault {fault}: the other answers");
+    }
+    assert_eq!((extension.candidate(), extension.is_rolled_back()), (None, true));
+    let (by, accepted) = decided(&extension, "c1");
+    assert!(
+        accepted && by.starts_with(&*first) && by.ends_with(".4"),
+        "{by}: with the new settings"
+    );
+}
+
+/// What a shadow has not decided yet when it takes over was decided by the other version.
+#[test]
+fn a_shadow_that_takes_over_decides_nothing_of_what_was() {
+    let extension = load(&Guest::authenticator(ACCEPT));
+    // Each decision takes the candidate until its deadline.
+    introduce(&extension, &Guest::authenticator(ENDLESS), Mode::Shadow).unwrap();
+    for n in 0..50 {
+        assert!(decided(&extension, &format!("c{n}")).1);
+    }
+    settled(&extension, 1);
+    assert!(extension.promote());
+    let exceeded = extension.stats().deadline_exceeded;
+    assert!((1..50).contains(&exceeded), "{exceeded}");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(extension.stats().deadline_exceeded, exceeded, "nothing was decided since");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::observation::Observed;
 use crate::recording::RecordedCall;
 use crate::rollout::{Candidate, Turn};
 use crate::said::Said;
-use crate::sitting::{Purpose, Sitting};
+use crate::sitting::{Purpose, Sitting, Trial};
 use crate::tape::Tape;
 
 /// The hooks. Each answer is that of exactly one generation.
@@ -107,7 +107,9 @@ impl Extension {
     }
 
     /// An instance for some questions in a row, where the caller cannot wait: none if the extension may take
-    /// longer than some ten microseconds, has no free instance, a new version of it is being tried, or it is recorded.
+    /// longer than some ten microseconds, has no free instance, has a shadow that is to be asked the same, or is recorded.
+    /// It is one of the version that decides about the client; a version that is tried and fails answers nothing, so that
+    /// the caller asks where the running one answers in its place.
     #[must_use]
     pub fn sit<'a>(
         &self,
@@ -136,8 +138,9 @@ impl Extension {
         if self.0.shared.recorder.is_on() {
             return None;
         }
-        let generation = lock(&self.0.rollout).undisputed()?;
-        Sitting::begin(generation, purpose, who, connection)
+        let turn = lock(&self.0.rollout).turn_alone(&connection.client_id)?;
+        let trial = turn.candidate.map(|candidate| Trial { extension: self.clone(), candidate });
+        Sitting::begin(turn.first, purpose, who, connection, trial)
     }
 
     /// A number that changes whenever the extension may decide otherwise than before.
@@ -285,7 +288,7 @@ impl Extension {
     }
 
     /// A candidate failed where the running generation did not.
-    fn regressed(&self, candidate: &Arc<Candidate>, failure: &Failure) {
+    pub(crate) fn regressed(&self, candidate: &Arc<Candidate>, failure: &Failure) {
         let (dropped, running) = {
             let mut rollout = lock(&self.0.rollout);
             let dropped = rollout.regressed(candidate);
@@ -294,7 +297,13 @@ impl Extension {
         let extension = &*candidate.generation.id;
         if dropped {
             self.0.shared.counters.rolled_back.count();
-            tracing::error!(extension, %running, %failure, "extension version rolled back");
+            tracing::error!(
+                extension,
+                %running,
+                %failure,
+                fix = "put its former component back: the next start runs what the file has",
+                "extension version rolled back"
+            );
         } else {
             tracing::warn!(extension, %running, %failure, "extension version failed; the running one answered");
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Guest;
 use crate::bindings::portcullis::host::cache;
-use crate::extension::lock;
+use crate::cache::Cache;
 use crate::tape::bytes;
 
 impl cache::Host for Guest {
@@ -16,7 +16,7 @@ impl cache::Host for Guest {
             || json!([key]),
             |guest| {
                 let now = guest.services.nature.monotonic();
-                lock(&guest.services.cache).get(&key, now).map(<[u8]>::to_vec)
+                guest.cached(|cache| cache.get(&key, now).map(<[u8]>::to_vec))
             },
         )
     }
@@ -38,9 +38,7 @@ impl cache::Host for Guest {
         self.taped(
             "cache.remove",
             || json!([key]),
-            |guest| {
-                lock(&guest.services.cache).remove(&key);
-            },
+            |guest| guest.cached(|cache| cache.remove(&key)),
         );
     }
 
@@ -50,7 +48,8 @@ impl cache::Host for Guest {
             || json!([key, delta, ttl_ms]),
             |guest| {
                 let now = guest.services.nature.monotonic();
-                lock(&guest.services.cache).increment(key.clone(), delta, now, now + ttl(ttl_ms))
+                let until = now + ttl(ttl_ms);
+                guest.cached(|cache| cache.increment(key.clone(), delta, now, until))
             },
         )
     }
@@ -59,7 +58,11 @@ impl cache::Host for Guest {
 impl Guest {
     fn put_now(&self, key: String, value: Vec<u8>, ttl_ms: u32) {
         let until = self.services.nature.monotonic() + ttl(ttl_ms);
-        lock(&self.services.cache).put(key, value, until);
+        self.cached(|cache| cache.put(key, value, until));
+    }
+
+    fn cached<R>(&self, act: impl FnOnce(&mut Cache) -> R) -> R {
+        self.services.cache.with(&self.services.rehearsal, act)
     }
 }
 

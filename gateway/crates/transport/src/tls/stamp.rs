@@ -23,7 +23,12 @@ impl Stamp {
         let more = settings.more.iter().flat_map(|files| [&files.cert, &files.key]);
         let files = [&settings.cert, &settings.key].into_iter().chain(more);
         let files = files.chain(&settings.client_ca).chain(&settings.client_crls);
-        Self(files.map(|path| look(path)).collect())
+        Self::of_files(files.map(std::path::PathBuf::as_path))
+    }
+
+    /// Of these files. One that is not there has a look of its own.
+    pub fn of_files<'a>(files: impl Iterator<Item = &'a Path>) -> Self {
+        Self(files.map(look).collect())
     }
 }
 
