@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use auth::signature::{Manifest, Signature};
-use extension_host::{Facts, Need};
+use extension_host::{Capability, Facts, Need};
 
 use super::sign::{examine, stem};
 use crate::cli::say;
@@ -31,12 +31,7 @@ pub(super) fn run(component: &Path, config: Option<&Path>) -> Result<ExitCode, F
 fn about(facts: &Facts) -> String {
     let digits: String = facts.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     let hooks: Vec<&str> = facts.hooks().collect();
-    let needed = facts.imports.iter().filter_map(|(_, need)| match need {
-        Need::Grant(capability) => Some(format!("\"{capability}\"")),
-        _ => None,
-    });
-    let mut needed: Vec<String> = needed.collect();
-    needed.sort();
+    let needed: Vec<String> = facts.grants().iter().map(|grant| format!("\"{grant}\"")).collect();
     let mut text = format!(
         "  sha256     {digits}\n  size       {} bytes\n  compiled   {} bytes of code in {} ms\n  \
          hooks      {}\n  contract   {}\n  needs      grants = [{}]\n  imports    ",
@@ -47,8 +42,11 @@ fn about(facts: &Facts) -> String {
         contract(facts),
         needed.join(", "),
     );
-    let imports: Vec<String> =
-        facts.imports.iter().map(|(import, need)| format!("{import}: {}", words(*need))).collect();
+    let imports: Vec<String> = facts
+        .imports
+        .iter()
+        .map(|(import, need)| format!("{import}: {}", words(import, *need)))
+        .collect();
     text.push_str(&if imports.is_empty() {
         "nothing".to_owned()
     } else {
@@ -57,10 +55,14 @@ fn about(facts: &Facts) -> String {
     text
 }
 
-fn words(need: Need) -> &'static str {
+fn words(import: &str, need: Need) -> &'static str {
     match need {
         Need::Nothing => "provided",
-        Need::Wasi => "provided, and empty",
+        Need::Wasi => match Capability::behind_wasi(import) {
+            Some(Capability::Random) => "provided; ends the call without the grant",
+            Some(_) => "provided; stands still without the grant",
+            None => "provided, and empty",
+        },
         Need::Grant(_) => "needs a grant",
         Need::OtherVersion => "of another version of the contract than this gateway's",
         Need::NotBuiltIn => "in the contract, and not built into this gateway",
@@ -114,9 +116,40 @@ fn lies(claim: &Manifest, facts: &Facts) -> Option<String> {
     if claim.component != facts.sha256 {
         return Some("is for another component".to_owned());
     }
-    if let Some(asked) = facts.grants().find(|name| !claim.grants.contains(*name)) {
+    if let Some(asked) = facts.asked().find(|name| !claim.grants.contains(*name)) {
         return Some(format!("does not say that the component asks for \"{asked}\""));
     }
     let hooks: std::collections::BTreeSet<&str> = facts.hooks().collect();
     (!claim.hooks.iter().map(String::as_str).eq(hooks)).then(|| "names other hooks".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What it says must be enough for the component to work.
+    #[test]
+    fn what_wasi_needs_is_among_the_grants() {
+        let import = |name: &str, need| (name.to_owned(), need);
+        let facts = Facts {
+            sha256: [0; 32],
+            bytes: 1,
+            code_bytes: 1,
+            compiled_in: Duration::ZERO,
+            exports: vec!["portcullis:gateway/authenticator@0.1.0".to_owned()],
+            imports: vec![
+                import("portcullis:host/log@0.1.0", Need::Grant(Capability::Log)),
+                import("wasi:random/random@0.2.3", Need::Wasi),
+                import("wasi:clocks/wall-clock@0.2.3", Need::Wasi),
+                import("wasi:clocks/monotonic-clock@0.2.3", Need::Wasi),
+                import("wasi:io/streams@0.2.3", Need::Wasi),
+            ],
+        };
+        let page = about(&facts);
+        assert!(page.contains("grants = [\"clock\", \"log\", \"random\"]"), "{page}");
+        assert!(page.contains("wasi:random/random@0.2.3: provided; ends the call"), "{page}");
+        assert!(page.contains("wasi:io/streams@0.2.3: provided, and empty"), "{page}");
+    }
 }

@@ -37,7 +37,7 @@ pub(super) fn run(order: &Order) -> Result<(), Failure> {
             component.display()
         )));
     }
-    let grants = words(&mut facts.grants());
+    let grants = words(&mut facts.grants().into_iter());
     let release = order.release.clone();
     let manifest = Manifest { name, release, component: facts.sha256, hooks, grants };
     let signature = Signature::make(manifest, &key)

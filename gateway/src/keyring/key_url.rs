@@ -148,7 +148,8 @@ impl KeySource for KeyUrl {
         }
         if !state.under_way {
             if state.asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
-                return Look::Same;
+                // An issuer that cannot be reached may have signed it with a key that is new: no token is called wrong over that.
+                return state.failure.clone().map_or(Look::Same, Look::Failed);
             }
             state.asked = Some(Instant::now());
             state.under_way = true;

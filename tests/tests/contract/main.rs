@@ -7,6 +7,7 @@
 mod breakages;
 mod compare;
 mod contract;
+mod documented;
 mod shape;
 
 use std::fs;

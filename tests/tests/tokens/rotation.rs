@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mqtt::ReasonCode;
 use portcullis_tests::{Gateway, PATIENCE, Site, Web};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::issuer::{Issuer, jwks};
 use crate::password::answer;
@@ -75,6 +75,29 @@ fn an_outage_of_the_server_is_outlived() {
     let mut gateway = Gateway::start(&site);
     assert_eq!(code(&gateway, &k1), ReasonCode::Success, "the keys of the last time serve");
     assert_eq!(code(&gateway, &k2), ReasonCode::ServerUnavailable);
+    gateway.assert_sound();
+}
+
+/// The issuer rotates its keys and is away: its clients have good tokens, and each of them is to hear so, not the first alone.
+#[test]
+fn an_unknown_key_is_not_called_wrong_while_the_server_is_away() {
+    let (k1, k2, k3) = (Issuer::new(1), Issuer::new(2), Issuer::new(3));
+    let (site, web) = fetching("");
+    web.serve(&jwks(&[&k1]));
+    let mut gateway = Gateway::start(&site);
+    wait_for(&gateway, &k1, ReasonCode::Success);
+    web.fail();
+    assert_eq!(code(&gateway, &k2), ReasonCode::ServerUnavailable, "it is being fetched");
+    let failed = |event: &Value| event["message"] == "key set could not be fetched";
+    assert!(gateway.log.wait(0, PATIENCE, failed).is_some(), "{}", gateway.log.tail(20));
+    for _ in 0..5 {
+        assert_eq!(code(&gateway, &k2), ReasonCode::ServerUnavailable, "nobody knows");
+    }
+    assert_eq!(code(&gateway, &k1), ReasonCode::Success, "what is known is known");
+
+    web.serve(&jwks(&[&k1, &k2]));
+    wait_for(&gateway, &k2, ReasonCode::Success);
+    assert_eq!(code(&gateway, &k3), ReasonCode::BadUserNameOrPassword, "now it is known");
     gateway.assert_sound();
 }
 

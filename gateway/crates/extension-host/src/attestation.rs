@@ -6,6 +6,7 @@ use wasmtime::component::Component;
 
 use crate::error::LoadError;
 use crate::inspect::{self, Hooks};
+use crate::spec::Capability;
 
 /// What somebody whom the operator trusts says of a component. Whoever makes this has verified that they say it of
 /// these bytes.
@@ -32,9 +33,9 @@ impl Attestation {
             Err(LoadError::Attestation { extension, by, why })
         };
         if let Some(asked) = inspect::asked(component).find(|name| !self.grants.contains(name)) {
-            return lie(format!(
-                "it imports portcullis:host/{asked}, which the signature does not name"
-            ));
+            let interface = Capability::from_name(&asked).map(Capability::interface);
+            let interface = interface.unwrap_or_else(|| format!("portcullis:host/{asked}"));
+            return lie(format!("it imports {interface}, which the signature does not name"));
         }
         if let Some(hook) = hooks.names().find(|name| !self.hooks.contains(*name)) {
             return lie(format!(

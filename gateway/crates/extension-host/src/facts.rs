@@ -1,5 +1,6 @@
 //! What a component is, for somebody who considers it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -8,6 +9,7 @@ use wasmtime::component::Component;
 use crate::error::LoadError;
 use crate::host::Host;
 use crate::inspect::{self, Hooks, Need};
+use crate::spec::Capability;
 
 /// What can be said of a component without running it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +64,20 @@ impl Facts {
         hooks.into_iter()
     }
 
-    /// Names of the capabilities among the imports.
-    pub fn grants(&self) -> impl Iterator<Item = &str> {
+    /// Names of the capabilities among the imports of the contract.
+    pub fn asked(&self) -> impl Iterator<Item = &str> {
         self.imports.iter().filter_map(|(import, _)| inspect::asked_by(import))
+    }
+
+    /// All that an operator has to grant for every import to do what it is for, each once: what is asked for, and what is
+    /// behind imports of WASI. Whether it uses the latter nobody can tell, since toolchains import them whether they are used or not.
+    pub fn grants(&self) -> BTreeSet<&str> {
+        let mut grants: BTreeSet<&str> = self.asked().collect();
+        for (import, _) in self.imports.iter().filter(|(_, need)| *need == Need::Wasi) {
+            if let Some(behind) = Capability::behind_wasi(import) {
+                grants.insert(behind.name());
+            }
+        }
+        grants
     }
 }

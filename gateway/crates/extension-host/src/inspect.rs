@@ -55,7 +55,7 @@ pub struct Hooks {
 
 impl Hooks {
     /// All of them.
-    const ALL: Self = Self {
+    pub const ALL: Self = Self {
         authenticator: true,
         enhanced_authenticator: true,
         authorizer: true,
@@ -151,7 +151,8 @@ pub(crate) fn asked(component: &Component) -> impl Iterator<Item = String> {
     imports.imports(component.engine()).filter_map(asked).collect::<Vec<_>>().into_iter()
 }
 
-/// The capability of the contract that an import is.
+/// The capability of the contract that an import is. What is behind WASI does not count: there it is the operator's grant alone
+/// that decides, and a signature from before that was named stays true.
 pub(crate) fn asked_by(import: &str) -> Option<&str> {
     let (interface, _) = split_version(import);
     let interface = Some(interface).filter(|interface| !TYPES.contains(interface))?;

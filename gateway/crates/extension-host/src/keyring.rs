@@ -44,10 +44,12 @@ pub enum Miss {
 }
 
 /// What has been done about a miss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
     /// Nothing: the keys are what they are.
     Same,
+    /// The last look failed, for this reason: whether there are others by now nobody knows.
+    Failed(String),
     /// There are other keys now.
     Changed,
     /// They are being fetched.

@@ -119,6 +119,23 @@ impl Capability {
         }
     }
 
+    /// Its interface in the contract, as in `portcullis:host/log`.
+    #[must_use]
+    pub fn interface(self) -> String {
+        format!("{}{}", self.package(), self.name())
+    }
+
+    /// The capability without which an import of WASI is there and of no use: its clock stands still, its random numbers
+    /// end the call.
+    #[must_use]
+    pub fn behind_wasi(import: &str) -> Option<Self> {
+        match import.split_once('@')?.0 {
+            "wasi:random/random" | "wasi:random/insecure" => Some(Self::Random),
+            "wasi:clocks/monotonic-clock" | "wasi:clocks/wall-clock" => Some(Self::Clock),
+            _ => None,
+        }
+    }
+
     /// The capability whose interface has that name, as in `portcullis:host/log`.
     pub(crate) fn of_interface(interface: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|c| interface.strip_prefix(c.package()) == Some(c.name()))

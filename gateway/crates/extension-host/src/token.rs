@@ -16,6 +16,9 @@ impl TokenKeys {
                 let looked = miss(&error).map_or(Look::Same, |miss| self.source.missed(miss));
                 match looked {
                     Look::Same => Err(refused(&error)),
+                    Look::Failed(why) => Err(TokenError::Unavailable(format!(
+                        "{error}; the key set could not be fetched again: {why}"
+                    ))),
                     Look::UnderWay => Err(TokenError::Unavailable(format!(
                         "{error}; the key set is being fetched again"
                     ))),

@@ -136,6 +136,30 @@ fn an_answer_larger_than_allowed_is_cut_off_before_it_is_copied() {
     assert!(accepts(&extension));
 }
 
+/// The same the other way: what a guest passes to the gateway, all of it within its memory.
+#[test]
+fn an_argument_larger_than_allowed_ends_the_call_before_it_is_copied() {
+    let put = |bytes: u32| {
+        format!(
+            "(call $put (i32.const 2048) (i32.const 1) (i32.const 0) (i32.const {bytes}) (i32.const 1000)) {ACCEPT}"
+        )
+    };
+    let (fits, too_large) = (put(200 << 10), put(300 << 10));
+    let guest = Guest::authenticator(&provoked(&too_large, &fits)).pages(32).import(
+        "portcullis:host/cache",
+        "put",
+        "$put",
+        "(param i32 i32 i32 i32 i32)",
+    );
+    let mut spec = spec(&guest);
+    spec.grants.insert(Capability::Cache);
+    spec.limits.transfer_bytes = 256 << 10;
+    let extension = host().load(spec).unwrap();
+    let failure = provoke(&extension);
+    assert!(matches!(failure, Failure::InvalidAnswer(_)), "{failure:?}");
+    assert_eq!((extension.stats().invalid_answers, extension.stats().rebuilt), (1, 1));
+}
+
 #[test]
 fn one_verdict_for_each_subscription() {
     let three = "(i32.store (i32.const 1028) (i32.const 2048)) \
@@ -184,6 +208,46 @@ fn a_flood_of_log_lines_is_cut_and_counted() {
     let seconds = 10; // the call's own time, on a busy machine
     assert!((5..=5 * seconds).contains(&written), "{written} lines of 200 bytes at 1000 bytes/s");
     assert_eq!(extension.stats().log_dropped, 2000 - written as u64);
+}
+
+/// Refuses a client when its own count of calls is above this.
+fn counting(most: u32) -> Guest {
+    let body = format!(
+        "(global.set $calls (i32.add (global.get $calls) (i32.const 1))) \
+         (if (i32.gt_u (global.get $calls) (i32.const {most})) \
+           (then (i32.store8 (i32.const 1032) (i32.const 1)) (i32.store8 (i32.const 1040) (i32.const 0x87))) \
+           (else {ACCEPT}))"
+    );
+    Guest::authenticator(&body).item("(global $calls (mut i32) (i32.const 0))")
+}
+
+/// What leaks or wears out inside of a guest does so for a while only.
+#[test]
+fn an_instance_is_replaced_after_so_many_calls() {
+    let mut spec = spec(&counting(3));
+    spec.limits.instances = 1;
+    let unlimited = host().load(spec.clone()).unwrap();
+    let served = |extension: &Extension| (0..10).filter(|_| accepts(extension)).count();
+    assert_eq!((served(&unlimited), unlimited.stats().rebuilt), (3, 0), "one instance serves on");
+    spec.limits.recycle_after_calls = 3;
+    let extension = host().load(spec).unwrap();
+    assert_eq!(served(&extension), 10, "its memory begins again after each third");
+    let stats = extension.stats();
+    assert_eq!((stats.rebuilt, stats.traps, stats.instances), (3, 0, 1));
+}
+
+#[test]
+fn an_instance_is_replaced_when_it_is_old() {
+    // One serves the call that it was made for, and the next, with which it is old.
+    let mut spec = spec(&counting(2));
+    spec.limits.instances = 1;
+    spec.limits.recycle_after = Duration::from_millis(1);
+    let extension = host().load(spec).unwrap();
+    for _ in 0..6 {
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(accepts(&extension), "its memory begins again");
+    }
+    assert!(extension.stats().rebuilt >= 3, "{:?}", extension.stats());
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl KeySource for Scripted {
         if let Some(key) = self.then.1 {
             *self.keys.lock().unwrap() = Ok(Arc::new(set("k2", key)));
         }
-        self.then.0
+        self.then.0.clone()
     }
 }
 
@@ -231,6 +231,15 @@ fn a_key_that_is_missing_is_looked_for() {
     let (keyring, _) = scripted(Ok(set("k1", KEY)), (Look::UnderWay, None));
     let (kind, sentence) = refused(&load(&guest(1), keyring), &new).unwrap();
     assert!(kind == UNAVAILABLE && sentence.contains("fetched again"), "{sentence}");
+
+    let down = Look::Failed("the issuer does not answer".into());
+    let extension = load(&guest(1), scripted(Ok(set("k1", KEY)), (down, None)).0);
+    for _ in 0..2 {
+        let (kind, sentence) = refused(&extension, &new).unwrap();
+        let said = sentence.contains("could not be fetched again: the issuer does not answer");
+        assert!(kind == UNAVAILABLE && said, "{sentence}");
+    }
+    assert_eq!(refused(&extension, &token("k1", KEY, CLAIMS)), None, "what is known is known");
 }
 
 #[test]

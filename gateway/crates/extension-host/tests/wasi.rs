@@ -19,6 +19,8 @@ package wasi:io@0.2.3 {
     use error.{error};
     variant stream-error { last-operation-failed(error), closed }
     resource output-stream {
+      check-write: func() -> result<u64, stream-error>;
+      write: func(contents: list<u8>) -> result<_, stream-error>;
       blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
     }
   }
@@ -150,6 +152,76 @@ fn what_a_guest_writes_to_its_standard_error_reaches_the_log_with_its_hook() {
         "{said:?}"
     );
     assert!(said[1].contains("second line without an end"), "{said:?}");
+}
+
+/// Runtimes write as much at a time as they are offered: that must be within what may cross in one call.
+#[test]
+fn as_much_as_is_offered_can_be_written() {
+    let body = format!(
+        "(local.set $secret (call $stderr)) \
+         (call $check (local.get $secret) (i32.const 2048)) \
+         (if (i32.load8_u (i32.const 2048)) (then unreachable)) \
+         (if (i64.lt_u (i64.load (i32.const 2056)) (i64.const 4096)) (then unreachable)) \
+         (memory.fill (i32.const 65536) (i32.const 120) (i32.wrap_i64 (i64.load (i32.const 2056)))) \
+         (call $write (local.get $secret) (i32.const 65536) (i32.wrap_i64 (i64.load (i32.const 2056))) (i32.const 2064)) \
+         (if (i32.load8_u (i32.const 2064)) (then unreachable)) {ACCEPT}"
+    );
+    let method = |guest: Guest, name: &str, local: &str, signature: &str| {
+        guest.import(
+            "wasi:io/streams@0.2.3",
+            &format!("[method]output-stream.{name}"),
+            local,
+            signature,
+        )
+    };
+    let guest = Guest::authenticator(&body)
+        .wit(WASI, "import wasi:cli/stderr@0.2.3; import wasi:io/streams@0.2.3;")
+        .import("wasi:cli/stderr@0.2.3", "get-stderr", "$stderr", "(result i32)");
+    let guest = method(guest, "check-write", "$check", "(param i32 i32)");
+    let guest = method(guest, "write", "$write", "(param i32 i32 i32 i32)");
+    let said = Said::default();
+    tracing::subscriber::with_default(said.clone(), || {
+        assert_eq!(accepted(&guest, &[]), Ok(()));
+    });
+    assert!(said.lines().iter().any(|line| line.contains(&"x".repeat(100))), "{:?}", said.lines());
+}
+
+/// What an operator is told to grant is enough for what the component can reach.
+#[test]
+fn what_is_behind_wasi_is_among_the_grants() {
+    let facts = |guest: &Guest| host().examine("test", &guest.build()).unwrap();
+    let number = "(result i64)";
+    let random = importing("wasi:random/random@0.2.3", "get-random-u64", number, ACCEPT);
+    assert_eq!(facts(&random).grants(), BTreeSet::from(["random"]));
+    assert_eq!(facts(&random).asked().count(), 0, "the contract has nothing of it");
+    let clock = importing("wasi:clocks/monotonic-clock@0.2.3", "now", number, ACCEPT);
+    assert_eq!(facts(&clock).grants(), BTreeSet::from(["clock"]));
+    let seed = importing("wasi:random/insecure-seed@0.2.3", "insecure-seed", "(param i32)", ACCEPT);
+    assert_eq!(facts(&seed).grants(), BTreeSet::new());
+}
+
+/// Each handle takes a place in a table of the gateway, and stays there until it is given back.
+#[test]
+fn a_guest_that_hoards_handles_loses_its_instance_and_no_more() {
+    let body = format!(
+        "(local.set $secret (i32.const 20)) (loop $again (drop (call $call)) \
+         (br_if $again (local.tee $secret (i32.sub (local.get $secret) (i32.const 1))))) {ACCEPT}"
+    );
+    let guest = importing("wasi:cli/stderr@0.2.3", "get-stderr", "(result i32)", &body);
+    let mut spec = spec(&guest);
+    spec.limits.instances = 1;
+    let extension = host().load(spec).unwrap();
+    let call = || extension.authenticate(&client("c1"), None).result;
+    // Three times twenty fit into the table, four times do not.
+    for _ in 0..3 {
+        for _ in 0..3 {
+            call().unwrap();
+        }
+        let failure = call().unwrap_err();
+        assert!(failure.to_string().contains("handle limit"), "{failure}");
+    }
+    assert_eq!(extension.stats().rebuilt, 2);
+    call().unwrap();
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! What a component imports and offers, and whether it starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use extension_host::{
-    Capability, EngineSettings, Extension, ExtensionLimits, ExtensionSpec, Facilities, Facts, Host,
-    LoadError, Need,
+    Capability, EngineSettings, Extension, ExtensionLimits, ExtensionSpec, Facilities, Facts,
+    Hooks, Host, LoadError, Need,
 };
 
 use crate::failure::Failure;
@@ -69,13 +69,12 @@ pub fn check(component: &Path, given: Option<ExtensionSpec>) -> Result<Checked, 
 
 /// A component with all that it asks for, and with room for what an interpreter takes.
 fn all_granted(name: &str, component: Arc<[u8]>, facts: &Facts) -> ExtensionSpec {
-    let wasi = facts.imports.iter().filter_map(|(import, _)| filled_by(import));
     ExtensionSpec {
         name: name.to_owned(),
         component,
         sha256_pin: None,
         attestation: None,
-        grants: facts.grants().filter_map(Capability::from_name).chain(wasi).collect(),
+        grants: facts.grants().into_iter().filter_map(Capability::from_name).collect(),
         config: BTreeMap::new(),
         keyring: Arc::default(),
         facilities: Facilities::default(),
@@ -88,20 +87,10 @@ fn all_granted(name: &str, component: Arc<[u8]>, facts: &Facts) -> ExtensionSpec
 
 /// What a component finds behind an import of WASI.
 fn wasi(import: &str) -> &'static str {
-    match filled_by(import) {
+    match Capability::behind_wasi(import) {
         Some(Capability::Random) => "there; it ends the call without the grant \"random\"",
         Some(_) => "there; it stands still without the grant \"clock\"",
         None => "there, and empty",
-    }
-}
-
-/// What makes an import of WASI more than empty.
-fn filled_by(import: &str) -> Option<Capability> {
-    let (interface, _) = import.split_once('@')?;
-    match interface {
-        "wasi:random/random" | "wasi:random/insecure" => Some(Capability::Random),
-        "wasi:clocks/monotonic-clock" | "wasi:clocks/wall-clock" => Some(Capability::Clock),
-        _ => None,
     }
 }
 
@@ -145,18 +134,23 @@ impl Page {
     }
 
     fn imports(&mut self, facts: &Facts, given: Option<&ExtensionSpec>) {
-        let mut to_add = Vec::new();
+        let granted = |capability: Capability| given.map(|it| it.grants.contains(&capability));
+        let (mut to_add, mut perhaps) = (BTreeSet::new(), BTreeSet::new());
         for (import, need) in &facts.imports {
             match need {
                 Need::Nothing => self.line("import", format!("{import}: there for everyone")),
-                Need::Wasi => self.line("import", format!("{import}: {}", wasi(import))),
+                Need::Wasi => {
+                    let behind = Capability::behind_wasi(import);
+                    perhaps.extend(behind.filter(|behind| granted(*behind) != Some(true)));
+                    self.line("import", format!("{import}: {}", wasi(import)));
+                }
                 Need::Grant(capability) => {
-                    let granted = given.map(|given| given.grants.contains(capability));
+                    let granted = granted(*capability);
                     if granted == Some(true) {
                         self.line("import", format!("{import}: granted"));
                         continue;
                     }
-                    to_add.push(format!("\"{capability}\""));
+                    to_add.insert(*capability);
                     let text = format!("{import}: needs the grant \"{capability}\"");
                     match granted {
                         Some(_) => self.problem("import", text),
@@ -176,17 +170,19 @@ impl Page {
                 }
             }
         }
-        if !to_add.is_empty() {
-            let already = given.iter().flat_map(|given| &given.grants);
-            let mut grants: Vec<_> = already.map(|grant| format!("\"{grant}\"")).collect();
-            grants.append(&mut to_add);
-            let name = given.map_or("NAME", |given| &given.name);
-            let grants = grants.join(", ");
-            self.line(
-                "to add",
-                format!("grants = [{grants}], in [extensions.{name}] of gateway.toml"),
-            );
-        }
+        // Toolchains import WASI whether they use it or not: an operator who has stated grants may have left these out on purpose.
+        let title = match (to_add.is_empty(), perhaps.is_empty()) {
+            (true, true) => return,
+            (true, false) if given.is_some() => "perhaps",
+            _ => "to add",
+        };
+        let name = given.map_or("NAME", |given| &given.name);
+        let already = given.iter().flat_map(|given| &given.grants).copied();
+        let mut grants: Vec<Capability> = already.collect();
+        grants.extend(to_add.union(&perhaps));
+        let grants: Vec<_> = grants.iter().map(|grant| format!("\"{grant}\"")).collect();
+        let grants = grants.join(", ");
+        self.line(title, format!("grants = [{grants}], in [extensions.{name}] of gateway.toml"));
     }
 
     /// Has it start, which is the only way to know whether it does.
@@ -201,6 +197,11 @@ impl Page {
             Err(LoadError::InitFailed { reason, .. }) if !with_settings => {
                 let how = "--config gateway.toml --name NAME";
                 self.line("init", format!("says without settings: {reason} (try it with {how})"));
+            }
+            Err(error @ LoadError::UnknownHook { .. }) => {
+                let LoadError::UnknownHook { export, .. } = &error else { return };
+                let advice = advice_on_hook(export);
+                self.problem("init", format!("{error}; {advice}"));
             }
             Err(error) => self.problem("init", error),
         }
@@ -230,18 +231,49 @@ fn contract(facts: &Facts) -> String {
     packages.join(", ")
 }
 
-/// What the author of an import that is not there probably meant.
+/// The package of capabilities, and that of hooks and of the capability that speaks of their types.
+const HOST: &str = "portcullis:host";
+const GATEWAY: &str = "portcullis:gateway";
+
+/// What the author of an import that is not there probably meant. Names are compared inside of their package: a package's
+/// name is long and would let any name look like any other.
 fn advice(import: &str) -> String {
-    let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
-    let known: Vec<_> =
-        Capability::ALL.iter().map(|known| format!("portcullis:host/{known}")).collect();
-    match config::nearest(interface, known.iter().map(String::as_str)) {
-        Some(nearest) => format!("did you mean {nearest}?"),
-        None if interface.starts_with("wasi:") => {
-            "this gateway has cli, clocks, filesystem, io, random and sockets of WASI 0.2, all empty".to_owned()
-        }
-        None => format!("there are {}", known.join(", ")),
+    let interface = interface(import);
+    let known: Vec<String> = Capability::ALL.into_iter().map(Capability::interface).collect();
+    let (package, name) = interface.split_once('/').unwrap_or((interface, ""));
+    if package.starts_with("wasi:") {
+        let there = "this gateway has cli, clocks, filesystem, io, random and sockets of WASI 0.2, all empty";
+        return there.to_owned();
     }
+    if [HOST, GATEWAY].contains(&package) {
+        if let Some(elsewhere) = Capability::from_name(name) {
+            return format!("did you mean {}?", elsewhere.interface());
+        }
+        if package == GATEWAY && Hooks::ALL.names().any(|hook| hook == name) {
+            return "it is a hook: export it".to_owned();
+        }
+        let inside =
+            known.iter().filter_map(|known| known.strip_prefix(package)?.strip_prefix('/'));
+        if let Some(nearest) = config::nearest(name, inside) {
+            return format!("did you mean {package}/{nearest}?");
+        }
+    }
+    format!("there are {}", known.join(", "))
+}
+
+/// What the author of a hook that nobody calls probably meant.
+fn advice_on_hook(export: &str) -> String {
+    let interface = interface(export);
+    let name = interface.split_once('/').map_or(interface, |(_, name)| name);
+    match config::nearest(name, Hooks::ALL.names().chain(["lifecycle"])) {
+        Some(nearest) => format!("did you mean {GATEWAY}/{nearest}?"),
+        None => format!("there are {}", Hooks::ALL.names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// An import or export without its version.
+fn interface(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(interface, _)| interface)
 }
 
 fn memory(extension: &Extension) -> String {
@@ -265,10 +297,84 @@ mod tests {
         for (import, said) in [
             ("portcullis:host/lgo@0.1.0", "did you mean portcullis:host/log?"),
             ("portcullis:host/credential@0.1.0", "did you mean portcullis:host/credentials?"),
+            ("portcullis:host/broker@0.1.0", "did you mean portcullis:gateway/broker?"),
+            ("portcullis:gateway/brokr@0.1.0", "did you mean portcullis:gateway/broker?"),
+            ("portcullis:gateway/log@0.1.0", "did you mean portcullis:host/log?"),
+            ("portcullis:gateway/authorizer@0.1.0", "it is a hook"),
+            ("portcullis:host/tls@0.1.0", "there are portcullis:host/log, "),
+            ("portcullis:gateway/clock-work@0.1.0", "there are portcullis:host/log, "),
             ("wasi:http/types@0.2.3", "cli, clocks"),
             ("env", "there are portcullis:host/log, "),
         ] {
             assert!(advice(import).contains(said), "{import}: {}", advice(import));
         }
+    }
+
+    #[test]
+    fn the_nearest_hook_is_offered() {
+        for (export, said) in [
+            (
+                "portcullis:gateway/authenticater@0.1.0",
+                "did you mean portcullis:gateway/authenticator?",
+            ),
+            ("portcullis:gateway/observers@0.1.0", "did you mean portcullis:gateway/observer?"),
+            ("portcullis:gateway/life-cycle@0.1.0", "did you mean portcullis:gateway/lifecycle?"),
+            ("portcullis:gateway/keepalive@0.1.0", "there are authenticator, "),
+        ] {
+            let advice = advice_on_hook(export);
+            assert!(advice.contains(said), "{export}: {advice}");
+        }
+    }
+
+    fn page(imports: &[(&str, Need)], given: Option<&ExtensionSpec>) -> String {
+        let facts = Facts {
+            sha256: [0; 32],
+            bytes: 1,
+            code_bytes: 1,
+            compiled_in: Duration::ZERO,
+            exports: Vec::new(),
+            imports: imports.iter().map(|(name, need)| ((*name).to_owned(), *need)).collect(),
+        };
+        let mut page = Page { text: String::new(), problems: 0 };
+        page.imports(&facts, given);
+        assert_eq!(page.problems, 0, "{}", page.text);
+        page.text
+    }
+
+    /// The line of grants must be enough for the component to work.
+    #[test]
+    fn what_wasi_needs_is_in_the_line_of_grants() {
+        let imports = [
+            ("portcullis:host/log@0.1.0", Need::Grant(Capability::Log)),
+            ("wasi:random/random@0.2.3", Need::Wasi),
+            ("wasi:clocks/wall-clock@0.2.3", Need::Wasi),
+            ("wasi:clocks/monotonic-clock@0.2.3", Need::Wasi),
+            ("wasi:io/streams@0.2.3", Need::Wasi),
+        ];
+        let said = page(&imports, None);
+        assert!(
+            said.contains(
+                "to add     grants = [\"log\", \"clock\", \"random\"], in [extensions.NAME]"
+            ),
+            "{said}"
+        );
+        let mut given = all_granted(
+            "gate",
+            Arc::from(*b"component"),
+            &Facts {
+                sha256: [0; 32],
+                bytes: 0,
+                code_bytes: 0,
+                compiled_in: Duration::ZERO,
+                exports: Vec::new(),
+                imports: Vec::new(),
+            },
+        );
+        given.grants.insert(Capability::Log);
+        let said = page(&imports, Some(&given));
+        assert!(said.contains("perhaps    grants = [\"log\", \"clock\", \"random\"]"), "{said}");
+        given.grants.extend([Capability::Clock, Capability::Random]);
+        let said = page(&imports, Some(&given));
+        assert!(!said.contains("grants = ["), "{said}");
     }
 }

@@ -8,8 +8,10 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use super::{Arguments, kind};
 use crate::guest::{Ended, Guest, Stream};
 
-/// Bytes that an output stream takes at a time; what a guest writes is in its memory already.
-const WRITE_BYTES: u64 = 64 << 10;
+/// Bytes that an output stream takes at a time. Each crosses as a value of its own, so this many count for 32 times as much
+/// towards [`ExtensionLimits::transfer_bytes`](crate::ExtensionLimits::transfer_bytes): what is offered must fit. It is also what
+/// `blocking-write-and-flush` takes.
+const WRITE_BYTES: u64 = 4 << 10;
 /// Random bytes of one request at most.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
