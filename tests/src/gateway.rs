@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -92,6 +93,16 @@ impl<'a> Gateway<'a> {
         let mut command = Command::new(by.first().expect("a program"));
         command.args(by.get(1..).unwrap_or_default()).arg(&program().portcullis);
         Self::spawn(site, command).listening(listeners, PATIENCE)
+    }
+
+    /// Starts another build of it.
+    pub fn launch_build(site: &'a Site, program: &Path) -> Self {
+        Self::spawn(site, Command::new(program))
+    }
+
+    /// Waits until `listeners` of it listen.
+    pub fn listening_in_time(self, listeners: usize) -> Self {
+        self.listening(listeners, PATIENCE)
     }
 
     /// As [`Gateway::launch`], with these variables in its environment.

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use portcullis_tests::{Gateway, Site, program};
 
-fn portcullis(words: &[&str]) -> Output {
+pub(crate) fn portcullis(words: &[&str]) -> Output {
     Command::new(&program().portcullis).args(words).output().expect("the gateway starts")
 }
 
@@ -16,7 +16,7 @@ fn said(output: &Output) -> String {
 }
 
 /// Makes a key, and the code of both extensions of the site with it in `code`; the key's public half.
-fn compile(site: &Site, key: &str, more: &[&str]) -> String {
+pub(crate) fn compile(site: &Site, key: &str, more: &[&str]) -> String {
     let path = |name: &str| site.path(name).display().to_string();
     if !site.path(key).exists() {
         said(&portcullis(&["extension", "keygen", "--out", &path(key)]));
@@ -31,12 +31,12 @@ fn compile(site: &Site, key: &str, more: &[&str]) -> String {
 }
 
 /// How each extension got its code, in the order of loading.
-fn whence(gateway: &Gateway<'_>) -> Vec<String> {
+pub(crate) fn whence(gateway: &Gateway<'_>) -> Vec<String> {
     let events = gateway.events(0, "extension has its code");
     events.iter().filter_map(|event| Some(event["code"].as_str()?.to_owned())).collect()
 }
 
-fn files(site: &Site) -> Vec<PathBuf> {
+pub(crate) fn files(site: &Site) -> Vec<PathBuf> {
     let entries = fs::read_dir(site.path("code")).expect("there is code");
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }

@@ -9,5 +9,6 @@
 
 mod brought;
 mod clock;
+mod runtime_only;
 mod service;
 mod unit;

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::command::{cargo, watch};
+use crate::command::{cargo, run as run_program, watch};
 use crate::failure::Failure;
 use crate::packages::{self, Package};
 use crate::{examples, extensions, libraries, root::Root};
@@ -35,6 +35,9 @@ pub(crate) const EXTENSIONS: &str = "PORTCULLIS_EXTENSIONS";
 /// Where tests say what they have left out, and why.
 const OMISSIONS: &str = "PORTCULLIS_OMISSIONS";
 
+/// Where the tests find the gateway without a compiler.
+const RUNTIME_ONLY: &str = "PORTCULLIS_RUNTIME_ONLY";
+
 /// The features of the SDK, so that all of it is tested.
 const HOOKS: [&str; 9] = [
     "authenticator",
@@ -56,6 +59,7 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     let libraries = libraries::ensure(root)?;
     let components = extensions::build(root)?;
     let languages = examples::ensure(root)?;
+    let runtime_only = runtime_only(root)?;
 
     let mut tally = Tally::default();
     let mut gateway = cargo();
@@ -64,6 +68,7 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     let omissions = root.target("omissions.txt");
     forget(&omissions)?;
     gateway.env(examples::LANGUAGES, languages).env(OMISSIONS, &omissions);
+    gateway.env(RUNTIME_ONLY, runtime_only);
     let gateway_passed = watch(&mut gateway, |line| tally.add(line))?;
 
     let mut guests = cargo();
@@ -89,6 +94,16 @@ pub(crate) fn run(root: &Root, arguments: &[&str]) -> Result<(), Failure> {
     } else {
         Err(Failure::Other("tests failed, or did not build; see above".to_owned()))
     }
+}
+
+/// Builds the gateway without a compiler, and keeps it where the build of the other one does not write to.
+fn runtime_only(root: &Root) -> Result<PathBuf, Failure> {
+    let mut build = cargo();
+    build.current_dir(root.path()).args(["build", "--locked", "--package", "portcullis"]);
+    run_program(build.arg("--no-default-features"))?;
+    let (from, to) = (root.target("debug/portcullis"), root.target("runtime-only"));
+    fs::copy(&from, &to).map_err(Failure::file("copy", &from))?;
+    Ok(to)
 }
 
 /// Removes what an earlier run has said, if there is any.
