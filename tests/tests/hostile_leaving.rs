@@ -46,8 +46,11 @@ impl Place {
         format!(
             "[listeners.{name}]\nbind = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nchain = [\"{name}\"{chain}]\n\
              [extensions.{name}]\ncomponent = \"{name}.wasm\"\ninstances = 1\n\
-             deadline.authenticate = \"{ms}ms\"\ndeadline.authorize = \"{ms}ms\"\n{more}",
-            ms = DEADLINE.as_millis(),
+             deadline.authenticate = \"{authenticate}ms\"\ndeadline.authorize = \"{authorize}ms\"\n{more}",
+            // Who comes while the instance is held by a question about a publish waits for it as long as this.
+            authenticate =
+                if guest.has_authorizer() { DEADLINE + SLACK } else { DEADLINE }.as_millis(),
+            authorize = DEADLINE.as_millis(),
         )
     }
 }
