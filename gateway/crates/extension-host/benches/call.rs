@@ -18,6 +18,9 @@ use support::{client, host, identity, load, spec};
 /// Instances over which the memory of one is averaged.
 const INSTANCES: usize = 100;
 
+/// Publishes of a batch that are asked about in one call.
+const TOGETHER: usize = 16;
+
 fn calls(c: &mut Criterion) {
     let extension = load(&typical());
     let (who, conn) = (identity(), client("sensor-000123"));
@@ -39,18 +42,29 @@ fn calls(c: &mut Criterion) {
     c.bench_function("authorize_publish", |b| {
         b.iter(|| black_box(extension.authorize_publish(&who, &conn, &publication)));
     });
-    let sit = || loop {
+    let sit = |extension: &Extension| loop {
         black_box(extension.authorize_publish(&who, &conn, &publication));
         if let Some(sitting) = extension.sit(&who, &conn) {
             break sitting;
         }
     };
-    let mut sitting = sit();
+    let mut sitting = sit(&extension);
     c.bench_function("authorize_publish in a row", |b| {
         b.iter(|| {
             // It is over when this thread had to wait for others.
             if black_box(sitting.authorize_publish(&publication)).is_none() {
-                sitting = sit();
+                sitting = sit(&extension);
+            }
+        });
+    });
+    drop(sitting);
+    let together = load(&Guest::authorizer().with_bulk(""));
+    let publications = [publication; TOGETHER];
+    let mut sitting = sit(&together);
+    c.bench_function(&format!("authorize_publications: {TOGETHER} in one call"), |b| {
+        b.iter(|| {
+            if black_box(sitting.authorize_publishes(&publications)).is_none() {
+                sitting = sit(&together);
             }
         });
     });

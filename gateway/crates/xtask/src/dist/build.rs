@@ -17,7 +17,8 @@ use crate::toolchain::{self, Toolchain};
 const PROFILE: &str = "dist";
 
 /// Of a gateway without a compiler these are small, too: it is for the smallest boards. Asking guests costs a tenth more for it.
-const SMALL: [&str; 3] = ["portcullis-extension-host", "quinn-proto", "wasmtime"];
+const SMALL: [&str; 4] =
+    ["portcullis-extension-host", "portcullis-transport", "quinn-proto", "wasmtime"];
 
 /// What of the standard library is built where it is not there. The gateway unwinds: a panic in sled when it opens a damaged
 /// database is caught and answered.
