@@ -31,11 +31,16 @@ fn policy(body: &str) -> Guest {
 
 /// A site with one more listener, whose chain is the extension `policy`.
 fn site_with(policy: &Guest) -> (Site, u16) {
+    site_with_more(policy, "")
+}
+
+/// As [`site_with`], with more lines about the extension.
+fn site_with_more(policy: &Guest, more: &str) -> (Site, u16) {
     let (site, port) = (Site::new(), free_port());
     fs::write(site.path("policy.wasm"), policy.build()).expect("the component is written");
     site.configure(&format!(
         "[listeners.asked]\nbind = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nchain = [\"policy\"]\n\
-         [extensions.policy]\ncomponent = \"policy.wasm\"\n"
+         [extensions.policy]\ncomponent = \"policy.wasm\"\n{more}"
     ));
     (site, port)
 }
@@ -202,20 +207,9 @@ fn components_are_replaced_and_no_client_notices() {
     gateway.assert_sound();
 }
 
-/// A site whose extension follows its files.
-fn watching_site(policy: &Guest) -> (Site, u16) {
-    let (site, port) = (Site::new(), free_port());
-    fs::write(site.path("policy.wasm"), policy.build()).expect("the component is written");
-    site.configure(&format!(
-        "[listeners.asked]\nbind = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nchain = [\"policy\"]\n\
-         [extensions.policy]\ncomponent = \"policy.wasm\"\nwatch = true\n"
-    ));
-    (site, port)
-}
-
 #[test]
 fn a_component_that_is_watched_is_loaded_when_its_file_changes() {
-    let (site, port) = watching_site(&policy(""));
+    let (site, port) = site_with_more(&policy(""), "watch = true\n");
     let mut gateway = Gateway::start_with(&site, 3);
     let mut client = gateway.options("device").plain_at(port).connect();
     assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NoMatchingSubscribers);
