@@ -354,6 +354,22 @@ impl Client {
         })
     }
 
+    /// Sends a message at QoS 1 to a topic that it has subscribed to, and waits for it and for its acknowledgement.
+    pub fn round_trip(&mut self, topic: &str) {
+        self.publish(topic, b"round", QoS::AtLeastOnce, false);
+        let (mut arrived, mut acknowledged) = (false, false);
+        while !(arrived && acknowledged) {
+            match self.receive() {
+                Received::Publish(message) => {
+                    self.acknowledge(&message).expect("the connection is there");
+                    arrived = true;
+                }
+                Received::Ack(PacketKind::PubAck, _, ReasonCode::Success) => acknowledged = true,
+                other => panic!("{other:?} for a client that sends to itself"),
+            }
+        }
+    }
+
     /// PINGREQ, and whether PINGRESP comes.
     pub fn pings(&mut self) -> bool {
         self.send(&Packet::PingReq).is_ok() && self.receive() == Received::Pong

@@ -62,22 +62,6 @@ fn site(places: &[Place]) -> Site {
     site
 }
 
-/// QoS 1 to itself and back, by somebody who has nothing to do with it.
-fn round_trip(client: &mut Client) {
-    client.publish("demo/loop", b"round", QoS::AtLeastOnce, false);
-    let (mut arrived, mut acknowledged) = (false, false);
-    while !(arrived && acknowledged) {
-        match client.receive() {
-            Received::Publish(message) => {
-                client.acknowledge(&message).expect("the connection is there");
-                arrived = true;
-            }
-            Received::Ack(_, _, ReasonCode::Success) => acknowledged = true,
-            other => panic!("{other:?} for a client that sends to itself"),
-        }
-    }
-}
-
 fn bystander(gateway: &Gateway<'_>) -> Client {
     let mut client = gateway.client("bystander");
     assert_eq!(client.subscribe("demo/loop", QoS::AtLeastOnce), ReasonCode::GrantedQos1);
@@ -149,7 +133,7 @@ fn a_client_that_leaves_in_the_middle_of_a_call_leaves_nothing_behind() {
         thread::sleep(MIDDLE);
         leaving.wire().hang_up();
         drop(leaving);
-        round_trip(&mut bystander);
+        bystander.round_trip("demo/loop");
         let began = Instant::now();
         match *name {
             // The one instance may still be in the call of the client that has gone.
@@ -167,7 +151,7 @@ fn a_client_that_leaves_in_the_middle_of_a_call_leaves_nothing_behind() {
         }
         assert!(began.elapsed() < DEADLINE + SLACK, "{name}: {:?}", began.elapsed());
         ends(&gateway, name);
-        round_trip(&mut bystander);
+        bystander.round_trip("demo/loop");
     }
     let operator = Operator::of(&site);
     let until = Instant::now() + PATIENCE;
@@ -231,7 +215,7 @@ fn a_server_that_never_answers_holds_up_its_caller_alone() {
         });
         let mut trips = 0;
         while !provoked.is_finished() {
-            round_trip(&mut bystander);
+            bystander.round_trip("demo/loop");
             trips += 1;
         }
         assert!(trips > 1, "others are served meanwhile");
