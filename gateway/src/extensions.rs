@@ -1,10 +1,10 @@
+mod loaded;
 mod orders;
 mod vigil;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use config::{Checked, MessageGrant};
@@ -12,17 +12,14 @@ use extension_host::{Extension, ExtensionSpec, Hooks, Host, LoadError, Mode};
 
 use crate::clock::Held;
 use crate::compiler::Workbench;
-use crate::facilities::{Facilities, Surroundings};
+use crate::facilities::Surroundings;
 use crate::failure::Failure;
-use crate::keyring::Keyring;
-use crate::package::Package;
-use crate::{machine, settings, trust};
+use crate::machine;
 
+use loaded::{Loaded, lock};
+pub(crate) use loaded::{spec_of, stated};
 pub(crate) use orders::{Attempt, OrderError, Report};
 use vigil::Vigil;
-
-/// Bytes of a file whose text an extension gets: it must fit the guest's memory several times over.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// How long a new version may be taken back after it began to decide: long enough to see the clients of a site
 /// come and go, short enough that the old one does not take memory for ever.
@@ -44,34 +41,6 @@ pub(crate) struct Extensions {
 
 /// Told of each change, with what extensions may see now.
 type Watcher = Box<dyn Fn(&BTreeMap<String, Arc<MessageGrant>>) + Send + Sync>;
-
-/// What an extension was loaded from.
-struct Loaded {
-    spec: ExtensionSpec,
-    keyring: Keyring,
-    facilities: Facilities,
-    /// Which messages it may look at.
-    messages: Arc<MessageGrant>,
-    /// What is tried of component and configuration together, while the running version keeps what it has.
-    aside: Option<Aside>,
-    /// The component was given up by the operator, and does not run.
-    is_abandoned: bool,
-    /// Over its files, if it is to follow them.
-    vigil: Option<Vigil>,
-}
-
-/// What comes with a version if it is promoted.
-struct Aside {
-    spec: ExtensionSpec,
-    renewal: Renewal,
-    messages: MessageGrant,
-}
-
-/// What is new of an extension besides its component and settings.
-struct Renewal {
-    keyring: Option<Keyring>,
-    facilities: Option<Facilities>,
-}
 
 /// What came of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +67,7 @@ impl Extensions {
         let mut loaded = Vec::with_capacity(checked.extensions.len());
         let mut faults = Vec::new();
         for stated in &checked.extensions {
-            match load_one(&host, stated, checked, &surroundings) {
+            match Loaded::first(&host, stated, checked, &surroundings) {
                 Ok((extension, last)) => loaded.push((extension, Mutex::new(last))),
                 Err(failure) => faults.push(failure.to_string()),
             }
@@ -151,18 +120,14 @@ impl Extensions {
     /// What each extension may see of messages.
     pub(crate) fn message_grants(&self) -> BTreeMap<String, Arc<MessageGrant>> {
         let grant = |(extension, last): &(Extension, Mutex<Loaded>)| {
-            let last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            (extension.name().to_owned(), Arc::clone(&last.messages))
+            (extension.name().to_owned(), Arc::clone(&lock(last).messages))
         };
         self.loaded.iter().map(grant).collect()
     }
 
     /// Begins to fetch the key sets that are to be fetched.
     pub(crate) fn start_fetching(&self) -> Result<(), Failure> {
-        let lock = |last: &Mutex<Loaded>| {
-            last.lock().unwrap_or_else(PoisonError::into_inner).keyring.start()
-        };
-        self.loaded.iter().try_for_each(|(_, last)| lock(last))
+        self.loaded.iter().try_for_each(|(_, last)| lock(last).keyring.start())
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Extension> {
@@ -234,7 +199,7 @@ impl Extensions {
         anew: bool,
     ) -> Result<Reloaded, Failure> {
         let vigil = Vigil::over(stated);
-        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(last);
         let renewal = last.renewal(stated, &self.data, &self.surroundings)?;
         let fresh = last.fresh(stated, trust, &renewal)?;
         let sentence = |error: LoadError| Failure::Extension(error.to_string());
@@ -293,103 +258,9 @@ impl Extensions {
     fn is_tried_aside(&self, name: &str) -> bool {
         let found = self.loaded.iter().find(|(extension, _)| extension.name() == name);
         found.is_some_and(|(extension, last)| {
-            let last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            last.aside.is_some() && extension.candidate().is_some()
+            lock(last).aside.is_some() && extension.candidate().is_some()
         })
     }
-}
-
-impl Loaded {
-    /// What is new of keys, secrets and connections. Keys that are fetched begin to be.
-    fn renewal(
-        &self,
-        stated: &config::Extension,
-        data: &Path,
-        surroundings: &Surroundings,
-    ) -> Result<Renewal, Failure> {
-        let keyring = self.keyring.again(stated, data)?;
-        if let Some(keyring) = &keyring {
-            keyring.start()?;
-        }
-        let facilities = self.facilities.again(stated, surroundings)?;
-        Ok(Renewal { keyring, facilities })
-    }
-
-    /// What is stated, with what is new.
-    fn fresh(
-        &self,
-        stated: &config::Extension,
-        trust: &config::Trust,
-        renewal: &Renewal,
-    ) -> Result<ExtensionSpec, Failure> {
-        let keyring = renewal.keyring.as_ref().unwrap_or(&self.keyring);
-        let facilities = renewal.facilities.as_ref().unwrap_or(&self.facilities);
-        spec(stated, trust, keyring, facilities)
-    }
-
-    /// Whether a version with the component, grants and limits of `fresh` runs, or is on its way to.
-    fn runs(&self, fresh: &ExtensionSpec) -> bool {
-        !self.is_abandoned
-            && fresh.component == self.spec.component
-            && fresh.grants == self.spec.grants
-            && fresh.limits == self.spec.limits
-    }
-
-    /// Notes which messages the extension may look at; answers whether they are others than before.
-    fn regrant(&mut self, messages: &MessageGrant) -> bool {
-        let others = *self.messages != *messages;
-        if others {
-            self.messages = Arc::new(messages.clone());
-        }
-        others
-    }
-
-    fn become_of(&mut self, spec: ExtensionSpec, renewal: Renewal) {
-        self.spec = spec;
-        self.aside = None;
-        self.is_abandoned = false;
-        if let Some(facilities) = renewal.facilities {
-            self.facilities = facilities;
-        }
-        if let Some(keyring) = renewal.keyring {
-            self.keyring = keyring;
-        }
-    }
-}
-
-impl Renewal {
-    fn is_empty(&self) -> bool {
-        self.keyring.is_none() && self.facilities.is_none()
-    }
-}
-
-fn load_one(
-    host: &Host,
-    stated: &config::Extension,
-    checked: &Checked,
-    surroundings: &Surroundings,
-) -> Result<(Extension, Loaded), Failure> {
-    let vigil = Vigil::over(stated);
-    let keyring = Keyring::open(stated, &checked.data)?;
-    let facilities = Facilities::open(stated, surroundings)?;
-    let spec = spec(stated, &checked.trust, &keyring, &facilities)?;
-    let extension =
-        host.load(spec.clone()).map_err(|error| Failure::Extension(error.to_string()))?;
-    let hooks = extension.hooks();
-    check_messages(&stated.name, hooks, &stated.messages)?;
-    tracing::info!(
-        extension = &*extension.id(),
-        sha256 = &*extension.hash(),
-        authenticator = hooks.authenticator,
-        authorizer = hooks.authorizer,
-        hooks = hooks.names().collect::<Vec<_>>().join(", "),
-        signed_by = spec.attestation.as_ref().map(|attestation| &*attestation.by),
-        "extension loaded"
-    );
-    let messages = Arc::new(stated.messages.clone());
-    let (aside, is_abandoned) = (None, false);
-    let last = Loaded { spec, keyring, facilities, messages, aside, is_abandoned, vigil };
-    Ok((extension, last))
 }
 
 /// An extension that looks at messages is told by the operator at which.
@@ -407,64 +278,6 @@ fn check_messages(extension: &str, hooks: Hooks, messages: &MessageGrant) -> Res
         }
     }
     Ok(())
-}
-
-/// What a gateway with this configuration loads an extension from.
-pub(crate) fn stated(
-    stated: &config::Extension,
-    checked: &Checked,
-) -> Result<ExtensionSpec, Failure> {
-    let keyring = Keyring::open(stated, &checked.data)?;
-    let facilities = Facilities::open(stated, &Surroundings::of_nobody())?;
-    spec(stated, &checked.trust, &keyring, &facilities)
-}
-
-fn spec(
-    stated: &config::Extension,
-    trust: &config::Trust,
-    keyring: &Keyring,
-    facilities: &Facilities,
-) -> Result<ExtensionSpec, Failure> {
-    let package = Package::read(&stated.component, stated.reference.as_deref())?;
-    let attestation = trust::attestation(trust, stated, &package)?;
-    Ok(ExtensionSpec {
-        name: stated.name.clone(),
-        component: package.component.into(),
-        sha256_pin: stated.sha256,
-        attestation,
-        grants: stated.grants.iter().copied().map(settings::capability).collect(),
-        config: configuration(stated)?,
-        keyring: Arc::clone(&keyring.keys),
-        facilities: facilities.granted.clone(),
-        limits: settings::extension_limits(stated),
-    })
-}
-
-/// What the extension `name` would be loaded from now, if the configuration has it.
-pub(crate) fn spec_of(checked: &Checked, name: &str) -> Result<Option<ExtensionSpec>, Failure> {
-    let named = checked.extensions.iter().find(|stated| stated.name == name);
-    named.map(|named| stated(named, checked)).transpose()
-}
-
-/// What the guest reads: the table `config`, and the text of each of `files`.
-fn configuration(stated: &config::Extension) -> Result<BTreeMap<String, String>, Failure> {
-    let mut values = stated.config.clone();
-    for (key, path) in &stated.files {
-        values.insert(key.clone(), text(&stated.name, path)?);
-    }
-    Ok(values)
-}
-
-fn text(extension: &str, path: &Path) -> Result<String, Failure> {
-    let size = fs::metadata(path).map_err(Failure::file("read", path))?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(Failure::Extension(format!(
-            "extension \"{extension}\": {} has {size} bytes, an extension is given at most \
-             {FILE_BYTES_MAX}; split it or shorten it",
-            path.display()
-        )));
-    }
-    fs::read_to_string(path).map_err(Failure::file("read", path))
 }
 
 /// The configuration as it is in the file now; `None` if it cannot be used, which the log says. Blocks.

@@ -1,10 +1,11 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use extension_host::{Extension, Mode};
 
+use super::loaded::{Aside, Loaded, lock};
 use super::vigil::Vigil;
-use super::{Aside, Extensions, Loaded, Reloaded};
+use super::{Extensions, Reloaded};
 use crate::failure::Failure;
 
 /// What an operator wants of a new version.
@@ -148,10 +149,6 @@ impl Extensions {
         last.aside = Some(Aside { spec: fresh, renewal, messages: stated.messages.clone() });
         Ok(Reloaded::Introduced)
     }
-}
-
-pub(super) fn lock(last: &Mutex<Loaded>) -> std::sync::MutexGuard<'_, Loaded> {
-    last.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Reloaded {

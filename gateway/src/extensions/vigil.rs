@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use transport::Stamp;
 
-use super::orders::lock;
+use super::loaded::lock;
 use super::{Attempt, Extensions};
 use crate::package;
 use crate::watched::{LOOK_EVERY, Watched};
