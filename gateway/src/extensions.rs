@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use config::{Checked, MessageGrant};
 use extension_host::{Extension, ExtensionSpec, Hooks, Host, LoadError, Mode};
+use tokio::sync::Notify;
 
 use crate::clock::Held;
 use crate::compiler::Workbench;
@@ -37,6 +38,8 @@ pub(crate) struct Extensions {
     loaded: Vec<(Extension, Mutex<Loaded>)>,
     /// Who is told that extensions may want to see other messages.
     watcher: OnceLock<Watcher>,
+    /// Told when an extension may have begun to follow its files.
+    followed: Notify,
 }
 
 /// Told of each change, with what extensions may see now.
@@ -73,8 +76,8 @@ impl Extensions {
             }
         }
         let (file, data) = (checked.file.clone(), checked.data.clone());
-        let watcher = OnceLock::new();
-        let extensions = Self { host, file, data, surroundings, loaded, watcher };
+        let (watcher, followed) = (OnceLock::new(), Notify::new());
+        let extensions = Self { host, file, data, surroundings, loaded, watcher, followed };
         let deaf = |extension: &Extension| !extension.hooks().observer;
         for extension in extensions.named(&checked.observers).into_iter().filter(deaf) {
             faults.push(format!(
@@ -206,6 +209,7 @@ impl Extensions {
         let same_code = last.runs(&fresh) && !(anew && extension.is_rolled_back());
         let unchanged = fresh.config == last.spec.config && renewal.is_empty();
         last.vigil = vigil;
+        self.followed.notify_one();
         if same_code {
             check_messages(&stated.name, extension.hooks(), &stated.messages)?;
         }

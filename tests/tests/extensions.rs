@@ -38,11 +38,27 @@ fn site_with(policy: &Guest) -> (Site, u16) {
 fn site_with_more(policy: &Guest, more: &str) -> (Site, u16) {
     let (site, port) = (Site::new(), free_port());
     fs::write(site.path("policy.wasm"), policy.build()).expect("the component is written");
+    configure(&site, port, more);
+    (site, port)
+}
+
+fn configure(site: &Site, port: u16, more: &str) {
     site.configure(&format!(
         "[listeners.asked]\nbind = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nchain = [\"policy\"]\n\
          [extensions.policy]\ncomponent = \"policy.wasm\"\n{more}"
     ));
-    (site, port)
+}
+
+/// Puts a component in the place of the one that is there, in one step.
+fn put(site: &Site, component: &[u8]) {
+    fs::write(site.path("policy.new"), component).expect("the component is written");
+    fs::rename(site.path("policy.new"), site.path("policy.wasm")).expect("it is renamed");
+}
+
+/// The first event with this message that is logged after `mark`.
+fn said(gateway: &Gateway<'_>, mark: usize, says: &str) -> serde_json::Value {
+    let event = gateway.log.wait(mark, PATIENCE, |event| event["message"] == says);
+    event.unwrap_or_else(|| panic!("{says}:\n{}", gateway.log.text()))
 }
 
 /// What PUBACK says to each of these publishes at QoS 1, sent in one piece.
@@ -214,30 +230,22 @@ fn a_component_that_is_watched_is_loaded_when_its_file_changes() {
     let mut client = gateway.options("device").plain_at(port).connect();
     assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NoMatchingSubscribers);
     let mark = gateway.log.mark();
-    let put = |component: &[u8]| {
-        fs::write(site.path("policy.new"), component).expect("the component is written");
-        fs::rename(site.path("policy.new"), site.path("policy.wasm")).expect("it is renamed");
-    };
-    let said = |mark, says: &str| {
-        let event = gateway.log.wait(mark, PATIENCE, |event| event["message"] == says);
-        event.unwrap_or_else(|| panic!("{says}:\n{}", gateway.log.text()))
-    };
-    put(&policy(DENY_X).build());
-    let event = said(mark, "files of the extension have changed");
+    put(&site, &policy(DENY_X).build());
+    let event = said(&gateway, mark, "files of the extension have changed");
     assert_eq!(event["outcome"], "introduced", "{event}");
     assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NotAuthorized);
     // What is no component changes nothing, and is tried once.
     let mark = gateway.log.mark();
-    put(b"no component");
+    put(&site, b"no component");
     let failed = "files of the extension have changed and cannot be loaded; it goes on as it is";
-    said(mark, failed);
+    said(&gateway, mark, failed);
     assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NotAuthorized);
     // A version that is tried beside is not disturbed.
-    put(&policy("").build());
+    put(&site, &policy("").build());
     let operator = Operator::of(&site);
     operator.says(&["extension", "reload", "policy", "--mode", "shadow"]);
     let mark = gateway.log.mark();
-    put(&policy(TRAP).build());
+    put(&site, &policy(TRAP).build());
     let event = gateway.log.wait(mark, PATIENCE, |event| {
         event["message"].as_str().is_some_and(|text| text.contains("tried beside it"))
     });
@@ -245,6 +253,29 @@ fn a_component_that_is_watched_is_loaded_when_its_file_changes() {
     assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NotAuthorized);
     assert_eq!(gateway.log.events(mark, failed).len(), 0);
     assert!(client.pings());
+    gateway.assert_sound();
+}
+
+/// Nobody looks at files while there is nothing to follow, so that has to begin when there is.
+#[test]
+fn watching_begins_and_ends_with_a_reload() {
+    const CHANGED: &str = "files of the extension have changed";
+    let (site, port) = site_with(&policy(""));
+    let mut gateway = Gateway::start_with(&site, 3);
+    configure(&site, port, "watch = true\n");
+    gateway.reload();
+    let mark = gateway.log.mark();
+    put(&site, &policy(DENY_X).build());
+    said(&gateway, mark, CHANGED);
+    configure(&site, port, "");
+    gateway.reload();
+    let mark = gateway.log.mark();
+    put(&site, &policy("").build());
+    // Two looks and more.
+    thread::sleep(Duration::from_secs(6));
+    assert_eq!(gateway.log.events(mark, CHANGED).len(), 0);
+    let mut client = gateway.options("device").plain_at(port).connect();
+    assert_eq!(client.publish_and_wait("x", b"", false), ReasonCode::NotAuthorized);
     gateway.assert_sound();
 }
 
@@ -271,8 +302,7 @@ fn replace(gateway: &Gateway<'_>, site: &Site, swap: u8) -> serde_json::Value {
     let mark = gateway.log.mark();
     fs::write(site.path("policy.wasm"), component).expect("the component is written");
     gateway.reload();
-    let said = gateway.log.wait(mark, PATIENCE, |event| event["message"] == says);
-    said.unwrap_or_else(|| panic!("{says}:\n{}", gateway.log.text()))
+    said(gateway, mark, says)
 }
 
 /// QoS 1 to itself and back, numbered, until it is told to stop.

@@ -146,6 +146,7 @@ impl Extensions {
         }
         self.introduce(extension, stated, fresh.clone(), mode)?;
         last.vigil = vigil;
+        self.followed.notify_one();
         last.aside = Some(Aside { spec: fresh, renewal, messages: stated.messages.clone() });
         Ok(Reloaded::Introduced)
     }

@@ -42,25 +42,32 @@ fn look(files: &[PathBuf]) -> Stamp {
 }
 
 impl Extensions {
-    /// Looks at the files of extensions that are to follow them, for ever.
+    /// Looks at the files of extensions that are to follow them, for ever. Wakes nobody while there are none.
     pub(crate) async fn keep_fresh(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
             let extensions = Arc::clone(&self);
-            let look = tokio::task::spawn_blocking(move || extensions.look());
-            if look.await.is_err() {
-                tracing::error!("look at extensions did not end in order; they stay as they are");
+            match tokio::task::spawn_blocking(move || extensions.look()).await {
+                Ok(0) => self.followed.notified().await,
+                Ok(_) => tokio::time::sleep(LOOK_EVERY).await,
+                Err(_) => {
+                    tracing::error!(
+                        "look at extensions did not end in order; they stay as they are"
+                    );
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
             }
         }
     }
 
-    fn look(&self) {
+    /// Loads what is due; answers how many extensions follow their files.
+    fn look(&self) -> usize {
         for (extension, last) in &self.loaded {
             let due = lock(last).vigil.as_mut().is_some_and(Vigil::is_due);
             if due {
                 self.follow(extension.name());
             }
         }
+        self.loaded.iter().filter(|(_, last)| lock(last).vigil.is_some()).count()
     }
 
     /// Loads what the files of an extension have become, as a reload does. What an operator tries beside is left alone.
