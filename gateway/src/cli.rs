@@ -55,7 +55,12 @@ pub(crate) enum Command {
     Help,
 }
 
-pub(crate) const HELP: &str = "\
+/// `portcullis help`
+pub(crate) fn help() -> String {
+    format!("{RUNNING}\n{}\n{OPERATING}", extension::TOOLS)
+}
+
+const RUNNING: &str = "\
 Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensions.
 
   portcullis run --config FILE      run the gateway
@@ -73,10 +78,9 @@ Portcullis, an MQTT edge gateway whose decisions are made by WebAssembly extensi
                                     `portcullis cert help`
   portcullis store inspect|verify|compact|export --config FILE | --dir DIR
                                     look into a store, check it, give space back, write it out; more by
-                                    `portcullis store help`
-  portcullis extension new|build|check|test|bench|watch|inspect|keygen|sign|compile|engine
-                                    write an extension, try it, look into a component, sign it, compile it for
-                                    another machine; more by `portcullis extension help`
+                                    `portcullis store help`";
+
+const OPERATING: &str = "\
   portcullis extension status [NAME] GATEWAY
                                     which version of each extension decides, what is tried, and what came of it
   portcullis extension reload NAME [--mode trial|shadow|canary] [--share PERCENT] GATEWAY

@@ -49,12 +49,6 @@ pub(crate) const HELP: &str = "\
   portcullis extension sign --key FILE COMPONENT [--name NAME] [--release TEXT]
                                     sign a component: what it is called (its file's name without .wasm, or
                                     NAME), which release it is, and what it has and asks for, in COMPONENT.sig
-  portcullis extension compile COMPONENT... --key FILE --out DIR [--target TRIPLE] [--plan wide|ample|tight]
-                                    compile components for a gateway elsewhere, and sign the code with a key of its
-                                    compiler.code-keys: DIR/NAME.code, for its compiler.code-dir. TARGET and PLAN are
-                                    what `extension engine` says there
-  portcullis extension compile --config FILE
-                                    compile what a gateway's configuration names, as a start of it would
   portcullis extension engine       what code must be compiled for to run on this machine
 
 A signature says: this component, byte by byte, is the extension NAME, has these hooks and asks for these grants. A
@@ -65,7 +59,7 @@ as, and if hooks and imports are what was signed. Keep the private key away from
 pub(crate) fn run(request: &Request) -> Result<ExitCode, Failure> {
     match request {
         #[cfg(feature = "compiler")]
-        Request::Help => say(&format!("{}\n{HELP}", authoring::HELP)),
+        Request::Help => say(&format!("{}\n{}\n{HELP}", authoring::HELP, compile::HELP)),
         #[cfg(not(feature = "compiler"))]
         Request::Help => say(HELP),
         #[cfg(feature = "compiler")]

@@ -106,7 +106,7 @@ fn obey(command: Command) -> Result<ExitCode, Failure> {
         Command::Record(recording) => return operator::record::run(&recording),
         Command::Replay(request) => return replay::run(&request),
         Command::Version => cli::say(concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
-        Command::Help => cli::say(cli::HELP),
+        Command::Help => cli::say(&cli::help()),
     }
     .map(|()| ExitCode::SUCCESS)
 }

@@ -4,8 +4,23 @@ use super::{Words, usage};
 use crate::extension_cli::{Order, Request};
 use crate::failure::Failure;
 
+/// The tools in a few words.
+#[cfg(feature = "compiler")]
+pub(super) const TOOLS: &str = "\
+  portcullis extension new|build|check|test|bench|watch|inspect|keygen|sign|compile|engine
+                                    write an extension, try it, look into a component, sign it, compile it for
+                                    another machine; more by `portcullis extension help`";
+#[cfg(not(feature = "compiler"))]
+pub(super) const TOOLS: &str = "\
+  portcullis extension inspect|keygen|sign|engine
+                                    look into a component, sign it, tell what it must be compiled for to run here;
+                                    more by `portcullis extension help`";
+
 /// What may follow "extension".
+#[cfg(feature = "compiler")]
 const VERBS: &str = "\"new\", \"build\", \"check\", \"test\", \"bench\", \"watch\", \"inspect\", \"keygen\", \"sign\", \"compile\", \"engine\", \"status\", \"reload\", \"promote\", \"abandon\", \"record\" or \"replay\"";
+#[cfg(not(feature = "compiler"))]
+const VERBS: &str = "\"inspect\", \"keygen\", \"sign\", \"engine\", \"status\", \"reload\", \"promote\", \"abandon\", \"record\" or \"replay\"";
 
 impl Words {
     pub(super) fn extension(&mut self) -> Result<Request, Failure> {

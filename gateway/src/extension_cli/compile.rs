@@ -15,6 +15,14 @@ use crate::failure::Failure;
 use crate::machine;
 use crate::package::Package;
 
+pub(super) const HELP: &str = "\
+  portcullis extension compile COMPONENT... --key FILE --out DIR [--target TRIPLE] [--plan wide|ample|tight]
+                                    compile components for a gateway elsewhere, and sign the code with a key of its
+                                    compiler.code-keys: DIR/NAME.code, for its compiler.code-dir. TARGET and PLAN are
+                                    what `extension engine` says there
+  portcullis extension compile --config FILE
+                                    compile what a gateway's configuration names, as a start of it would";
+
 /// What is compiled, and for whom.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Compiling {

@@ -59,6 +59,16 @@ fn its_commands_know_what_they_lack() {
     let out = run(&["extension", "compile", "--config", &config]);
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(!out.status.success() && said.contains("this build has no compiler"), "{said}");
+    // Nobody is told of commands that will be refused.
+    for words in [&["help"][..], &["extension", "help"], &["extension", "compiled"]] {
+        let out = run(words);
+        let said = [out.stdout, out.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("keygen"), "{words:?}: {said}");
+        for refused in ["bench", "extension compile", "\"compile\"", "|compile"] {
+            assert!(!said.contains(refused), "{words:?}: {refused:?} in {said}");
+        }
+    }
     // Looking at a configuration finds what a start would.
     let out = run(&["check", "--config", &config]);
     let said = String::from_utf8_lossy(&out.stderr);
