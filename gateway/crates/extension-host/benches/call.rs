@@ -7,32 +7,44 @@ mod guest;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
+use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use guest::{ACCEPT, Fallback, Guest, Rule, allow};
 use mqtt::QoS;
-use portcullis_extension_host::{Extension, Publication, SubscriptionRequest};
+use portcullis_extension_host::{
+    Capability, Extension, ExtensionSpec, Publication, SubscriptionRequest,
+};
 use support::{client, host, identity, load, spec};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, Store};
 
 /// Instances over which the memory of one is averaged.
 const INSTANCES: usize = 100;
 
+/// Where `cargo xtask extensions` puts what it builds.
+const BUILT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/extensions");
+
 /// Publishes of a batch that are asked about in one call.
 const TOGETHER: usize = 16;
+
+/// What is asked about.
+const PUBLICATION: Publication<'static> = Publication {
+    topic: "plant/line-4/press-17/temperature",
+    qos: QoS::AtLeastOnce,
+    retain: false,
+    payload_len: 64,
+};
 
 fn calls(c: &mut Criterion) {
     let extension = load(&typical());
     let (who, conn) = (identity(), client("sensor-000123"));
-    let publication = Publication {
-        topic: "plant/line-4/press-17/temperature",
-        qos: QoS::AtLeastOnce,
-        retain: false,
-        payload_len: 64,
-    };
     let subscriptions = ["plant/line-4/+/temperature", "plant/line-4/commands/#"]
         .map(|filter| SubscriptionRequest { filter, share_group: None, qos: QoS::AtLeastOnce });
 
+    bare(c);
     c.bench_function("authenticate: accept, two rules", |b| {
         b.iter(|| black_box(extension.authenticate(&conn, Some(b"correct horse battery"))));
     });
@@ -40,35 +52,21 @@ fn calls(c: &mut Criterion) {
         b.iter(|| black_box(extension.permissions(&who, &conn)));
     });
     c.bench_function("authorize_publish", |b| {
-        b.iter(|| black_box(extension.authorize_publish(&who, &conn, &publication)));
+        b.iter(|| black_box(extension.authorize_publish(&who, &conn, &PUBLICATION)));
     });
-    let sit = |extension: &Extension| loop {
-        black_box(extension.authorize_publish(&who, &conn, &publication));
-        if let Some(sitting) = extension.sit(&who, &conn) {
-            break sitting;
+    in_a_row(c, "authorize_publish in a row", &extension, None);
+    let bulk = load(&Guest::authorizer().with_bulk(""));
+    for count in [1, TOGETHER] {
+        let name = format!("authorize_publications: {count} in one call");
+        in_a_row(c, &name, &bulk, Some(count));
+    }
+    if let (Some(singly), Some(bulk)) = (in_rust("asked-singly"), in_rust("asked")) {
+        in_a_row(c, "Rust guest: authorize_publish in a row", &singly, None);
+        for count in [1, TOGETHER] {
+            let name = format!("Rust guest: authorize_publications: {count} in one call");
+            in_a_row(c, &name, &bulk, Some(count));
         }
-    };
-    let mut sitting = sit(&extension);
-    c.bench_function("authorize_publish in a row", |b| {
-        b.iter(|| {
-            // It is over when this thread had to wait for others.
-            if black_box(sitting.authorize_publish(&publication)).is_none() {
-                sitting = sit(&extension);
-            }
-        });
-    });
-    drop(sitting);
-    let together = load(&Guest::authorizer().with_bulk(""));
-    let publications = [publication; TOGETHER];
-    let mut sitting = sit(&together);
-    c.bench_function(&format!("authorize_publications: {TOGETHER} in one call"), |b| {
-        b.iter(|| {
-            if black_box(sitting.authorize_publishes(&publications)).is_none() {
-                sitting = sit(&together);
-            }
-        });
-    });
-    drop(sitting);
+    }
     c.bench_function("authorize_subscribe: two filters", |b| {
         b.iter(|| black_box(extension.authorize_subscribe(&who, &conn, &subscriptions)));
     });
@@ -78,6 +76,85 @@ fn calls(c: &mut Criterion) {
     });
     fresh(c);
     memory(&spec(&typical()));
+}
+
+/// What the engine takes by itself for a call with three texts and an answer of one bit: the measure of the machine for all others.
+fn bare(c: &mut Criterion) {
+    let mut config = Config::new();
+    config.concurrency_support(false).epoch_interruption(true).gc_support(false);
+    let engine = Engine::new(&config).expect("an engine");
+    let component =
+        Component::new(&engine, wat::parse_str(BARE).expect("the text")).expect("a component");
+    let mut store = Store::new(&engine, ());
+    store.set_epoch_deadline(1);
+    let instance = Linker::new(&engine).instantiate(&mut store, &component).expect("an instance");
+    let ask = instance.get_typed_func::<(&str, &str, &str), (bool,)>(&mut store, "ask");
+    let ask = ask.expect("its function");
+    c.bench_function("bare call, three texts", |b| {
+        b.iter(|| {
+            let texts = black_box(("sensor-000123", "p1", PUBLICATION.topic));
+            black_box(ask.call(&mut store, texts).expect("an answer"))
+        });
+    });
+}
+
+/// Says yes.
+const BARE: &str = r#"(component
+  (core module $module
+    (memory (export "memory") 1)
+    (global $free (mut i32) (i32.const 1024))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.get $free)
+      (global.set $free (i32.add (global.get $free) (local.get 3))))
+    (func (export "ask") (param i32 i32 i32 i32 i32 i32) (result i32)
+      (global.set $free (i32.const 1024))
+      (i32.const 1)))
+  (core instance $it (instantiate $module))
+  (func (export "ask") (param "a" string) (param "b" string) (param "c" string) (result bool)
+    (canon lift (core func $it "ask") (memory $it "memory") (realloc (func $it "realloc")))))"#;
+
+/// Questions in a row about the same client, as they are put on the thread of its connection.
+fn in_a_row(c: &mut Criterion, name: &str, extension: &Extension, together: Option<usize>) {
+    let (who, conn) = (identity(), client("sensor-000123"));
+    let sit = || loop {
+        assert!(extension.authorize_publish(&who, &conn, &PUBLICATION).result.is_ok());
+        if let Some(sitting) = extension.sit(&who, &conn) {
+            break sitting;
+        }
+    };
+    let publications = together.map(|count| vec![PUBLICATION; count]);
+    let mut sitting = sit();
+    c.bench_function(name, |b| {
+        b.iter(|| {
+            let answered = match &publications {
+                None => black_box(sitting.authorize_publish(&PUBLICATION)).is_some(),
+                Some(them) => black_box(sitting.authorize_publishes(them)).is_some(),
+            };
+            // It is over when this thread had to wait for others.
+            if !answered {
+                sitting = sit();
+            }
+        });
+    });
+}
+
+/// A guest that was written with the crate for authors, if it is built: it allows what is below a prefix.
+#[allow(clippy::print_stdout, reason = "what is left out is told")]
+fn in_rust(name: &str) -> Option<Extension> {
+    let file = Path::new(BUILT).join(format!("{name}.wasm"));
+    let Ok(component) = std::fs::read(&file) else {
+        println!("left out: {} is not there; `cargo xtask extensions` builds it", file.display());
+        return None;
+    };
+    let config = [("prefix", "plant"), ("remember-ms", "0")];
+    let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let spec = ExtensionSpec {
+        component: component.into(),
+        grants: BTreeSet::from([Capability::Config, Capability::Log]),
+        config: BTreeMap::from(config),
+        ..spec(&Guest::default())
+    };
+    Some(host().load(spec).expect("loads"))
 }
 
 /// A guest that answers each hook the way a small policy would.
