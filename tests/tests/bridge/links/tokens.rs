@@ -8,9 +8,10 @@ use portcullis_tests::{Gateway, PATIENCE, Publisher, Site, Subscriber, program};
 
 use crate::downstream::{QUICK, counters, rules, wait_until_connected, wait_until_empty};
 
-/// Seconds that a token holds, and after how many of them it is renewed.
-const LIFETIME: u64 = 5;
-const RENEWAL: u64 = 4;
+/// Seconds that a token holds, and after how many of them it is renewed: on a machine that is busy with other tests, a
+/// handshake and a call of the guest may take more than one.
+const LIFETIME: u64 = 15;
+const RENEWAL: u64 = 12;
 
 /// An upstream whose clients come with tokens; the test's own client has the bridge's rights by the plain listener.
 fn upstream(config: &str) -> Site {
@@ -104,8 +105,8 @@ fn a_token_is_renewed_by_another_connection_before_it_ends() {
     let (site, upstream) = (Site::new(), upstream(""));
     keys(&site, &upstream, &["ED25519"]);
     configure(&site, &upstream, "username = \"site-7\"");
-    let connections = flows_through(&site, &upstream, 3);
-    assert!((4..=5).contains(&connections), "{connections}");
+    let connections = flows_through(&site, &upstream, 2);
+    assert!((3..=4).contains(&connections), "{connections}");
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn a_token_is_renewed_in_place_where_upstream_knows_its_method() {
     let (site, upstream) = (Site::new(), upstream("method = \"BEARER\""));
     keys(&site, &upstream, &["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
     configure(&site, &upstream, "token.method = \"BEARER\"");
-    assert_eq!(flows_through(&site, &upstream, 3), 1);
+    assert_eq!(flows_through(&site, &upstream, 2), 1);
 }
 
 #[test]
