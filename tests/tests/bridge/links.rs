@@ -9,6 +9,7 @@ mod tokens;
 mod udp_way;
 mod websocket;
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use mqtt::QoS;
@@ -58,11 +59,6 @@ pub(crate) fn exchange(here: &Gateway<'_>, there: &mut Client, size: usize) {
 
 /// The numbers without those that came again.
 pub(crate) fn first_times(numbers: &[u64]) -> Vec<u64> {
-    let mut first: Vec<u64> = Vec::new();
-    for number in numbers {
-        if !first.contains(number) {
-            first.push(*number);
-        }
-    }
-    first
+    let mut seen = BTreeSet::new();
+    numbers.iter().copied().filter(|number| seen.insert(*number)).collect()
 }
