@@ -127,7 +127,7 @@ fn a_certificate_names_its_client() {
 fn the_operator_says_whose_certificates_count_and_what_names_a_client() {
     let site = Site::new();
     let (ca, key) = (site.ca(), site.path("pki/ca.key"));
-    let san = "subjectAltName=DNS:pump-1.plant.example,URI:urn:pump:1,URI:urn:pump:2";
+    let san = "subjectAltName=DNS:pump-1.plant.example,URI:urn:pump:1,URI:urn:pump:2,IP:fd00::17";
     issue(&site, "pump", "/O=Plant/CN=pump-1", san, &ca, &key);
     // Of an authority that the listener does not trust.
     let other = Site::new();
@@ -136,6 +136,7 @@ fn the_operator_says_whose_certificates_count_and_what_names_a_client() {
         ("principal = \"san-dns\"\nclient-id = \"equals\"", "pump-1.plant.example", true),
         ("principal = \"san-dns\"\nclient-id = \"equals\"", "pump-1", false),
         ("principal = \"san-uri\"", "c", false),
+        ("principal = \"san-ip\"\nclient-id = \"equals\"", "fd00::17", true),
         ("issuers = \"CN=Somebody\"", "c", false),
     ] {
         let port = configure(&site, config);

@@ -31,29 +31,15 @@ pub(crate) fn judge(
     Ok(principal.to_owned())
 }
 
-/// Where a certificate has several names of the kind, which of them is meant would be chance.
 fn principal(kind: Principal, certificate: &Certificate) -> Result<&str, String> {
-    let one = |names: &'_ [String]| match names {
-        [_] => Ok(()),
-        _ => Err(format!(
-            "the certificate has {} names of the kind {}; exactly one names a client",
-            names.len(),
-            kind.name()
-        )),
-    };
     let name = match kind {
         Principal::CommonName => certificate.common_name.as_deref().unwrap_or_default(),
         Principal::Subject => &certificate.subject,
         Principal::Sha256 => &certificate.sha256,
-        Principal::SanDns | Principal::SanUri | Principal::SanEmail => {
-            let names = match kind {
-                Principal::SanDns => &certificate.san_dns,
-                Principal::SanUri => &certificate.san_uri,
-                _ => &certificate.san_email,
-            };
-            one(names)?;
-            names.first().map_or("", String::as_str)
-        }
+        Principal::SanDns => only(kind, &certificate.san_dns)?,
+        Principal::SanUri => only(kind, &certificate.san_uri)?,
+        Principal::SanEmail => only(kind, &certificate.san_email)?,
+        Principal::SanIp => only(kind, &certificate.san_ip)?,
     };
     if name.is_empty() || name.len() > PRINCIPAL_BYTES_MAX || name.contains(char::is_control) {
         return Err(format!(
@@ -63,6 +49,18 @@ fn principal(kind: Principal, certificate: &Certificate) -> Result<&str, String>
         ));
     }
     Ok(name)
+}
+
+/// Where a certificate has several names of the kind, which of them is meant would be chance.
+fn only(kind: Principal, names: &[String]) -> Result<&str, String> {
+    match names {
+        [name] => Ok(name),
+        _ => Err(format!(
+            "the certificate has {} names of the kind {}; exactly one names a client",
+            names.len(),
+            kind.name()
+        )),
+    }
 }
 
 /// What is in the certificate, for `${attr.NAME}`; a value of more than 3 KiB is left out.
@@ -98,7 +96,7 @@ mod tests {
             san_dns: names(&["pump-1.plant.example"]),
             san_uri: names(&["urn:pump:1", "urn:pump:2"]),
             san_email: names(&[]),
-            san_ip: names(&[]),
+            san_ip: names(&["fd00::17"]),
         }
     }
 
@@ -114,6 +112,7 @@ mod tests {
             ("san-dns", Some("pump-1.plant.example")),
             ("san-uri", None),
             ("san-email", None),
+            ("san-ip", Some("fd00::17")),
             ("sha256", Some("ab12")),
         ] {
             let found = judged(&[("principal", kind)], "c");

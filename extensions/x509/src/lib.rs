@@ -2,7 +2,7 @@
 //!
 //! | configuration | meaning |
 //! | --- | --- |
-//! | `principal` | what names the client: `common-name` (unless told), `subject`, `san-dns`, `san-uri`, `san-email` or `sha256` (the fingerprint) |
+//! | `principal` | what names the client: `common-name` (unless told), `subject`, `san-dns`, `san-uri`, `san-email`, `san-ip` or `sha256` (the fingerprint) |
 //! | `issuers` | distinguished names of those whose certificates are accepted, one a line; unless told, of all that the listener trusts |
 //! | `client-id` | `any` (unless told), `equals`: the principal, or `prefix`: the principal, alone or followed by the separator and anything |
 //! | `client-id-separator` | `-` unless told |

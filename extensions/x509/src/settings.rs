@@ -18,16 +18,18 @@ pub(crate) enum Principal {
     SanDns,
     SanUri,
     SanEmail,
+    SanIp,
     Sha256,
 }
 
 impl Principal {
-    const NAMES: [(&'static str, Self); 6] = [
+    const NAMES: [(&'static str, Self); 7] = [
         ("common-name", Self::CommonName),
         ("subject", Self::Subject),
         ("san-dns", Self::SanDns),
         ("san-uri", Self::SanUri),
         ("san-email", Self::SanEmail),
+        ("san-ip", Self::SanIp),
         ("sha256", Self::Sha256),
     ];
 
