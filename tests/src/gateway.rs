@@ -236,16 +236,15 @@ impl<'a> Gateway<'a> {
     /// SIGTERM, then waits for its end.
     pub fn stop(mut self) -> (ExitStatus, Log) {
         self.signal("TERM");
-        let status = self.ended();
-        self.log.wait_for_end(PATIENCE);
-        (status, self.log.clone())
+        (self.ended(), self.log.clone())
     }
 
-    /// Waits for an end that comes by itself.
+    /// Waits for an end that comes by itself, and until all that was said before it is in the log.
     pub fn ended(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
+                self.log.wait_for_end(PATIENCE);
                 return status;
             }
             assert!(Instant::now() < until, "the gateway does not end:\n{}", self.log.text());

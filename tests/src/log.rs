@@ -1,5 +1,5 @@
 use std::io::{BufRead, BufReader, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +14,8 @@ pub struct Log(Arc<Lines>);
 struct Lines {
     lines: Mutex<Vec<String>>,
     grown: Condvar,
-    ended: AtomicBool,
+    /// Sources from which more can come.
+    open: AtomicUsize,
 }
 
 impl Log {
@@ -27,20 +28,21 @@ impl Log {
     /// Reads one more source.
     pub(crate) fn follow(&self, from: impl Read + Send + 'static) {
         let lines = Arc::clone(&self.0);
+        lines.open.fetch_add(1, Ordering::Release);
         thread::spawn(move || {
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 lines.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                 lines.grown.notify_all();
             }
-            lines.ended.store(true, Ordering::Release);
+            lines.open.fetch_sub(1, Ordering::Release);
         });
     }
 
     /// Waits until nothing more can come, for the process has closed its side.
-    pub fn wait_for_end(&self, patience: Duration) {
+    pub(crate) fn wait_for_end(&self, patience: Duration) {
         let until = Instant::now() + patience;
-        while !self.0.ended.load(Ordering::Acquire) && Instant::now() < until {
+        while self.0.open.load(Ordering::Acquire) > 0 && Instant::now() < until {
             thread::sleep(Duration::from_millis(1));
         }
     }

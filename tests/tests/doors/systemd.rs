@@ -63,7 +63,6 @@ fn a_socket_that_was_not_handed_over_is_said_so() {
     );
     let mut gateway = Gateway::launch(&site);
     assert!(!gateway.ended().success());
-    gateway.log.wait_for_end(PATIENCE);
     let said = gateway.log.text();
     assert!(said.contains("systemd:mqtt") && said.contains("handed over no socket"), "{said}");
     assert!(said.contains("FileDescriptorName="), "{said}");
