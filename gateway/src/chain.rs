@@ -8,6 +8,8 @@ use mqtt::ReasonCode;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::turns::Turns;
+
 /// Calls of CONNECT's hooks that may be under way together, in all listeners. More wait, as long
 /// as their connect-timeout lets them.
 pub(crate) const CONNECT_CALLS_MAX: usize = 32;
@@ -25,9 +27,9 @@ pub(crate) struct Chain {
     limits: Arc<Limits>,
     /// As many calls as can be inside the chain's extensions together. A crowd waits here, for as
     /// long as it takes, and not for a free instance, where a wait counts as a failure.
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// As many again for clients that are in and authenticate once more.
-    turns_again: Arc<Semaphore>,
+    turns_again: Arc<Turns>,
 }
 
 /// Who waits for a call of an extension. Clients that are in do not wait behind strangers.
@@ -90,10 +92,9 @@ pub(crate) struct Refusal {
 
 impl Chain {
     pub(crate) fn new(extensions: Vec<Extension>, office: Arc<Office>, limits: Limits) -> Self {
-        let inside = extensions.iter().map(Extension::instances).max().unwrap_or(1);
-        let turns = || Arc::new(Semaphore::new(inside.min(CONNECT_CALLS_MAX)));
         let (extensions, limits) = (extensions.into(), Arc::new(limits));
-        Self { extensions, office, limits, turns: turns(), turns_again: turns() }
+        let (turns, turns_again) = (Turns::new(), Turns::new());
+        Self { extensions, office, limits, turns, turns_again }
     }
 
     /// Asks who a client is and what it may do. Whatever is not a clear yes refuses it.
@@ -132,7 +133,7 @@ impl Chain {
             None => None,
         };
         let turn = async {
-            let own = Arc::clone(turns).acquire_owned().await?;
+            let own = turns.take(self.calls()).await?;
             let shared = Arc::clone(places).acquire_owned().await?;
             Ok::<_, tokio::sync::AcquireError>((own, shared))
         };
@@ -155,6 +156,12 @@ impl Chain {
             let why = format!("the call of an extension did not end in order: {panic}");
             Err(Refusal::ours(ReasonCode::ServerUnavailable, why))
         })
+    }
+
+    /// How many calls can be inside its extensions together. It changes when one is reloaded.
+    fn calls(&self) -> usize {
+        let inside = self.extensions.iter().map(Extension::instances).max().unwrap_or(1);
+        inside.min(CONNECT_CALLS_MAX)
     }
 
     /// Finds out what a client may do whom `authenticator` accepted. Blocks.
@@ -314,7 +321,7 @@ mod tests {
             };
             first.in_turn(Caller::Stranger { until }, job).await
         });
-        while chain.turns.available_permits() > 0 {
+        while chain.office.connects.available_permits() == CONNECT_CALLS_MAX {
             tokio::task::yield_now().await;
         }
         let waiting: Vec<_> = (0..STRANGERS_WAITING_MAX)

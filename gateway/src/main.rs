@@ -59,6 +59,7 @@ mod supervisor;
 mod system;
 mod tenants;
 mod trust;
+mod turns;
 mod user;
 mod users;
 mod verdict;

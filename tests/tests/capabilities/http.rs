@@ -1,8 +1,13 @@
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_tests::{Site, Web};
+use portcullis_tests::{PATIENCE, Site, Web};
 
 use crate::{GRANTS, Stage};
+
+/// How long a server is watched to which nobody is to come.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// A site whose probe may use a server that has the site's certificate, trusted by `ca`.
 pub(crate) fn stage(ca: &str, more: &str) -> (Stage, Web) {
@@ -53,7 +58,7 @@ fn a_slow_server_costs_its_caller_the_answer_and_nobody_else_anything() {
     web.serve("the answer");
     web.delay(Duration::from_secs(20));
     let mut gateway = stage.start();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let slow = scope.spawn(|| {
             let began = Instant::now();
             let why = stage.refused(&gateway, "get-from web /x", "Timeout");
@@ -74,6 +79,46 @@ fn a_slow_server_costs_its_caller_the_answer_and_nobody_else_anything() {
     gateway.assert_sound();
 }
 
+/// Those who wait for a call of the extension are called in by the number of its instances, also by one that came with a
+/// reload.
+#[test]
+fn as_many_are_decided_about_at_a_time_as_there_are_instances_now() {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
+    server.set_nonblocking(true).expect("it can be asked");
+    let port = server.local_addr().expect("it is bound").port();
+    let stage = Stage::new(&GRANTS, "");
+    let configure = |instances: usize| {
+        let more = format!(
+            "instances = {instances}\ndeadline.authenticate = \"20s\"\n[extensions.probe.connections.web]\n\
+             url = \"https://localhost:{port}\"\nca = \"pki/ca.pem\"\ntimeout = \"15s\"\n"
+        );
+        stage.configure(&GRANTS, &more);
+    };
+    configure(1);
+    let mut gateway = stage.start();
+    let knock = |round: &str| {
+        [1, 2, 3].map(|number| {
+            let options = gateway.options(&format!("{round}-{number}"));
+            let options = options.user("get-from web /x", "").plain_at(stage.port);
+            options.knock().expect("the gateway accepts connections")
+        })
+    };
+
+    let mut clients = knock("before");
+    for _ in &clients {
+        let held = arrivals(&server, 1, PATIENCE);
+        assert_eq!(held.len(), 1);
+        assert_eq!(arrivals(&server, 1, QUIET).len(), 0, "there is one instance");
+    }
+    clients.iter_mut().for_each(|client| drop(client.receive()));
+
+    configure(3);
+    gateway.reload();
+    let _clients = knock("after");
+    assert_eq!(arrivals(&server, 3, PATIENCE).len(), 3, "there are three instances");
+    gateway.assert_sound();
+}
+
 #[test]
 fn headers_that_no_request_can_have_are_refused_with_their_place() {
     let (stage, _) = stage("pki/ca.pem", "headers.host = \"x\"\n");
@@ -83,4 +128,17 @@ fn headers_that_no_request_can_have_are_refused_with_their_place() {
     for part in ["extension \"probe\": connection \"web\"", "\"host\" is set by the gateway"] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
+}
+
+/// As many connections as come in this time, at most `count`. Nobody answers them; they are closed when they are dropped.
+fn arrivals(server: &TcpListener, count: usize, patience: Duration) -> Vec<TcpStream> {
+    let until = Instant::now() + patience;
+    let mut held = Vec::new();
+    while held.len() < count && Instant::now() < until {
+        match server.accept() {
+            Ok((stream, _)) => held.push(stream),
+            Err(_) => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    held
 }
